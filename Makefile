@@ -1,0 +1,67 @@
+# What people and CI run; `make` alone lists it. A target sets up what it needs.
+
+GO       ?= go
+PKG      ?= ./...
+FUZZTIME ?= 20s
+BENCH    ?= .
+COUNT    ?= 6
+
+LINT := .tools/golangci-lint
+# A binary carries its commit where git can tell it: not in an unpacked archive, nor in somebody else's checkout.
+VCS  := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test check fmt lint fuzz bench chaos cover up down
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Builds bin/voucherd
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -o bin/voucherd ./cmd/voucherd
+
+demo: ## Shows vouchers surviving an outage, all in one process (ARGS=--once for scripts)
+	$(GO) run ./cmd/voucherd demo $(ARGS)
+
+test: ## Runs the tests with the race detector, on a Redis of their own (PKG=./ledger/... ARGS='-run Begin')
+	@scripts/ensure redis-server cc
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m -coverprofile=coverage.out $(ARGS) $(PKG)
+
+check: $(LINT) ## Checks modules, build, vet, formatting and lint rules; changes nothing
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+	$(GO) build -buildvcs=$(VCS) ./...
+	$(GO) vet ./...
+	$(LINT) fmt --diff
+	$(LINT) run ./...
+
+fmt: $(LINT) ## Formats the code and orders its imports
+	$(LINT) fmt
+
+lint: $(LINT) ## Runs the linter alone (PKG=./ledger/...)
+	$(LINT) run $(PKG)
+
+fuzz: ## Runs every fuzz target for FUZZTIME, 20s (PKG=./pandapon/...)
+	@GO='$(GO)' scripts/fuzz $(FUZZTIME) $(PKG)
+
+bench: .tools/benchstat ## Runs the benchmarks into artefacts/bench.txt (BENCH=regexp COUNT=6; OLD=file compares)
+	@scripts/ensure redis-server
+	@mkdir -p artefacts
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) >artefacts/bench.txt || { cat artefacts/bench.txt; exit 1; }
+	.tools/benchstat $(OLD) artefacts/bench.txt
+
+chaos: ## Kills and breaks everything for a while, then counts the vouchers (N=vouchers SEED=number)
+	@scripts/ensure redis-server
+	$(GO) run ./internal/chaos $(if $(N),--n=$(N)) $(if $(SEED),--seed=$(SEED)) $(CHAOS_ARGS)
+
+cover: test ## Runs the tests and shows coverage by package; under 85 % of pandapon, ledger or worker it fails
+	@scripts/cover coverage.out 85 pandapon ledger worker
+
+up: ## Starts Redis and two workers with docker compose (PROFILE=demo: against the sandbox)
+	scripts/compose $(if $(PROFILE),--profile $(PROFILE)) up --build --detach
+
+down: ## Stops them; vouchers and ledger stay in the volume
+	scripts/compose --profile demo down
+
+.tools/golangci-lint .tools/benchstat: tools/go.mod tools/go.sum
+	cd tools && GOBIN='$(CURDIR)/.tools' $(GO) install tool
+	@touch .tools/golangci-lint .tools/benchstat
