@@ -1,0 +1,60 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+)
+
+// Task names a task that is to be put on the queue.
+type Task struct {
+	ID         string
+	Generation int64 // 0: no task is to be put
+	Replaces   int64 // the generation whose task it makes worthless; 0: none
+}
+
+// Reopen sends a rejected or expired upload again, with a fresh budget and age limit, at the end of its line; a waiting
+// one is due now. The caller puts the task. Errors: ErrNotFound, ErrNotKept, *StateError.
+func (l *Ledger) Reopen(ctx context.Context, id string) (Task, error) {
+	lane, key, err := ParseID(id)
+	if err != nil {
+		return Task{}, err
+	}
+	r, err := l.run(ctx, l.scripts.reopen, lane, key, l.set.Grace.Milliseconds())
+	if err != nil {
+		return Task{}, fmt.Errorf("retry %s: %w", id, err)
+	}
+	switch r.text(0) {
+	case "reopened":
+		return Task{ID: id, Generation: r.num(1), Replaces: r.num(2)}, nil
+	case "gone":
+		return Task{}, fmt.Errorf("retry %s: %w", id, ErrNotKept)
+	case "refused":
+		return Task{}, &StateError{ID: id, State: State(r.text(1))}
+	default:
+		return Task{}, fmt.Errorf("retry %s: %w", id, ErrNotFound)
+	}
+}
+
+// Discard gives up on an upload that is not being sent. It gives the task of the next in line, which the caller puts,
+// and the generation whose task is now worthless. Errors: ErrNotFound, *StateError.
+func (l *Ledger) Discard(ctx context.Context, id string) (next Task, worthless int64, err error) {
+	lane, key, err := ParseID(id)
+	if err != nil {
+		return Task{}, 0, err
+	}
+	r, err := l.run(ctx, l.scripts.discard, lane, key, l.set.Grace.Milliseconds())
+	if err != nil {
+		return Task{}, 0, fmt.Errorf("discard %s: %w", id, err)
+	}
+	switch r.text(0) {
+	case "discarded":
+		if k := r.text(1); k != "" {
+			next = Task{ID: lane + "-" + k, Generation: r.num(2)}
+		}
+		return next, r.num(3), nil
+	case "refused":
+		return Task{}, 0, &StateError{ID: id, State: State(r.text(1))}
+	default:
+		return Task{}, 0, fmt.Errorf("discard %s: %w", id, ErrNotFound)
+	}
+}

@@ -1,0 +1,226 @@
+package ledger
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// Answer says whether an attempt may start.
+type Answer string
+
+// The answers of Begin.
+const (
+	Started Answer = "started" // written down: send it now, then Finish or Release
+	Held    Answer = "held"    // the gate is shut: ask again after Wait
+	Busy    Answer = "busy"    // another attempt holds its lease: ask again after Wait
+	Early   Answer = "early"   // its time has not come: ask again after Wait
+	Stale   Answer = "stale"   // this task no longer counts: drop it
+)
+
+// Begun is what Begin gives: Running when the answer is Started, else Hold.
+type Begun struct {
+	Answer  Answer
+	Running Running
+	Hold    Hold
+}
+
+// Hold says why an attempt must not start, and how long until it is worth asking again.
+type Hold struct {
+	Reason string
+	Wait   time.Duration
+}
+
+// NewAttempt names an attempt that wants to start.
+type NewAttempt struct {
+	ID         string
+	Generation int64
+	Nonce      string        // made by the caller, unique to this attempt
+	Worker     string        // who makes it
+	Lease      time.Duration // how long no other attempt may start; longer than the call can take
+}
+
+// Running is an attempt that has started, and what is needed to send it.
+type Running struct {
+	ID, Lane, OrderID, UserID string
+	Number                    int
+	Nonce                     string
+	StartedAt                 Time
+	Probe                     bool // it asks, for the whole lane, whether the gate may open
+	Interrupted               bool // the attempt before it was found cut off
+	SHA256                    string
+	Size                      int64
+	VaultKey                  string
+	Age                       time.Duration // since its creation or last retry
+	Refusals                  int           // spent of the budget so far
+	Unanswered                int           // attempts without an answer since the last one that had one
+}
+
+// Begin writes an attempt down, or says why it must not start now. It is safe to call again with the same nonce when
+// its reply was lost.
+func (l *Ledger) Begin(ctx context.Context, a NewAttempt) (Begun, error) {
+	lane, key, err := ParseID(a.ID)
+	if err != nil {
+		return Begun{Answer: Stale, Hold: Hold{Reason: "unknown"}}, nil //nolint:nilerr // a task with such an id can only be dropped
+	}
+	r, err := l.run(ctx, l.scripts.begin, lane, key, a.Generation, a.Nonce, line(a.Worker, 64), a.Lease.Milliseconds())
+	if err != nil {
+		return Begun{}, fmt.Errorf("begin an attempt of %s: %w", a.ID, err)
+	}
+	switch answer := Answer(r.text(0)); answer {
+	case Held:
+		return Begun{Answer: Held, Hold: Hold{Reason: r.text(1), Wait: millis(r.num(2))}}, nil
+	case Busy, Early:
+		return Begun{Answer: answer, Hold: Hold{Wait: millis(r.num(1))}}, nil
+	case Stale:
+		return Begun{Answer: Stale, Hold: Hold{Reason: r.text(1)}}, nil
+	case Started:
+		return Begun{Answer: Started, Running: readRunning(a, lane, r)}, nil
+	case "newer":
+		return Begun{}, fmt.Errorf("begin an attempt of %s: %w", a.ID, ErrNewerRecord)
+	default:
+		return Begun{}, fmt.Errorf("begin an attempt of %s: %w: %q", a.ID, errReply, answer)
+	}
+}
+
+func readRunning(a NewAttempt, lane string, r reply) Running {
+	return Running{
+		ID: a.ID, Lane: lane, Nonce: a.Nonce,
+		Number: int(r.num(2)), StartedAt: at(r.num(3)), Probe: r.num(4) == 1, Interrupted: r.num(5) == 1,
+		OrderID: r.text(6), UserID: r.text(7), SHA256: unpackHash(r.text(8)), Size: r.num(9), VaultKey: r.text(10),
+		Age: millis(r.num(1) - r.num(11)), Refusals: int(r.num(12)), Unanswered: int(r.num(13)),
+	}
+}
+
+// Fault says what an answer that was no success may say about the lane.
+type Fault string
+
+// The kinds of fault. An answer without one says nothing about the lane.
+const (
+	FaultNone        Fault = ""
+	FaultFinal       Fault = "final"       // the upload's own beyond doubt; the lane is well
+	FaultCredentials Fault = "credentials" // the account's, perhaps
+	FaultEndpoint    Fault = "endpoint"    // the endpoint's, perhaps
+	FaultRefusing    Fault = "refusing"    // if every upload gets it
+)
+
+// Outcome is what an attempt came to, and the plan of what follows if the answer is the upload's own.
+type Outcome struct {
+	Verdict    Verdict
+	HTTPStatus int
+	Code       string
+	RequestID  string
+	DevelopID  string
+	Msg        string
+	Error      string
+	Duration   time.Duration
+
+	Fault Fault
+	Hold  time.Duration // the API's own word on how long the lane shall wait; 0: none
+	Next  State         // Delivered, Rejected, Expired or Waiting
+	Delay time.Duration // until the next attempt, when Waiting
+}
+
+// Recorded says what Finish made of an outcome.
+type Recorded struct {
+	How      string // "recorded", "late" (the attempt counted as interrupted already) or "repeated"
+	State    State
+	Wait     time.Duration // until the next attempt is due
+	LaneHeld string        // why the gate is shut now; "": open
+	HeldFor  time.Duration
+	Lane     bool   // the answer was taken for the lane's: it cost the upload nothing
+	NextID   string // the upload that is now the head of the line; "": none
+	NextGen  int64
+}
+
+// Finish records an attempt's outcome and moves its upload on. It may be called again when its reply was lost, and
+// late, when the attempt was already taken for interrupted.
+func (l *Ledger) Finish(ctx context.Context, run Running, o Outcome) (Recorded, error) {
+	lane, key, err := ParseID(run.ID)
+	if err != nil {
+		return Recorded{}, err
+	}
+	g := l.set.Gate
+	ms := time.Duration.Milliseconds
+	r, err := l.run(ctx, l.scripts.finish, lane, key, run.Number, run.Nonce,
+		ms(o.Duration), string(o.Verdict), number(o.HTTPStatus), line(o.Code, 32), line(o.RequestID, 128),
+		line(o.DevelopID, 64), line(o.Error, 300), line(o.Msg, 300),
+		string(o.Fault), ms(o.Hold), string(o.Next), ms(o.Delay), ms(l.set.Grace), ms(l.set.KeepSent), ms(l.set.KeepDead),
+		jitter(), g.OutageRow, g.LaneRow, g.RefusingRow, ms(g.OutageBase), ms(g.OutageMax),
+		ms(g.ProbeBase), ms(g.ProbeMax), ms(g.ThrottleBase), ms(g.ThrottleMax))
+	if err != nil {
+		return Recorded{}, fmt.Errorf("finish attempt %d of %s: %w", run.Number, run.ID, err)
+	}
+	rec := Recorded{
+		How: r.text(0), State: State(r.text(1)), Lane: r.num(4) == 1, LaneHeld: r.text(7), HeldFor: millis(r.num(8)),
+	}
+	if rec.How == "unknown" {
+		return rec, fmt.Errorf("finish attempt %d of %s: %w", run.Number, run.ID, ErrNotFound)
+	}
+	rec.Wait = max(0, millis(r.num(2)-r.num(3)))
+	if k := r.text(5); k != "" {
+		rec.NextID, rec.NextGen = lane+"-"+k, r.num(6)
+	}
+	return rec, nil
+}
+
+// Release takes back an attempt that sent nothing. With vaultAway the lane is held until its vault is back.
+func (l *Ledger) Release(ctx context.Context, run Running, vaultAway bool) error {
+	lane, key, err := ParseID(run.ID)
+	if err != nil {
+		return err
+	}
+	reason := ""
+	if vaultAway {
+		reason = "vault"
+	}
+	g := l.set.Gate
+	_, err = l.run(ctx, l.scripts.release, lane, key, run.Number, run.Nonce, reason, l.set.Grace.Milliseconds(),
+		jitter(), g.ProbeBase.Milliseconds(), g.ProbeMax.Milliseconds())
+	if err != nil {
+		return fmt.Errorf("release attempt %d of %s: %w", run.Number, run.ID, err)
+	}
+	return nil
+}
+
+// jitter spreads the probes of many workers and lanes by a fifth to either side.
+func jitter() float64 { return 0.8 + 0.4*rand.Float64() }
+
+func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+
+func at(ms int64) Time {
+	if ms == 0 {
+		return Time{}
+	}
+	return Time{time.UnixMilli(ms).UTC()}
+}
+
+// line makes a text fit for an attempt's line: no control characters, bounded.
+func line(s string, n int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+	return clip(s, n)
+}
+
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+func unpackHash(s string) string {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		return ""
+	}
+	return hex.EncodeToString(b)
+}

@@ -1,0 +1,57 @@
+-- begin writes an attempt down before it is sent, or says why it must not start.
+-- ARGV: key, generation, nonce, worker, lease ms
+-- Returns: { "started", now, number, started at, probe, interrupted, order, user, sha, size, vault key, since,
+--   refusals, soft } or { "held", reason, wait ms } or { "busy", wait ms } or { "early", wait ms } or
+--   { "stale", why }.
+local generation, nonce, worker, lease = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
+local u, now = upload_key(KEY), now_ms()
+local r = redis.call('HMGET', u, 'state', 'gen', 'order', 'nonce', 'lease', 'next', 'n', 'v')
+local state, order, number = r[1], r[3], tonumber(r[7] or '0')
+
+if not state then return { 'stale', 'unknown' } end
+if tonumber(r[8]) > 1 then return { 'newer' } end
+local repeated = state == 'sending' and r[4] == nonce
+if not repeated then
+  if FINAL[state] then return { 'stale', state } end
+  if tonumber(r[2]) ~= generation then return { 'stale', 'generation' } end
+  if head_of(order) ~= KEY then return { 'stale', 'line' } end
+  if state == 'sending' and tonumber(r[5]) > now then return { 'busy', tonumber(r[5]) - now } end
+  -- asynq's clock has a grain of one second and is another host's: up to a second early is on time.
+  local due = tonumber(r[6] or '0')
+  if due - now > 1000 then return { 'early', due - now } end
+end
+
+local gate = redis.call('HMGET', P .. 'gate', 'reason', 'until', 'probe', 'probe_till', 'by')
+local probe = gate[1] and gate[3] == nonce
+if gate[1] and not repeated then
+  local busy = gate[3] and tonumber(gate[4]) > now
+  -- When one upload alone shut the gate, another need not wait for it: it may ask at once.
+  local early = gate[5] and gate[5] ~= KEY
+  if busy then return { 'held', gate[1], 1000 } end
+  if now < tonumber(gate[2]) and not early then return { 'held', gate[1], tonumber(gate[2]) - now } end
+  redis.call('HSET', P .. 'gate', 'probe', nonce, 'probe_till', now + lease)
+  redis.call('HDEL', P .. 'gate', 'by')
+  probe = true
+end
+
+local interrupted = 0
+if not repeated then
+  if state == 'sending' then
+    local line = redis.call('LINDEX', P .. 'a:' .. KEY, -1)
+    if line and not field(line, F_VERDICT) then
+      redis.call('LSET', P .. 'a:' .. KEY, -1, line .. '\t' .. now .. '\t\tinterrupted')
+      redis.call('HINCRBY', u, 'soft', 1)
+      interrupted = 1
+    end
+  end
+  number = number + 1
+  redis.call('RPUSH', P .. 'a:' .. KEY, number .. '\t' .. generation .. '\t' .. now .. '\t' .. nonce .. '\t' .. worker)
+  trim(KEY)
+  if state ~= 'sending' then redis.call('HSET', u, 'was', state) end
+  move(KEY, state, 'sending', redis.call('ZSCORE', P .. 's:' .. state, KEY))
+  redis.call('HSET', u, 'n', number, 'nonce', nonce, 'lease', now + lease, 'idle', 0)
+  redis.call('ZADD', P .. 'look', now + lease, KEY)
+end
+local s = redis.call('HMGET', u, 'user', 'sha', 'size', 'vault', 'since', 'refusals', 'soft')
+return { 'started', now, number, tonumber(field(redis.call('LINDEX', P .. 'a:' .. KEY, -1), 3)), probe and 1 or 0, interrupted,
+  order, s[1] or '', s[2], tonumber(s[3]), s[4] or '', tonumber(s[5]), tonumber(s[6] or '0'), tonumber(s[7] or '0') }

@@ -1,0 +1,144 @@
+// Package ledger records uploads and their attempts in Redis. It is the truth about every upload: the queue may lose,
+// archive or duplicate a task, and the ledger still knows what is not finished.
+//
+// Every write that moves a state is one Lua script. All times are those of the Redis server; durations are arguments,
+// so the clocks of the hosts play no part.
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Conditions that callers ask for with errors.Is.
+var (
+	// ErrNotFound means that the ledger knows no such upload.
+	ErrNotFound = errors.New("no such upload")
+	// ErrNotAllowed means that the upload's state does not allow what was asked; a *StateError says which.
+	ErrNotAllowed = errors.New("the upload's state does not allow it")
+	// ErrNotKept means that the upload's voucher is no longer kept, so that it cannot be sent again.
+	ErrNotKept = errors.New("the voucher is no longer kept: hand it over again")
+	// ErrOtherVault means that workers with different vaults share one Redis.
+	ErrOtherVault = errors.New("another vault holds this lane's vouchers")
+	// ErrNewerRecord means that a newer version of voucherd wrote the record.
+	ErrNewerRecord = errors.New("the record was written by a newer version")
+)
+
+// StateError says that an upload's state does not allow what was asked of it.
+type StateError struct {
+	ID    string
+	State State
+}
+
+func (e *StateError) Error() string {
+	return fmt.Sprintf("upload %s is %s", e.ID, e.State)
+}
+
+func (e *StateError) Unwrap() error { return ErrNotAllowed }
+
+// Settings are the ledger's numbers. The zero value of a field stands for its default. Every process that works on a
+// lane should have the same.
+type Settings struct {
+	MaxAge     time.Duration // age limit of an upload, from its creation or last retry; 7 days
+	Retention  time.Duration // how long delivered and discarded uploads stay; 30 days
+	KeepDead   time.Duration // how long the voucher of a rejected or expired upload stays; 90 days
+	KeepSent   time.Duration // how long the voucher of a delivered upload stays; 0: it leaves at once
+	Grace      time.Duration // how long a producer or worker may take to put a task; 30 s
+	FirstLook  time.Duration // when the reconciler looks again at an upload that has its task; 30 s, doubling
+	LongLook   time.Duration // … up to this; 1 h
+	Gate       GateSettings
+	lookAtOnce int
+}
+
+// GateSettings are the numbers of a lane's gate. The zero value of a field stands for its default.
+type GateSettings struct {
+	OutageRow    int           // attempts in a row without an answer that shut it; 5
+	LaneRow      int           // answers in a row of the credentials or endpoint kind that shut it; 3
+	RefusingRow  int           // different uploads in a row with the same refusal that shut it; 5
+	OutageBase   time.Duration // first hold of an outage, doubling; 5 s
+	OutageMax    time.Duration // … up to this; 60 s
+	ProbeBase    time.Duration // first hold for credentials, endpoint, refusing and vault, doubling; 10 s
+	ProbeMax     time.Duration // … up to this; 5 min
+	ThrottleBase time.Duration // first hold of throttling without Retry-After, doubling; 30 s
+	ThrottleMax  time.Duration // … up to this; 1 h
+}
+
+const day = 24 * time.Hour
+
+func (s Settings) withDefaults() Settings {
+	or(&s.MaxAge, 7*day)
+	or(&s.Retention, 30*day)
+	or(&s.KeepDead, 90*day)
+	or(&s.Grace, 30*time.Second)
+	or(&s.FirstLook, 30*time.Second)
+	or(&s.LongLook, time.Hour)
+	or(&s.lookAtOnce, 500)
+	or(&s.Gate.OutageRow, 5)
+	or(&s.Gate.LaneRow, 3)
+	or(&s.Gate.RefusingRow, 5)
+	or(&s.Gate.OutageBase, 5*time.Second)
+	or(&s.Gate.OutageMax, time.Minute)
+	or(&s.Gate.ProbeBase, 10*time.Second)
+	or(&s.Gate.ProbeMax, 5*time.Minute)
+	or(&s.Gate.ThrottleBase, 30*time.Second)
+	or(&s.Gate.ThrottleMax, time.Hour)
+	return s
+}
+
+func or[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// lanesKey names every lane that ever had an upload.
+const lanesKey = "voucherd:lanes"
+
+// Ledger reads and writes the record. It is safe for concurrent use; so are any number of them on one Redis.
+type Ledger struct {
+	rdb     redis.UniversalClient
+	set     Settings
+	scripts scripts
+}
+
+// New gives the ledger that lies in this Redis. The client stays the caller's to close.
+func New(rdb redis.UniversalClient, set Settings) *Ledger {
+	return &Ledger{rdb: rdb, set: set.withDefaults(), scripts: loadScripts()}
+}
+
+// Settings gives the numbers in force, defaults filled in.
+func (l *Ledger) Settings() Settings { return l.set }
+
+// Lanes lists the lanes that ever had an upload or a worker, in no particular order.
+func (l *Ledger) Lanes(ctx context.Context) ([]string, error) {
+	lanes, err := l.rdb.SMembers(ctx, lanesKey).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list lanes: %w", err)
+	}
+	return lanes, nil
+}
+
+// BindVault notes which vault holds a lane's vouchers, the first time it is called. Later calls with another identity
+// get ErrOtherVault: behind one Redis all must share one vault, or uploads would seem to have lost their vouchers.
+func (l *Ledger) BindVault(ctx context.Context, lane, identity string) error {
+	key := prefix(lane) + "vault"
+	if err := l.rdb.SetNX(ctx, key, identity, 0).Err(); err != nil {
+		return fmt.Errorf("note the vault of lane %s: %w", lane, err)
+	}
+	held, err := l.rdb.Get(ctx, key).Result()
+	if err != nil {
+		return fmt.Errorf("read the vault of lane %s: %w", lane, err)
+	}
+	if held != identity {
+		return fmt.Errorf("lane %s: %w (its vouchers lie in %s, this process has %s)", lane, ErrOtherVault, held, identity)
+	}
+	if err := l.rdb.SAdd(ctx, lanesKey, lane).Err(); err != nil {
+		return fmt.Errorf("note lane %s: %w", lane, err)
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+-- Shared by every script of the ledger: it stands before each of them when they are loaded.
+--
+-- KEYS[1] is the lane's prefix, "voucherd:{vouchers-<lane>}:"; all keys of a lane are built from it and share its
+-- hash tag with asynq's "asynq:{vouchers-<lane>}:", so a lane lives in one cluster slot. ARGV[1] is the upload's
+-- key: its id without the lane.
+--
+--   u:<key>     hash    the upload
+--   a:<key>     list    its last attempts, oldest first, one line of tab-separated fields each
+--   x:<key>     list    request ids of attempts that were trimmed from a:<key>
+--   o:<order>   zset    uploads of one order; score > 0: place in the line, score <= 0: ended
+--   s:<state>   zset    uploads by state; score: creation while unfinished, end once final (ms)
+--   look        zset    uploads that must have a task, by the time the reconciler looks at them next (ms)
+--   keep        zset    uploads whose voucher may leave the vault, by the time it may (ms)
+--   r:<bucket>  hash    request id -> upload key
+--   gate        hash    the lane's gate
+--   seq         string  the last place given in any line
+--   vault       string  identity of the vault that holds the lane's vouchers
+local P = KEYS[1]
+local KEY = ARGV[1]
+local KEEP_ATTEMPTS = 100
+local FINAL = { delivered = true, rejected = true, expired = true, discarded = true }
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+local function upload_key(key) return P .. 'u:' .. key end
+
+local function bucket_of(request_id)
+  return P .. 'r:' .. string.sub(redis.sha1hex(request_id), 1, 3)
+end
+
+-- head_of gives the key of the upload of this order that is being delivered, or false.
+local function head_of(order)
+  return redis.call('ZRANGEBYSCORE', P .. 'o:' .. order, '(0', '+inf', 'LIMIT', 0, 1)[1] or false
+end
+
+-- move puts an upload into another state and keeps the index of states true.
+local function move(key, from, to, score)
+  if from ~= to then
+    if from then redis.call('ZREM', P .. 's:' .. from, key) end
+    redis.call('ZADD', P .. 's:' .. to, score, key)
+  end
+  redis.call('HSET', upload_key(key), 'state', to)
+end
+
+-- join puts an upload at the end of its order's line and says whether it is the head.
+local function join(key, order)
+  redis.call('ZADD', P .. 'o:' .. order, redis.call('INCR', P .. 'seq'), key)
+  return head_of(order) == key
+end
+
+-- assign gives an upload the next generation: of all tasks ever put for it only this one counts. The reconciler
+-- looks at it soon, should the task never be put.
+local function assign(key, look_at)
+  local generation = redis.call('HINCRBY', upload_key(key), 'gen', 1)
+  redis.call('HSET', upload_key(key), 'idle', 0)
+  redis.call('ZADD', P .. 'look', look_at, key)
+  return generation
+end
+
+-- leave takes an upload that has ended out of its line and, if it was the head, gives the next one its task.
+-- It returns the key and the generation of the next, or false.
+local function leave(key, order, look_at)
+  local was_head = head_of(order) == key
+  redis.call('ZADD', P .. 'o:' .. order, 0, key)
+  redis.call('ZREM', P .. 'look', key)
+  if not was_head then return false end
+  local next_key = head_of(order)
+  if not next_key then return false end
+  return next_key, assign(next_key, look_at)
+end
+
+-- field gives the n-th (from 1) field of an attempt's line.
+local function field(line, n)
+  local from = 1
+  for _ = 2, n do
+    local tab = string.find(line, '\t', from, true)
+    if not tab then return nil end
+    from = tab + 1
+  end
+  local tab = string.find(line, '\t', from, true)
+  return string.sub(line, from, tab and tab - 1 or -1)
+end
+
+local F_NONCE, F_VERDICT, F_REQUEST = 4, 8, 11
+
+local function index_request(request_id, key)
+  if request_id and request_id ~= '' then redis.call('HSET', bucket_of(request_id), request_id, key) end
+end
+
+-- trim keeps the last attempts only; the request ids of the others stay findable.
+local function trim(key)
+  local list = P .. 'a:' .. key
+  while redis.call('LLEN', list) > KEEP_ATTEMPTS do
+    local request_id = field(redis.call('LPOP', list), F_REQUEST)
+    if request_id and request_id ~= '' then redis.call('RPUSH', P .. 'x:' .. key, request_id) end
+  end
+end

@@ -1,0 +1,254 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrCursor means that a page's cursor is not one that List gave.
+var ErrCursor = errors.New("the cursor is not one of a page of this list")
+
+// Query says which uploads to list. The zero value lists all.
+type Query struct {
+	Lane        string        // "": every lane
+	State       State         // "": every state
+	OrderID     string        // "": every order
+	Since       time.Duration // only what was created, or has ended, within this time; 0: any time
+	Cursor      string        // of the page before; "": the first page
+	Limit       int           // most uploads of the page; 0: 100
+	OldestFirst bool          // what ends meanwhile then comes later, and nothing is missed
+}
+
+// Page is a part of a list. Cursor is "" on the last one.
+type Page struct {
+	Uploads []Upload
+	Cursor  string
+}
+
+// List lists uploads without their attempts, newest first: unfinished ones by their creation, finished ones by their
+// end. It reads no more than the page needs.
+func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
+	or(&q.Limit, 100)
+	from, err := l.start(ctx, q)
+	if err != nil {
+		return Page{}, err
+	}
+	sources, err := l.sources(ctx, q, from)
+	if err != nil {
+		return Page{}, err
+	}
+	var page Page
+	for len(page.Uploads) < q.Limit {
+		next, err := nextEntries(ctx, sources, q.Limit-len(page.Uploads), from.before)
+		if err != nil {
+			return Page{}, err
+		}
+		if len(next) == 0 {
+			return page, nil
+		}
+		us, err := l.loadEntries(ctx, next)
+		if err != nil {
+			return Page{}, err
+		}
+		for _, u := range us {
+			if (q.State == "" || u.State == q.State) && (q.OrderID == "" || u.OrderID == q.OrderID) {
+				page.Uploads = append(page.Uploads, u)
+			}
+		}
+		last := next[len(next)-1]
+		page.Cursor = fmt.Sprintf("%d.%s.%s", last.score, last.key, last.lane)
+	}
+	return page, nil
+}
+
+// place is where a page starts, and in which direction it goes.
+type place struct {
+	entry        // the last entry of the page before
+	set    bool  // there was a page before
+	since  int64 // ms; 0: any time
+	before func(a, b entry) int
+	oldest bool
+}
+
+// entry is one upload in an index of states.
+type entry struct {
+	score     int64
+	key, lane string
+}
+
+func compareEntries(a, b entry) int {
+	return cmp.Or(cmp.Compare(a.score, b.score), cmp.Compare(a.key, b.key), cmp.Compare(a.lane, b.lane))
+}
+
+func (l *Ledger) start(ctx context.Context, q Query) (place, error) {
+	p := place{oldest: q.OldestFirst, before: compareEntries}
+	if !q.OldestFirst {
+		p.before = func(a, b entry) int { return compareEntries(b, a) }
+	}
+	if q.Cursor != "" {
+		ms, key, lane, ok := splitCursor(q.Cursor)
+		if !ok {
+			return place{}, ErrCursor
+		}
+		p.entry, p.set = entry{ms, key, lane}, true
+	}
+	if q.Since > 0 {
+		now, err := l.rdb.Time(ctx).Result()
+		if err != nil {
+			return place{}, fmt.Errorf("read the time: %w", err)
+		}
+		p.since = now.Add(-q.Since).UnixMilli()
+	}
+	return p, nil
+}
+
+// sources gives one reader for each index that the query touches.
+func (l *Ledger) sources(ctx context.Context, q Query, from place) ([]*source, error) {
+	lanes := []string{q.Lane}
+	if q.Lane == "" {
+		var err error
+		if lanes, err = l.Lanes(ctx); err != nil {
+			return nil, err
+		}
+	}
+	states := States()
+	if q.State != "" {
+		states = []State{q.State}
+	}
+	var all []*source
+	for _, lane := range lanes {
+		if q.OrderID != "" {
+			s, err := l.orderSource(ctx, lane, q.OrderID, from)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, s)
+			continue
+		}
+		for _, state := range states {
+			all = append(all, &source{
+				rdb: l.rdb, index: prefix(lane) + "s:" + string(state), lane: lane, from: from, chunk: int64(q.Limit) + 1,
+			})
+		}
+	}
+	return all, nil
+}
+
+// orderSource reads all uploads of an order at once: a line is short.
+func (l *Ledger) orderSource(ctx context.Context, lane, order string, from place) (*source, error) {
+	keys, err := l.rdb.ZRange(ctx, prefix(lane)+"o:"+order, 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list order %q: %w", clip(order, 80), err)
+	}
+	us, err := l.load(ctx, lane, keys, -1)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{lane: lane, from: from, done: true}
+	for _, u := range us {
+		e := entry{u.CreatedAt.UnixMilli(), u.ID[len(lane)+1:], lane}
+		if e.score >= from.since && (!from.set || from.before(e, from.entry) > 0) {
+			s.buffer = append(s.buffer, e)
+		}
+	}
+	slices.SortFunc(s.buffer, from.before)
+	return s, nil
+}
+
+// source reads one index of states, page by page.
+type source struct {
+	rdb    redis.UniversalClient
+	index  string
+	lane   string
+	from   place
+	chunk  int64
+	offset int64
+	buffer []entry
+	done   bool
+}
+
+// fill reads on until something is in the buffer, or the index ends.
+func (s *source) fill(ctx context.Context) error {
+	for len(s.buffer) == 0 && !s.done {
+		by := redis.ZRangeArgs{
+			Key: s.index, ByScore: true, Rev: !s.from.oldest, Start: "-inf", Stop: "+inf", Offset: s.offset, Count: s.chunk,
+		}
+		if s.from.since > 0 {
+			by.Start = strconv.FormatInt(s.from.since, 10)
+		}
+		if s.from.set && s.from.oldest {
+			by.Start = strconv.FormatInt(s.from.score, 10)
+		} else if s.from.set {
+			by.Stop = strconv.FormatInt(s.from.score, 10)
+		}
+		zs, err := s.rdb.ZRangeArgsWithScores(ctx, by).Result()
+		if err != nil {
+			return fmt.Errorf("list uploads of lane %s: %w", s.lane, err)
+		}
+		s.offset += int64(len(zs))
+		s.done = int64(len(zs)) < s.chunk
+		for _, z := range zs {
+			key, ok := z.Member.(string)
+			e := entry{int64(z.Score), key, s.lane}
+			if ok && (!s.from.set || s.from.before(e, s.from.entry) > 0) {
+				s.buffer = append(s.buffer, e)
+			}
+		}
+	}
+	return nil
+}
+
+// nextEntries merges the sources and takes the first n.
+func nextEntries(ctx context.Context, sources []*source, n int, before func(a, b entry) int) ([]entry, error) {
+	var out []entry
+	for len(out) < n {
+		var best *source
+		for _, s := range sources {
+			if err := s.fill(ctx); err != nil {
+				return nil, err
+			}
+			if len(s.buffer) > 0 && (best == nil || before(s.buffer[0], best.buffer[0]) < 0) {
+				best = s
+			}
+		}
+		if best == nil {
+			return out, nil
+		}
+		out = append(out, best.buffer[0])
+		best.buffer = best.buffer[1:]
+	}
+	return out, nil
+}
+
+// loadEntries reads the uploads of entries in their order; those that are gone are left out.
+func (l *Ledger) loadEntries(ctx context.Context, entries []entry) ([]Upload, error) {
+	byLane := map[string][]string{}
+	for _, e := range entries {
+		byLane[e.lane] = append(byLane[e.lane], e.key)
+	}
+	byID := map[string]Upload{}
+	for lane, keys := range byLane {
+		us, err := l.load(ctx, lane, keys, -2)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range us {
+			u.Attempts = nil
+			byID[u.ID] = u
+		}
+	}
+	var out []Upload
+	for _, e := range entries {
+		if u, ok := byID[e.lane+"-"+e.key]; ok {
+			out = append(out, u)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,62 @@
+package ledger
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+)
+
+// NewUpload is what Open records. The voucher lies in the vault already.
+type NewUpload struct {
+	Lane, OrderID, UserID, Reference string
+	SHA256                           string // of the voucher, hex
+	Size                             int64  // of the voucher, bytes
+	MediaType                        string
+	VaultKey                         string
+	Again                            bool // revives an upload that has ended
+	Replace                          bool // discards those of the same order that wait in line and were never sent
+}
+
+// Opened says what Open found or made.
+type Opened struct {
+	ID         string
+	Duplicate  bool   // it was there already
+	Revived    bool   // it had ended, and is queued again
+	Generation int64  // of the task to put; 0: none, another upload of the order comes first
+	Drop       string // a vault key that nothing holds any more; "" if none
+}
+
+// Open records an upload, or finds the record of the same voucher for the same order. The caller puts the task of the
+// generation it gives, and deletes what is to be dropped. Calling it twice is harmless.
+func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
+	id := UploadID(u.Lane, u.UserID, u.OrderID, u.SHA256)
+	lane, key, err := ParseID(id)
+	if err != nil {
+		return Opened{}, fmt.Errorf("lane %q: names have 1 to 32 characters of a-z, 0-9 and '-'", clip(u.Lane, 80))
+	}
+	hash, err := hex.DecodeString(u.SHA256)
+	if err != nil {
+		return Opened{}, fmt.Errorf("read the voucher's hash: %w", err)
+	}
+	if err := l.rdb.SAdd(ctx, lanesKey, lane).Err(); err != nil {
+		return Opened{}, fmt.Errorf("note lane %s: %w", lane, err)
+	}
+	r, err := l.run(ctx, l.scripts.open, lane, key, u.OrderID, u.UserID, u.Reference,
+		base64.RawURLEncoding.EncodeToString(hash), u.Size, u.MediaType, u.VaultKey, flag(u.Again), flag(u.Replace),
+		l.set.Grace.Milliseconds())
+	if err != nil {
+		return Opened{}, fmt.Errorf("record upload %s: %w", id, err)
+	}
+	what := r.text(0)
+	return Opened{
+		ID: id, Duplicate: what == "duplicate", Revived: what == "revived", Generation: r.num(1), Drop: r.text(2),
+	}, nil
+}
+
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}

@@ -1,0 +1,183 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // only spreads request ids over buckets, as the scripts do
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Get reads an upload with its last 100 attempts, oldest first. The error is ErrNotFound when there is none.
+func (l *Ledger) Get(ctx context.Context, id string) (Upload, error) {
+	lane, key, err := ParseID(id)
+	if err != nil {
+		return Upload{}, err
+	}
+	us, err := l.load(ctx, lane, []string{key}, -KeptAttempts)
+	if err != nil {
+		return Upload{}, err
+	}
+	if len(us) == 0 {
+		return Upload{}, fmt.Errorf("%s: %w", id, ErrNotFound)
+	}
+	return us[0], nil
+}
+
+// KeptAttempts is the number of attempts that are kept of one upload; all are counted.
+const KeptAttempts = 100
+
+// Find gives the uploads that a key names, newest first, with their attempts: an upload id names one, an order id all
+// of its order, a request id the one that had it in any attempt. The error is ErrNotFound when there is none.
+func (l *Ledger) Find(ctx context.Context, key string) ([]Upload, error) {
+	if u, err := l.Get(ctx, key); err == nil || !errors.Is(err, ErrNotFound) {
+		return []Upload{u}, err
+	}
+	lanes, err := l.Lanes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []Upload
+	for _, lane := range lanes {
+		keys, err := l.keysOf(ctx, lane, key)
+		if err != nil {
+			return nil, err
+		}
+		us, err := l.load(ctx, lane, keys, -KeptAttempts)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, us...)
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%q: %w", clip(key, 80), ErrNotFound)
+	}
+	slices.SortFunc(found, func(a, b Upload) int { return b.CreatedAt.Compare(a.CreatedAt.Time) })
+	return found, nil
+}
+
+// findMost bounds how many uploads of one order Find reads.
+const findMost = 1000
+
+// keysOf gives the keys of a lane's uploads that have this order id, or had this request id.
+func (l *Ledger) keysOf(ctx context.Context, lane, name string) ([]string, error) {
+	p := prefix(lane)
+	pipe := l.rdb.Pipeline()
+	byOrder := pipe.ZRange(ctx, p+"o:"+name, 0, findMost-1)
+	byRequest := pipe.HGet(ctx, requestBucket(lane, name), name)
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("look up %q: %w", clip(name, 80), err)
+	}
+	keys := byOrder.Val()
+	if k := byRequest.Val(); k != "" && !slices.Contains(keys, k) {
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+// requestBucket is the hash that a request id is kept in, as bucket_of in lib.lua has it.
+func requestBucket(lane, requestID string) string {
+	sum := sha1.Sum([]byte(requestID)) //nolint:gosec // see above
+	return prefix(lane) + "r:" + hex.EncodeToString(sum[:])[:3]
+}
+
+// load reads uploads with the attempts from index `from` on (negative: counted from the newest). Keys without a record
+// are left out.
+func (l *Ledger) load(ctx context.Context, lane string, keys []string, from int64) ([]Upload, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	p := prefix(lane)
+	pipe := l.rdb.Pipeline()
+	records := make([]*redis.MapStringStringCmd, len(keys))
+	lines := make([]*redis.StringSliceCmd, len(keys))
+	for i, k := range keys {
+		records[i] = pipe.HGetAll(ctx, p+"u:"+k)
+		lines[i] = pipe.LRange(ctx, p+"a:"+k, from, -1)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("read uploads of lane %s: %w", lane, err)
+	}
+	us := make([]Upload, 0, len(keys))
+	for i, k := range keys {
+		if f := records[i].Val(); f["state"] != "" {
+			us = append(us, l.readUpload(lane, k, f, lines[i].Val()))
+		}
+	}
+	return us, nil
+}
+
+// Counts is how many uploads of a lane stand in each state.
+type Counts struct {
+	ByState map[State]int64
+	Oldest  time.Duration // age of the oldest unfinished upload, by its creation; 0: none is unfinished
+}
+
+// Unfinished is the number of uploads that are not finished: the backlog.
+func (c Counts) Unfinished() int64 {
+	return c.ByState[Queued] + c.ByState[Sending] + c.ByState[Waiting]
+}
+
+// Counts counts a lane's uploads. Its cost does not grow with their number.
+func (l *Ledger) Counts(ctx context.Context, lane string) (Counts, error) {
+	pipe := l.rdb.Pipeline()
+	clock := pipe.Time(ctx)
+	sizes := map[State]*redis.IntCmd{}
+	oldest := map[State]*redis.ZSliceCmd{}
+	for _, s := range States() {
+		sizes[s] = pipe.ZCard(ctx, prefix(lane)+"s:"+string(s))
+		if !s.Final() {
+			oldest[s] = pipe.ZRangeWithScores(ctx, prefix(lane)+"s:"+string(s), 0, 0)
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return Counts{}, fmt.Errorf("count uploads of lane %s: %w", lane, err)
+	}
+	c := Counts{ByState: map[State]int64{}}
+	for s, n := range sizes {
+		c.ByState[s] = n.Val()
+	}
+	for _, z := range oldest {
+		if e := z.Val(); len(e) > 0 {
+			c.Oldest = max(c.Oldest, clock.Val().Sub(time.UnixMilli(int64(e[0].Score))))
+		}
+	}
+	return c, nil
+}
+
+// Ended counts the uploads of a lane that came to a final state in each of the last n steps, oldest first.
+func (l *Ledger) Ended(ctx context.Context, lane string, s State, step time.Duration, n int) ([]int64, error) {
+	clock, err := l.rdb.Time(ctx).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read the time: %w", err)
+	}
+	pipe := l.rdb.Pipeline()
+	cmds := make([]*redis.IntCmd, n)
+	for i := range n {
+		from := clock.Add(-step * time.Duration(n-i)).UnixMilli()
+		to := clock.Add(-step * time.Duration(n-i-1)).UnixMilli()
+		cmds[i] = pipe.ZCount(ctx, prefix(lane)+"s:"+string(s), fmt.Sprintf("(%d", from), fmt.Sprint(to))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("count what ended in lane %s: %w", lane, err)
+	}
+	counts := make([]int64, n)
+	for i, c := range cmds {
+		counts[i] = c.Val()
+	}
+	return counts, nil
+}
+
+// splitCursor reads a page's cursor: "<ms>.<key>.<lane>".
+func splitCursor(s string) (ms int64, key, lane string, ok bool) {
+	f := strings.Split(s, ".")
+	if len(f) != 3 || !keyText.MatchString(f[1]) || !laneName.MatchString(f[2]) || integer(f[0]) <= 0 {
+		return 0, "", "", false
+	}
+	return integer(f[0]), f[1], f[2], true
+}

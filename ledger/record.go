@@ -1,0 +1,57 @@
+package ledger
+
+import (
+	"strings"
+)
+
+// readUpload makes an upload of its record and the last lines of its attempts.
+func (l *Ledger) readUpload(lane, key string, f map[string]string, lines []string) Upload {
+	u := Upload{
+		ID: lane + "-" + key, Lane: lane, OrderID: f["order"], UserID: f["user"], Reference: f["ref"],
+		State: State(f["state"]), AttemptCount: int(integer(f["n"])), Refusals: int(integer(f["refusals"])),
+		SHA256: unpackHash(f["sha"]), Size: integer(f["size"]), MediaType: f["kind"], Generation: integer(f["gen"]),
+		CreatedAt: at(integer(f["made"])), Since: at(integer(f["since"])), VaultKey: f["vault"],
+	}
+	u.UpdatedAt = u.Since
+	for _, s := range lines {
+		a := readAttempt(s)
+		u.Attempts = append(u.Attempts, a)
+		u.UpdatedAt = latest(u.UpdatedAt, a.StartedAt, a.EndedAt)
+		if a.Verdict != "" {
+			u.Verdict, u.RequestID, u.Code, u.Msg = a.Verdict, a.RequestID, a.Code, a.Msg
+		}
+	}
+	done := at(integer(f["done"]))
+	u.UpdatedAt = latest(u.UpdatedAt, done)
+	switch {
+	case u.State == Delivered:
+		u.DeliveredAt = done
+	case u.State == Waiting:
+		u.NextAttempt = at(integer(f["next"]))
+	}
+	if !u.State.Final() {
+		u.ExpiresAt = Time{u.Since.Add(l.set.MaxAge)}
+	}
+	return u
+}
+
+func latest(t Time, others ...Time) Time {
+	for _, o := range others {
+		if o.After(t.Time) {
+			t = o
+		}
+	}
+	return t
+}
+
+// readAttempt reads an attempt's line: number, generation, start, nonce and worker, and once it has ended also end,
+// duration, verdict, HTTP status, code, request id, develop id, error and msg.
+func readAttempt(s string) Attempt {
+	f := strings.Split(s, "\t")
+	f = append(f, make([]string, max(0, 14-len(f)))...)
+	return Attempt{
+		Number: int(integer(f[0])), Generation: integer(f[1]), StartedAt: at(integer(f[2])), Nonce: f[3], Worker: f[4],
+		EndedAt: at(integer(f[5])), DurationMS: integer(f[6]), Verdict: Verdict(f[7]), HTTPStatus: int(integer(f[8])),
+		Code: f[9], RequestID: f[10], DevelopID: f[11], Error: f[12], Msg: f[13],
+	}
+}

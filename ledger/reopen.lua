@@ -1,0 +1,21 @@
+-- reopen sends a rejected or expired upload again with a fresh budget, or a waiting one now.
+-- ARGV: key, grace ms
+-- Returns: { "reopened", generation of the task to put (0: none), generation of the task it replaces } or
+--   { "refused", state } or { "unknown" }, or { "gone" } when the voucher is no longer kept.
+local u, now = upload_key(KEY), now_ms()
+local r = redis.call('HMGET', u, 'state', 'order', 'vault', 'gen')
+local state, order = r[1], r[2]
+if not state then return { 'unknown' } end
+if state == 'waiting' then
+  redis.call('HSET', u, 'next', 0)
+  return { 'reopened', assign(KEY, now + tonumber(ARGV[2])), tonumber(r[4]) }
+end
+if state ~= 'rejected' and state ~= 'expired' then return { 'refused', state } end
+if (r[3] or '') == '' then return { 'gone' } end
+redis.call('ZREM', P .. 'keep', KEY)
+redis.call('HSET', u, 'since', now)
+redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done')
+-- A retried upload waits from now on; only its creation, which never changes, stays older.
+move(KEY, state, 'queued', redis.call('HGET', u, 'made'))
+if not join(KEY, order) then return { 'reopened', 0, 0 } end
+return { 'reopened', assign(KEY, now + tonumber(ARGV[2])), 0 }

@@ -1,0 +1,117 @@
+package ledger
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed lib.lua
+var libLua string
+
+//go:embed gate.lua
+var gateLua string
+
+//go:embed open.lua
+var openLua string
+
+//go:embed begin.lua
+var beginLua string
+
+//go:embed finish.lua
+var finishLua string
+
+//go:embed release.lua
+var releaseLua string
+
+//go:embed reopen.lua
+var reopenLua string
+
+//go:embed discard.lua
+var discardLua string
+
+//go:embed due.lua
+var dueLua string
+
+//go:embed remove.lua
+var removeLua string
+
+//go:embed kept.lua
+var keptLua string
+
+// scripts are the ledger's Lua, each with what it shares in front of it.
+type scripts struct {
+	open, begin, finish, release, reopen, discard, due, remove, kept *redis.Script
+}
+
+func loadScripts() scripts {
+	load := func(parts ...string) *redis.Script {
+		src := libLua
+		for _, p := range parts {
+			src += "\n" + p
+		}
+		return redis.NewScript(src)
+	}
+	return scripts{
+		open: load(openLua), begin: load(beginLua), finish: load(gateLua, finishLua), release: load(gateLua, releaseLua),
+		reopen: load(reopenLua), discard: load(discardLua), due: load(dueLua), remove: load(removeLua), kept: load(keptLua),
+	}
+}
+
+// errReply means that a script answered in a form this version does not know.
+var errReply = errors.New("unexpected reply of a ledger script")
+
+// run calls a script on a lane and reads its reply, which is always a list.
+func (l *Ledger) run(ctx context.Context, s *redis.Script, lane string, args ...any) (reply, error) {
+	v, err := s.Run(ctx, l.rdb, []string{prefix(lane)}, args...).Result()
+	if err != nil {
+		return nil, err
+	}
+	switch v := v.(type) {
+	case []any:
+		return v, nil
+	case int64:
+		return reply{v}, nil
+	default:
+		return nil, fmt.Errorf("%w: %T", errReply, v)
+	}
+}
+
+// reply is what a script gave back. Fields that are missing read as zero.
+type reply []any
+
+func (r reply) text(i int) string {
+	if i >= len(r) {
+		return ""
+	}
+	switch v := r[i].(type) {
+	case string:
+		return v
+	case int64:
+		return strconv.FormatInt(v, 10)
+	default:
+		return ""
+	}
+}
+
+func (r reply) num(i int) int64 {
+	if i >= len(r) {
+		return 0
+	}
+	switch v := r[i].(type) {
+	case int64:
+		return v
+	case string:
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil {
+			return 0
+		}
+		return n
+	default:
+		return 0
+	}
+}

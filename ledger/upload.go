@@ -1,0 +1,117 @@
+package ledger
+
+import (
+	"time"
+)
+
+// State is where an upload stands.
+type State string
+
+// The states of an upload. Delivered, rejected, expired and discarded are final.
+const (
+	Queued    State = "queued"    // in its order's line, or in the queue; never sent, or to be sent afresh
+	Sending   State = "sending"   // an attempt is under way
+	Waiting   State = "waiting"   // an attempt failed; another follows
+	Delivered State = "delivered" // the API accepted the voucher; whether finance does is PandaPon's to say
+	Rejected  State = "rejected"  // refused for good
+	Expired   State = "expired"   // still failing when the age limit was over
+	Discarded State = "discarded" // given up on by a person
+)
+
+// States lists every state, the unfinished ones first.
+func States() []State {
+	return []State{Queued, Sending, Waiting, Delivered, Rejected, Expired, Discarded}
+}
+
+// Final says whether an upload in this state is finished.
+func (s State) Final() bool {
+	return s == Delivered || s == Rejected || s == Expired || s == Discarded
+}
+
+// Valid says whether s is one of the states.
+func (s State) Valid() bool {
+	return s.Final() || s == Queued || s == Sending || s == Waiting
+}
+
+// Verdict says what one attempt came to.
+type Verdict string
+
+// The verdicts of an attempt.
+const (
+	VerdictDelivered   Verdict = "delivered"   // accepted
+	VerdictThrottled   Verdict = "throttled"   // too many calls
+	VerdictRefused     Verdict = "refused"     // the API said no
+	VerdictUnavailable Verdict = "unavailable" // it never reached the API, or the API said it is away
+	VerdictUnclear     Verdict = "unclear"     // sent, and no readable answer: it may have arrived
+	VerdictInterrupted Verdict = "interrupted" // the worker died or was stopped in between: it may have arrived
+	VerdictInvalid     Verdict = "invalid"     // the voucher is missing or damaged; nothing was sent
+)
+
+// Time is an instant that is written as RFC 3339 with milliseconds, in UTC.
+type Time struct{ time.Time }
+
+// TimeFormat is how a Time is written.
+const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+// MarshalText writes the time in TimeFormat.
+func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// MarshalJSON writes the time in TimeFormat.
+func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
+
+// UnmarshalJSON reads any RFC 3339 time.
+func (t *Time) UnmarshalJSON(b []byte) error { return t.Time.UnmarshalJSON(b) }
+
+// String gives the time in TimeFormat.
+func (t Time) String() string { return t.UTC().Format(TimeFormat) }
+
+// Upload is the duty to deliver one voucher for one order, as it is shown to people and programs. Fields that are
+// unknown are left out of its JSON.
+type Upload struct {
+	ID           string    `json:"id"`
+	Lane         string    `json:"lane"`
+	OrderID      string    `json:"orderId"`
+	UserID       string    `json:"userId,omitempty"`
+	Reference    string    `json:"reference,omitempty"`
+	State        State     `json:"state"`
+	Verdict      Verdict   `json:"verdict,omitempty"` // of the last attempt that ended
+	AttemptCount int       `json:"attemptCount"`      // of all attempts, trimmed ones too
+	Refusals     int       `json:"refusals"`          // spent of the budget
+	RequestID    string    `json:"requestId,omitempty"`
+	Code         string    `json:"code,omitempty"`
+	Msg          string    `json:"msg,omitempty"`
+	SHA256       string    `json:"sha256"` // of the voucher, hex
+	Size         int64     `json:"size"`   // of the voucher, bytes
+	MediaType    string    `json:"mediaType,omitempty"`
+	Generation   int64     `json:"generation"` // tasks put for it so far; 0: it stands in line
+	Duplicate    bool      `json:"duplicate,omitempty"`
+	CreatedAt    Time      `json:"createdAt"`
+	UpdatedAt    Time      `json:"updatedAt"`
+	NextAttempt  Time      `json:"nextAttemptAt,omitzero"`
+	ExpiresAt    Time      `json:"expiresAt,omitzero"`
+	DeliveredAt  Time      `json:"deliveredAt,omitzero"`
+	Attempts     []Attempt `json:"attempts,omitempty"`
+
+	// VaultKey is where the voucher lies; empty when it is no longer kept.
+	VaultKey string `json:"-"`
+	// Since is when its present budget and age limit began: its creation, or the last retry.
+	Since Time `json:"-"`
+}
+
+// Attempt is one signed request.
+type Attempt struct {
+	Number     int     `json:"number"`
+	Generation int64   `json:"generation"`
+	StartedAt  Time    `json:"startedAt"`
+	EndedAt    Time    `json:"endedAt,omitzero"`
+	DurationMS int64   `json:"durationMs,omitempty"`
+	Verdict    Verdict `json:"verdict,omitempty"` // absent while it is under way
+	HTTPStatus int     `json:"httpStatus,omitempty"`
+	Code       string  `json:"code,omitempty"`
+	RequestID  string  `json:"requestId,omitempty"`
+	DevelopID  string  `json:"developId,omitempty"`
+	Msg        string  `json:"msg,omitempty"`
+	Nonce      string  `json:"nonce"`
+	Worker     string  `json:"worker"`
+	Error      string  `json:"error,omitempty"`
+}
