@@ -1,0 +1,188 @@
+package pandapon
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Upload is one attempt to hand over a voucher.
+type Upload struct {
+	Credentials Credentials
+	Nonce       string // from NewNonce, noted by the caller beforehand
+	OrderID     string
+	Voucher     io.Reader
+	Size        int64         // the exact number of bytes Voucher gives
+	Skew        time.Duration // added to the clock before signing
+}
+
+// Call is any other signed call.
+type Call struct {
+	Credentials Credentials
+	Method      string
+	Path        string
+	Query       url.Values
+	Body        []byte // JSON; nil for none
+	Nonce       string // "" takes a fresh one
+	Skew        time.Duration
+}
+
+// Receipt is a success: HTTP status 2xx and code 200.
+type Receipt struct {
+	Envelope
+
+	HTTPStatus int
+	Timestamp  string    // as it was signed and sent
+	Date       time.Time // the answer's Date header; zero when absent
+}
+
+// HeaderField is one header of a signed request.
+type HeaderField struct{ Name, Value string }
+
+// SignedRequest is a request ready to be sent. Its body is BodyBefore, the
+// voucher in base64, BodyAfter.
+type SignedRequest struct {
+	Method, URL           string
+	Headers               []HeaderField
+	Timestamp             string
+	BodyBefore, BodyAfter string
+}
+
+// Upload makes exactly one attempt to hand over a voucher; nothing is tried
+// again behind the caller's back. The voucher is streamed, and the closing bytes
+// of the request are sent only after it has given io.EOF at exactly Size. Upload
+// returns after the last Read of the voucher, so a Read must not block for ever.
+//
+// Any error is an [*Error]. One from the voucher's reader is found with
+// errors.Is and comes as NotSent.
+func (c *Client) Upload(ctx context.Context, u Upload) (Receipt, error) {
+	signed, err := c.Request(u)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if u.Voucher == nil {
+		return Receipt{}, invalid("the voucher is missing")
+	}
+	return c.send(ctx, signed, u.Credentials, newVoucherBody(&c.chunks, u.Voucher, u.Size, signed.BodyAfter))
+}
+
+// Request signs an upload without sending it. The voucher is not touched. An
+// error is an [*Error] that wraps ErrInvalid.
+func (c *Client) Request(u Upload) (SignedRequest, error) {
+	switch {
+	case u.OrderID == "":
+		return SignedRequest{}, invalid("the order id is missing")
+	case !utf8.ValidString(u.OrderID):
+		return SignedRequest{}, invalid("the order id is not UTF-8")
+	case u.Nonce == "":
+		return SignedRequest{}, invalid("the nonce is missing")
+	case u.Size < 0 || u.Size > maxVoucher:
+		return SignedRequest{}, invalid("a voucher cannot have %d bytes", u.Size)
+	}
+	signed, err := c.sign(Call{
+		Credentials: u.Credentials, Method: http.MethodPost, Path: c.uploadPath, Nonce: u.Nonce, Skew: u.Skew,
+	})
+	if err != nil {
+		return SignedRequest{}, err
+	}
+	signed.Headers = append(signed.Headers, jsonType())
+	signed.BodyBefore, signed.BodyAfter = bodyBefore, bodyAfter(u.OrderID)
+	return signed, nil
+}
+
+// Do makes one signed call, exactly once. Any error is an [*Error].
+func (c *Client) Do(ctx context.Context, call Call) (Envelope, error) {
+	if call.Nonce == "" {
+		call.Nonce = NewNonce()
+	}
+	if err := checkPath(call.Path); err != nil {
+		return Envelope{}, invalid("path: %s", err)
+	}
+	signed, err := c.sign(call)
+	if err != nil {
+		return Envelope{}, err
+	}
+	if len(call.Body) > 0 {
+		signed.Headers = append(signed.Headers, jsonType())
+	}
+	receipt, err := c.send(ctx, signed, call.Credentials, newBytesBody(call.Body))
+	return receipt.Envelope, err
+}
+
+func jsonType() HeaderField { return HeaderField{"Content-Type", "application/json"} }
+
+func (c *Client) sign(call Call) (SignedRequest, error) {
+	cred := call.Credentials
+	for _, must := range []HeaderField{
+		{"access key", cred.AccessKey}, {"secret", cred.Secret.Reveal()}, {"user id", cred.UserID},
+	} {
+		if must.Value == "" {
+			return SignedRequest{}, invalid("the %s is missing", must.Name)
+		}
+	}
+	for _, header := range []HeaderField{
+		{"access key", cred.AccessKey}, {"user id", cred.UserID}, {"nonce", call.Nonce},
+	} {
+		if !printable(header.Value) {
+			return SignedRequest{}, invalid("the %s cannot be sent in a header: use printable ASCII", header.Name)
+		}
+	}
+	address := c.base + call.Path
+	if len(call.Query) > 0 {
+		address += "?" + call.Query.Encode()
+	}
+	timestamp := c.rule.Timestamp(c.now().Add(call.Skew))
+	return SignedRequest{
+		Method:    call.Method,
+		URL:       address,
+		Timestamp: timestamp,
+		Headers: []HeaderField{
+			{HeaderAccessKey, cred.AccessKey},
+			{HeaderTimestamp, timestamp},
+			{HeaderNonce, call.Nonce},
+			{HeaderUserID, cred.UserID},
+			{HeaderSignature, c.rule.Sign(cred, timestamp, call.Nonce)},
+			{"Accept", "application/json"},
+			{"User-Agent", c.userAgent},
+		},
+	}, nil
+}
+
+// newRequest turns a signed request into one of net/http. It sets no GetBody:
+// with it the transport would send a second time on its own.
+func newRequest(ctx context.Context, signed SignedRequest, b *body) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, signed.Method, signed.URL, http.NoBody)
+	if err != nil {
+		// The original quotes the address.
+		return nil, invalid("method or address is malformed")
+	}
+	for _, h := range signed.Headers {
+		// Spelled as documented, in case a server looks at the case.
+		req.Header[h.Name] = []string{h.Value}
+	}
+	req.ContentLength = b.length()
+	switch {
+	case req.ContentLength > 0:
+		req.Body = b
+	case req.Method == http.MethodGet || req.Method == http.MethodHead || req.Method == http.MethodOptions:
+		// Empty, but there: a request of these kinds without a body is one that
+		// the transport would repeat on a connection the server has closed.
+		req.Body = b
+	}
+	return req, nil
+}
+
+// scrub hides what a server might quote back at us.
+func scrub(cred Credentials, signed SignedRequest) scrubber {
+	values := []string{cred.Secret.Reveal(), cred.AccessKey}
+	for _, h := range signed.Headers {
+		if strings.EqualFold(h.Name, HeaderSignature) {
+			values = append(values, h.Value)
+		}
+	}
+	return newScrubber(values...)
+}

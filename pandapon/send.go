@@ -1,0 +1,118 @@
+package pandapon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"time"
+)
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 1 << 20
+
+// answer is what one exchange gave, before it is judged.
+type answer struct {
+	timestamp string
+	status    int   // of the answer, or else of the last 1xx; 0 without either
+	err       error // there is no answer, or it could not be read to its end
+	head      bool  // status is final: the head of an answer was read
+	header    http.Header
+	raw       []byte
+	whole     bool  // the request went out whole
+	voucher   error // the voucher's fault
+}
+
+// send makes the one attempt: build the request, do it, check the response.
+func (c *Client) send(ctx context.Context, signed SignedRequest, cred Credentials, b *body) (Receipt, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.callTimeout,
+		fmt.Errorf("call limit of %s reached: %w", c.callTimeout, context.DeadlineExceeded))
+	defer cancel()
+	var seen progress
+	req, err := newRequest(httptrace.WithClientTrace(ctx, seen.trace()), signed, b)
+	if err != nil {
+		return Receipt{}, err
+	}
+	a := c.exchange(req)
+	a.timestamp = signed.Timestamp
+	// After this the transport no longer touches the voucher, whatever state
+	// its own goroutines are in.
+	_ = b.Close() // never fails
+	finished, voucherErr := b.outcome()
+	a.whole, a.voucher = finished && seen.unbroken(), voucherErr
+	if !a.head {
+		a.status = int(seen.interim.Load())
+	}
+	return a.judge(scrub(cred, signed), c.now())
+}
+
+// exchange uses the transport directly: http.Client would look at Location and
+// wrap errors with the URL.
+func (c *Client) exchange(req *http.Request) answer {
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer resp.Body.Close()
+	a := answer{status: resp.StatusCode, head: true, header: resp.Header}
+	if a.status < http.StatusOK {
+		return a // 101: what follows is no body and may never end
+	}
+	a.raw, a.err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if a.err == nil && len(a.raw) > maxAnswer {
+		a.raw, a.err = nil, ErrTooLarge
+	}
+	return a
+}
+
+// judge turns an answer into a receipt or an [*Error].
+func (a answer) judge(scrub scrubber, now time.Time) (Receipt, error) {
+	out := &Error{HTTPStatus: a.status}
+	out.Date, _ = http.ParseTime(a.header.Get("Date"))
+	out.RetryAfter, out.HasRetryAfter = parseRetryAfter(a.header.Get("Retry-After"), out.Date, now)
+	env, parseErr := ParseEnvelope(a.raw)
+	env = scrub.envelope(env)
+	out.Envelope = env
+	out.Envelope.Data = nil
+
+	out.Kind, out.Err = a.verdict(env, parseErr)
+	if out.Kind == 0 {
+		return Receipt{Envelope: env, HTTPStatus: a.status, Timestamp: a.timestamp, Date: out.Date}, nil
+	}
+	out.Err = scrub.error(out.Err)
+	return Receipt{}, out
+}
+
+// verdict returns the kind and its cause; kind 0 is success.
+func (a answer) verdict(env Envelope, parseErr error) (Kind, error) {
+	lost := NoAnswer
+	if !a.whole {
+		lost = NotSent
+	}
+	switch {
+	case a.voucher != nil:
+		return NotSent, a.voucher
+	case !a.head:
+		return lost, transportError(a.err)
+	case a.status < http.StatusOK:
+		return NoAnswer, errors.New("the connection was to be used otherwise")
+	case a.status >= http.StatusBadRequest:
+		return Answered, nil
+	case a.status >= http.StatusMultipleChoices:
+		return NoAnswer, ErrRedirect
+	case a.err != nil:
+		return lost, transportError(a.err)
+	case parseErr != nil:
+		return lost, parseErr
+	case env.Code == "":
+		return lost, ErrNoCode
+	case env.Code != CodeSuccess:
+		return Answered, nil
+	case !a.whole:
+		return NotSent, ErrEarlyAnswer
+	default:
+		return 0, nil
+	}
+}
