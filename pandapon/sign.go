@@ -117,9 +117,9 @@ func (r SignRule) ParseTimestamp(s string) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("timestamp is not a number of %s since 1970", r.unit())
 	}
 	if r.Unit == Seconds {
-		return time.Unix(int64(n), 0), nil //nolint:gosec // 63 bits
+		return time.Unix(int64(n), 0), nil
 	}
-	return time.UnixMilli(int64(n)), nil //nolint:gosec // 63 bits
+	return time.UnixMilli(int64(n)), nil
 }
 
 func (r SignRule) unit() TimestampUnit {
