@@ -41,6 +41,7 @@ lint: $(LINT) ## Runs the linter alone (PKG=./ledger/...)
 	$(LINT) run $(PKG)
 
 fuzz: ## Runs every fuzz target for FUZZTIME, 20s (PKG=./pandapon/...)
+	@scripts/ensure redis-server
 	@GO='$(GO)' scripts/fuzz $(FUZZTIME) $(PKG)
 
 bench: .tools/benchstat ## Runs the benchmarks into artefacts/bench.txt (BENCH=regexp COUNT=6; OLD=file compares)
