@@ -64,7 +64,9 @@ local function finishes(to, keep)
   state = to
 end
 
-if FINAL[plan.state] and not (probe and plan.state == 'expired') and not lane then
+-- A probe costs its upload nothing: only an answer that is beyond doubt its own ends it.
+local own = verdict == 'delivered' or verdict == 'invalid' or plan.fault == 'final'
+if FINAL[plan.state] and not lane and (own or not probe) then
   finishes(plan.state, plan.state == 'delivered' and plan.keep or plan.keep_dead)
   return reply(late and 'late' or 'recorded', lane)
 end

@@ -2,8 +2,11 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Repair is one task that must be put because an unfinished upload has none that lives.
@@ -89,4 +92,31 @@ func (l *Ledger) Left(ctx context.Context, lane string, ks []Kept) error {
 		return fmt.Errorf("note vouchers of lane %s as gone: %w", lane, err)
 	}
 	return nil
+}
+
+// Lead says whether this worker may reconcile the lane for the next while: one at a time does. It renews its turn each
+// time it asks.
+func (l *Ledger) Lead(ctx context.Context, lane, worker string, turn time.Duration) (bool, error) {
+	key := prefix(lane) + "reconciler"
+	got, err := l.rdb.SetNX(ctx, key, worker, turn).Result()
+	if err != nil {
+		return false, fmt.Errorf("ask to reconcile lane %s: %w", lane, err)
+	}
+	if got {
+		return true, nil
+	}
+	holder, err := l.rdb.Get(ctx, key).Result()
+	if errors.Is(err, redis.Nil) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("ask who reconciles lane %s: %w", lane, err)
+	}
+	if holder != worker {
+		return false, nil
+	}
+	if err := l.rdb.PExpire(ctx, key, turn).Err(); err != nil {
+		return false, fmt.Errorf("go on reconciling lane %s: %w", lane, err)
+	}
+	return true, nil
 }

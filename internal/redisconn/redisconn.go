@@ -1,0 +1,69 @@
+// Package redisconn makes a Redis client of a URL, with limits that suit voucherd.
+package redisconn
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// The limits let a caller know within five seconds that Redis cannot be reached, retries included.
+const (
+	dialTimeout = 2 * time.Second
+	readTimeout = 3 * time.Second
+	retries     = 1
+	minBackoff  = 50 * time.Millisecond
+	maxBackoff  = 250 * time.Millisecond
+)
+
+// Open makes a client for redis://, rediss:// and unix:// URLs; with addr parameters for a cluster, and with
+// master_name for sentinels. Conns is the most connections; 0 leaves go-redis' default. It does not connect. Errors do
+// not repeat the URL, which may hold a password.
+func Open(rawURL string, conns int) (redis.UniversalClient, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, errors.New("not a URL; write redis://[user:password@]host:port/database")
+	}
+	switch {
+	case u.Query().Has("master_name"):
+		o, err := redis.ParseFailoverURL(rawURL)
+		if err != nil {
+			return nil, reason(err)
+		}
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, readTimeout, readTimeout
+		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.PoolSize = retries, minBackoff, maxBackoff, conns
+		return redis.NewFailoverClient(o), nil
+	case u.Query().Has("addr"):
+		o, err := redis.ParseClusterURL(rawURL)
+		if err != nil {
+			return nil, reason(err)
+		}
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, readTimeout, readTimeout
+		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.PoolSize = retries, minBackoff, maxBackoff, conns
+		return redis.NewClusterClient(o), nil
+	default:
+		o, err := redis.ParseURL(rawURL)
+		if err != nil {
+			return nil, reason(err)
+		}
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.DialerRetries = dialTimeout, readTimeout, readTimeout, 1
+		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.PoolSize = retries, minBackoff, maxBackoff, conns
+		// Redis 7 and older know neither of these; asking costs a round trip per connection.
+		o.DisableIdentity = true
+		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+		return redis.NewClient(o), nil
+	}
+}
+
+// reason keeps go-redis' explanation and leaves the URL out.
+func reason(err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		return ue.Err
+	}
+	return fmt.Errorf("%w; write redis://[user:password@]host:port/database", err)
+}

@@ -1,0 +1,60 @@
+package tasks
+
+import (
+	"context"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// Retry sends a rejected or expired upload again with a fresh budget, and a waiting one now. Errors:
+// ledger.ErrNotFound, ledger.ErrNotKept, *ledger.StateError.
+func (c *Client) Retry(ctx context.Context, id string) (ledger.Upload, error) {
+	t, err := c.ledger.Reopen(ctx, id)
+	if err != nil {
+		return ledger.Upload{}, c.explain(err)
+	}
+	if err := c.put(ctx, t, 0); err != nil {
+		return ledger.Upload{}, c.explain(err)
+	}
+	return c.Get(ctx, id)
+}
+
+// Discard gives up on an upload that is not being sent, and deletes its voucher. Errors: ledger.ErrNotFound,
+// *ledger.StateError.
+func (c *Client) Discard(ctx context.Context, id string) (ledger.Upload, error) {
+	u, err := c.discard(ctx, id)
+	return u, c.explain(err)
+}
+
+func (c *Client) discard(ctx context.Context, id string) (ledger.Upload, error) {
+	next, worthless, err := c.ledger.Discard(ctx, id)
+	if err != nil {
+		return ledger.Upload{}, err
+	}
+	if err := c.put(ctx, next, 0); err != nil {
+		return ledger.Upload{}, err
+	}
+	u, err := c.ledger.Get(ctx, id)
+	if err != nil {
+		return ledger.Upload{}, err
+	}
+	if worthless != 0 {
+		c.drop(u.Lane, id, worthless)
+	}
+	if u.VaultKey == "" {
+		return u, nil
+	}
+	if err := c.vault.Delete(ctx, u.VaultKey); err != nil {
+		return ledger.Upload{}, err
+	}
+	if err := c.ledger.Left(ctx, u.Lane, []ledger.Kept{{ID: id, VaultKey: u.VaultKey}}); err != nil {
+		return ledger.Upload{}, err
+	}
+	u.VaultKey = ""
+	return u, nil
+}
+
+// Register makes a lane's queue known to asynq, so that asynqmon shows it even before its first task and after a flush.
+func (c *Client) Register(ctx context.Context, lane string) error {
+	return c.explain(c.cfg.Redis.SAdd(ctx, "asynq:queues", ledger.Queue(lane)).Err())
+}

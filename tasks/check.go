@@ -1,0 +1,118 @@
+package tasks
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gabriel-vasile/mimetype"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// ErrInvalid means that what was handed over cannot be sent; an *InvalidError says which field and why.
+var ErrInvalid = errors.New("not accepted")
+
+// InvalidError says what is wrong with a request, in a sentence for the person who made it.
+type InvalidError struct {
+	Field  string // "voucher", "orderId", "userId", "lane", "reference"
+	Reason string
+	// TooLarge and UnknownKind tell the two refusals of a voucher apart that HTTP has statuses of their own for.
+	TooLarge, UnknownKind bool
+}
+
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Reason }
+
+func (e *InvalidError) Unwrap() error { return ErrInvalid }
+
+// DefaultMaxVoucherBytes is the largest voucher that is accepted unless set otherwise: 10 MiB. PandaPon documents no
+// limit.
+const DefaultMaxVoucherBytes = 10 << 20
+
+// DefaultMediaTypes are the kinds of voucher that are accepted unless set otherwise. PandaPon documents none; these are
+// what payment receipts come as.
+func DefaultMediaTypes() []string {
+	return []string{
+		"image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/heic", "image/heif", "application/pdf",
+	}
+}
+
+const maxReference = 200 // characters
+
+var (
+	orderID = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z_.-]{0,63}$`)
+	userID  = regexp.MustCompile(`^[0-9A-Za-z_.-]{0,64}$`)
+)
+
+// checkNames refuses names that no upload can have.
+func checkNames(r Request) error {
+	switch {
+	case !ledger.ValidLane(r.Lane):
+		return &InvalidError{Field: "lane", Reason: "names have 1 to 32 characters of a-z, 0-9 and '-'"}
+	case r.OrderID == "":
+		return &InvalidError{Field: "orderId", Reason: "is missing"}
+	case !orderID.MatchString(r.OrderID):
+		return &InvalidError{Field: "orderId", Reason: "has 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begins with a digit or letter"}
+	case !userID.MatchString(r.UserID):
+		return &InvalidError{Field: "userId", Reason: "has at most 64 characters of 0-9, A-Z, a-z, '_', '.' and '-'"}
+	case !printable(r.Reference):
+		return &InvalidError{Field: "reference", Reason: fmt.Sprintf("has at most %d printable characters", maxReference)}
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= maxReference &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// sniffLength is how much of a voucher is looked at to tell its kind; mimetype asks for no more.
+const sniffLength = 3072
+
+// sniff tells a voucher's kind from its first bytes and gives a reader of the whole.
+func (c *Client) sniff(voucher io.Reader) (mediaType string, whole io.Reader, err error) {
+	head := make([]byte, sniffLength)
+	n, err := io.ReadFull(voucher, head)
+	switch {
+	case n == 0 && (err == nil || errors.Is(err, io.EOF)):
+		return "", nil, &InvalidError{Field: "voucher", Reason: "is empty"}
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return "", nil, fmt.Errorf("read the voucher: %w", err)
+	}
+	head = head[:n]
+	kind := mimetype.Detect(head)
+	for _, allowed := range c.cfg.MediaTypes {
+		if kind.Is(allowed) {
+			limited := &limitedReader{r: io.MultiReader(bytes.NewReader(head), voucher), left: c.cfg.MaxVoucherBytes}
+			limited.most = limited.left
+			return allowed, limited, nil
+		}
+	}
+	return "", nil, &InvalidError{
+		Field: "voucher", UnknownKind: true,
+		Reason: fmt.Sprintf("looks like %s, but only these are accepted: %s", kind.String(), strings.Join(c.cfg.MediaTypes, ", ")),
+	}
+}
+
+// limitedReader refuses what is longer than allowed, as soon as it shows.
+type limitedReader struct {
+	r          io.Reader
+	left, most int64
+}
+
+func (l *limitedReader) Read(p []byte) (int, error) {
+	if int64(len(p)) > l.left+1 {
+		p = p[:l.left+1]
+	}
+	n, err := l.r.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, &InvalidError{
+			Field: "voucher", TooLarge: true, Reason: fmt.Sprintf("is larger than %d bytes", l.most),
+		}
+	}
+	return n, err
+}

@@ -1,0 +1,181 @@
+// Package tasks is what a Go producer imports to hand vouchers over and to ask what became of them. It also holds the
+// wire contract of the queue.
+package tasks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/vault"
+)
+
+// DefaultLane is the lane of a request that names none.
+const DefaultLane = "default"
+
+// Config is what a Client needs. Redis and Vault are required; they stay the caller's to close.
+type Config struct {
+	Redis           redis.UniversalClient
+	Vault           vault.Vault
+	Ledger          *ledger.Ledger // nil: a ledger in Redis with default settings
+	MaxVoucherBytes int64          // 0: DefaultMaxVoucherBytes
+	MediaTypes      []string       // nil: DefaultMediaTypes
+	Retention       time.Duration  // how long asynq shows a finished task; 0: not at all
+}
+
+// Client hands vouchers over, and asks and acts on uploads. It is safe for concurrent use.
+type Client struct {
+	cfg       Config
+	ledger    *ledger.Ledger
+	vault     vault.Vault
+	queue     *asynq.Client
+	inspector *asynq.Inspector
+	room      room
+}
+
+// New gives a client.
+func New(cfg Config) *Client {
+	if cfg.MaxVoucherBytes <= 0 {
+		cfg.MaxVoucherBytes = DefaultMaxVoucherBytes
+	}
+	if cfg.MediaTypes == nil {
+		cfg.MediaTypes = DefaultMediaTypes()
+	}
+	if cfg.Ledger == nil {
+		cfg.Ledger = ledger.New(cfg.Redis, ledger.Settings{})
+	}
+	return &Client{
+		cfg: cfg, ledger: cfg.Ledger, vault: cfg.Vault,
+		queue:     asynq.NewClientFromRedisClient(cfg.Redis),
+		inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
+		room:      room{rdb: cfg.Redis},
+	}
+}
+
+// Request is one voucher for one order.
+type Request struct {
+	Lane      string    // "": DefaultLane
+	OrderID   string    // PandaPon's id of the order; as text, it has 19 digits
+	UserID    string    // sub-account; "": the lane's own
+	Reference string    // the caller's own name for it; shown, never sent
+	Voucher   io.Reader // the picture or PDF, raw
+	Again     bool      // sends it again although the same voucher ended already, delivered or not
+	Replace   bool      // discards vouchers of the same order that wait in line and were never sent
+}
+
+// Enqueue hands a voucher over. When it returns without an error, the voucher and its record are stored, and it will
+// be delivered, or stand in the ledger as not delivered with the reason.
+//
+// The same voucher for the same order is the same upload: enqueueing it again gives the record there is, marked
+// Duplicate. Errors: *InvalidError, ErrNoRoom, *UnreachableError, or the vault's.
+func (c *Client) Enqueue(ctx context.Context, r Request) (ledger.Upload, error) {
+	u, err := c.enqueue(ctx, r)
+	return u, c.explain(err)
+}
+
+func (c *Client) enqueue(ctx context.Context, r Request) (ledger.Upload, error) {
+	if r.Lane == "" {
+		r.Lane = DefaultLane
+	}
+	if err := checkNames(r); err != nil {
+		return ledger.Upload{}, err
+	}
+	mediaType, voucher, err := c.sniff(r.Voucher)
+	if err != nil {
+		return ledger.Upload{}, err
+	}
+	if err := c.room.check(ctx); err != nil {
+		return ledger.Upload{}, err
+	}
+	entry, err := c.vault.Put(ctx, vault.Meta{
+		Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, MediaType: mediaType,
+	}, voucher)
+	if err != nil {
+		return ledger.Upload{}, fmt.Errorf("store the voucher: %w", err)
+	}
+	// When Open fails its outcome is unknown: the voucher stays, and the reconciler finds out whether anyone holds it.
+	opened, err := c.ledger.Open(ctx, ledger.NewUpload{
+		Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference,
+		SHA256: entry.SHA256, Size: entry.Size, MediaType: mediaType, VaultKey: entry.Key, Again: r.Again, Replace: r.Replace,
+	})
+	if err != nil {
+		return ledger.Upload{}, err
+	}
+	if err := c.settle(ctx, entry.Key, opened); err != nil {
+		return ledger.Upload{}, err
+	}
+	u, err := c.ledger.Get(ctx, opened.ID)
+	if err != nil {
+		return ledger.Upload{}, err
+	}
+	u.Duplicate = opened.Duplicate
+	return u, nil
+}
+
+// settle does what follows Open: the voucher is claimed or dropped, and the task put. What it cannot do the reconciler
+// does later, so only a failure to put the task counts, and that only because the caller would wait for nothing.
+func (c *Client) settle(ctx context.Context, vaultKey string, o ledger.Opened) error {
+	if o.Drop != vaultKey {
+		if err := c.vault.Claim(ctx, vaultKey, o.ID); err != nil {
+			return fmt.Errorf("claim the voucher: %w", err)
+		}
+	}
+	if o.Drop != "" {
+		if err := c.vault.Delete(ctx, o.Drop); err != nil {
+			return fmt.Errorf("delete a voucher that is not needed: %w", err)
+		}
+	}
+	return c.put(ctx, ledger.Task{ID: o.ID, Generation: o.Generation}, 0)
+}
+
+// Put puts the task of an upload's generation on its lane's queue, due after wait. A task that is there already is as
+// good. A generation of 0 puts none.
+func (c *Client) Put(ctx context.Context, t ledger.Task, wait time.Duration) error {
+	return c.explain(c.put(ctx, t, wait))
+}
+
+func (c *Client) put(ctx context.Context, t ledger.Task, wait time.Duration) error {
+	if t.Generation == 0 {
+		return nil
+	}
+	lane, _, err := ledger.ParseID(t.ID)
+	if err != nil {
+		return err
+	}
+	opts := []asynq.Option{
+		asynq.TaskID(ledger.TaskID(t.ID, t.Generation)),
+		asynq.Queue(ledger.Queue(lane)),
+		// The policy alone decides when an upload ends: asynq shall never archive it. MaxInt would become -1.
+		asynq.MaxRetry(math.MaxInt32),
+		// A task may wait long in its handler; 0 would become asynq's 30 minutes.
+		asynq.Timeout(taskTimeout),
+		asynq.Retention(c.cfg.Retention),
+	}
+	if wait > 0 {
+		opts = append(opts, asynq.ProcessIn(wait))
+	}
+	task := asynq.NewTask(TypeUpload, Payload{ID: t.ID, Generation: t.Generation}.Encode())
+	_, err = c.queue.EnqueueContext(ctx, task, opts...)
+	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+		return fmt.Errorf("put the task of %s: %w", t.ID, err)
+	}
+	if t.Replaces != 0 {
+		c.drop(lane, t.ID, t.Replaces)
+	}
+	return nil
+}
+
+// taskTimeout is far beyond the longest that a handler keeps a task (an hour and a call).
+const taskTimeout = 24 * time.Hour
+
+// drop removes a task that no longer counts. If it cannot, a worker drops it when it comes up.
+func (c *Client) drop(lane, id string, generation int64) {
+	_ = c.inspector.DeleteTask(ledger.Queue(lane), ledger.TaskID(id, generation)) //nolint:errcheck // a courtesy, see above
+}

@@ -1,0 +1,53 @@
+package tasks
+
+import (
+	"context"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// Get reads an upload with its attempts. The error is ledger.ErrNotFound when there is none.
+func (c *Client) Get(ctx context.Context, id string) (ledger.Upload, error) {
+	u, err := c.ledger.Get(ctx, id)
+	return u, c.explain(err)
+}
+
+// Find gives the uploads that an upload id, an order id or a request id names, newest first, with their attempts. The
+// error is ledger.ErrNotFound when there is none.
+func (c *Client) Find(ctx context.Context, key string) ([]ledger.Upload, error) {
+	us, err := c.ledger.Find(ctx, key)
+	return us, c.explain(err)
+}
+
+// List lists uploads, newest first, without their attempts.
+func (c *Client) List(ctx context.Context, q ledger.Query) (ledger.Page, error) {
+	p, err := c.ledger.List(ctx, q)
+	return p, c.explain(err)
+}
+
+// waitEvery is how often Wait asks; a person watching does not notice more.
+const waitEvery = 250 * time.Millisecond
+
+// Wait returns an upload once it is final, or with the context's error. Redis being away for a while does not end it.
+func (c *Client) Wait(ctx context.Context, id string) (ledger.Upload, error) {
+	tick := time.NewTicker(waitEvery)
+	defer tick.Stop()
+	var last ledger.Upload
+	for {
+		u, err := c.Get(ctx, id)
+		switch {
+		case err == nil && u.State.Final():
+			return u, nil
+		case err == nil:
+			last = u
+		case !isUnreachable(err):
+			return last, err
+		}
+		select {
+		case <-ctx.Done():
+			return last, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package tasks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrNoRoom means that Redis is so full that a further voucher could stop the backlog from draining.
+var ErrNoRoom = errors.New("redis has no room: over 80 % of its maxmemory is used. Let the backlog drain, raise maxmemory, or use a file vault")
+
+// roomShare is the share of maxmemory above which nothing is accepted. At maxmemory itself neither a task can be
+// fetched nor an attempt be written down, so the backlog could not drain.
+const roomShare = 0.8
+
+// roomEvery is for how long one look at Redis' memory counts.
+const roomEvery = time.Second
+
+// room knows whether Redis has room for more.
+type room struct {
+	rdb  redis.UniversalClient
+	mu   sync.Mutex
+	read time.Time
+	full bool
+}
+
+func (r *room) check(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.read) >= roomEvery {
+		info, err := r.rdb.Info(ctx, "memory").Result()
+		if err != nil {
+			return fmt.Errorf("ask for redis' memory: %w", err)
+		}
+		used, most := infoNumber(info, "used_memory"), infoNumber(info, "maxmemory")
+		r.full, r.read = most > 0 && float64(used) > roomShare*float64(most), time.Now()
+	}
+	if r.full {
+		return ErrNoRoom
+	}
+	return nil
+}
+
+// infoNumber reads one number of Redis' INFO; 0 when it is missing.
+func infoNumber(info, name string) int64 {
+	for row := range strings.SplitSeq(info, "\n") {
+		if v, ok := strings.CutPrefix(row, name+":"); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+			if err != nil {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
+}
+
+// UnreachableError says that Redis could not be reached.
+type UnreachableError struct {
+	Addr string // without password
+	Err  error
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("redis at %s could not be reached: %v", e.Addr, e.Err)
+}
+
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+func isUnreachable(err error) bool {
+	var u *UnreachableError
+	return errors.As(err, &u)
+}
+
+// explain makes a failure to reach Redis say which Redis. asynq hides the cause of its errors, so their text is asked.
+func (c *Client) explain(err error) error {
+	if err == nil || isUnreachable(err) {
+		return err
+	}
+	if strings.Contains(err.Error(), "OOM command not allowed") {
+		return fmt.Errorf("%w (%w)", ErrNoRoom, err)
+	}
+	var ne net.Error
+	text := err.Error()
+	if errors.As(err, &ne) || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrClosed) ||
+		strings.Contains(text, "dial tcp") || strings.Contains(text, "connection refused") || strings.Contains(text, "i/o timeout") {
+		return &UnreachableError{Addr: address(c.cfg.Redis), Err: err}
+	}
+	return err
+}
+
+// address names the Redis of a client, without user and password.
+func address(rdb redis.UniversalClient) string {
+	switch r := rdb.(type) {
+	case *redis.Client:
+		return r.Options().Addr
+	case *redis.ClusterClient:
+		return strings.Join(r.Options().Addrs, ",")
+	default:
+		return "its address"
+	}
+}

@@ -1,0 +1,253 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"go.uber.org/zap"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon"
+	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/vault"
+)
+
+// giveBack is the error that hands a task back to asynq, due again after Delay. Only an attempt that failed counts as
+// a failure in asynq's statistics; a task that merely waited does not.
+type giveBack struct {
+	Delay  time.Duration
+	Failed bool
+	Reason string
+}
+
+func (g *giveBack) Error() string { return g.Reason }
+
+// isFailure is asynq's IsFailure.
+func isFailure(err error) bool {
+	var g *giveBack
+	if errors.As(err, &g) {
+		return g.Failed
+	}
+	return !errors.Is(err, asynq.ErrLeaseExpired)
+}
+
+// retryDelay is asynq's RetryDelayFunc: our error carries the delay. Any other is asynq's own (a lost lease) or a
+// fault of ours (a panic); then the ledger's lease keeps the upload from being sent twice, and it may be asked soon.
+func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
+	var g *giveBack
+	if errors.As(err, &g) {
+		return g.Delay
+	}
+	return time.Second
+}
+
+// ProcessTask delivers the upload of one task, or hands the task back with the time at which it is due again.
+func (l *lane) ProcessTask(ctx context.Context, t *asynq.Task) error {
+	p, err := tasks.ParsePayload(t.Payload())
+	if errors.Is(err, tasks.ErrNewerPayload) {
+		return &giveBack{Delay: newerDelay, Reason: err.Error()}
+	}
+	if err != nil {
+		l.log.Error("task.unreadable", zap.Error(err))
+		return fmt.Errorf("%w: %w", err, asynq.RevokeTask)
+	}
+	rec, err := l.deliver(ctx, p)
+	if err != nil {
+		return err
+	}
+	return l.after(t, p, rec)
+}
+
+// newerDelay leaves a task that a newer version put to a newer worker.
+const newerDelay = time.Minute
+
+// deliver takes a task through the gate and makes one attempt.
+func (l *lane) deliver(ctx context.Context, p tasks.Payload) (ledger.Recorded, error) {
+	waiting, cancel := l.untilStop(ctx)
+	defer cancel()
+	for {
+		if err := l.gate.enter(waiting); err != nil {
+			return ledger.Recorded{}, &giveBack{Reason: "waited for the lane"}
+		}
+		rec, again, err := l.attempt(ctx, p)
+		if !again {
+			return rec, err
+		}
+	}
+}
+
+// attempt asks the ledger whether the upload may be sent, and if so sends it. It gives back the slot. Again means that
+// the lane is held and the task waits on.
+func (l *lane) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Recorded, again bool, err error) {
+	success := false
+	defer func() { l.gate.leave(success) }()
+
+	// The call and Finish must not be cut off by what happens to the task: they have deadlines of their own. The call's
+	// is counted from here, before Begin, so that it is over before the lease of the attempt ends.
+	detached := context.WithoutCancel(ctx)
+	began := time.Now()
+	b, err := l.begin(detached, p)
+	if err != nil {
+		l.log.Warn("ledger.unreachable", zap.String("upload_id", p.ID), zap.Error(err))
+		return rec, false, &giveBack{Delay: l.set.RedisPause, Reason: "the ledger cannot be reached"}
+	}
+	switch b.Answer {
+	case ledger.Held:
+		l.gate.hold(b.Hold.Wait)
+		return rec, true, nil
+	case ledger.Busy, ledger.Early:
+		return rec, false, &giveBack{Delay: b.Hold.Wait, Reason: "not yet: " + string(b.Answer)}
+	case ledger.Stale:
+		return rec, false, fmt.Errorf("no longer counts (%s): %w", b.Hold.Reason, asynq.RevokeTask)
+	case ledger.Started:
+	}
+	outcome, err := l.send(detached, b.Running, began.Add(l.set.CallTimeout))
+	if err != nil {
+		l.release(detached, b.Running, err)
+		return rec, true, nil
+	}
+	rec, err = l.finish(detached, b.Running, outcome)
+	if err != nil {
+		return rec, false, &giveBack{Delay: l.set.RedisPause, Reason: "the outcome could not be recorded"}
+	}
+	if rec.LaneHeld != "" {
+		l.gate.hold(rec.HeldFor)
+	}
+	success = outcome.Verdict == ledger.VerdictDelivered || outcome.Fault == ledger.FaultFinal
+	l.follow(detached, b.Running, rec)
+	if !rec.State.Final() {
+		return rec, false, &giveBack{Delay: rec.Wait, Failed: !rec.Lane, Reason: reason(outcome)}
+	}
+	return rec, false, nil
+}
+
+func (l *lane) begin(ctx context.Context, p tasks.Payload) (ledger.Begun, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.set.RedisTimeout)
+	defer cancel()
+	return l.ledger.Begin(ctx, ledger.NewAttempt{
+		ID: p.ID, Generation: p.Generation, Nonce: pandapon.NewNonce(), Worker: l.set.Name,
+		Lease: l.set.CallTimeout + leaseMargin,
+	})
+}
+
+// leaseMargin is how much longer an attempt's lease is than its call can take.
+const leaseMargin = 30 * time.Second
+
+// send makes the call. The error is the vault's, when it is away and nothing was sent.
+func (l *lane) send(ctx context.Context, run ledger.Running, deadline time.Time) (ledger.Outcome, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	tried := ledgerTried(run)
+	started := time.Now()
+	voucher, err := l.vault.Open(ctx, vault.Entry{Key: run.VaultKey, Size: run.Size, SHA256: run.SHA256})
+	if err != nil && !errors.Is(err, vault.ErrMissing) && !errors.Is(err, vault.ErrDamaged) {
+		return ledger.Outcome{}, err
+	}
+	var receipt pandapon.Receipt
+	if err == nil {
+		receipt, err = l.upload(ctx, run, voucher)
+		if cerr := voucher.Close(); cerr != nil {
+			l.log.Debug("vault.close", zap.String("upload_id", run.ID), zap.Error(cerr))
+		}
+	}
+	o := l.policy.Decide(receipt, err, tried)
+	o.Duration = time.Since(started)
+	return o, nil
+}
+
+func ledgerTried(run ledger.Running) Tried {
+	return Tried{Age: run.Age, Refusals: run.Refusals, Unanswered: run.Unanswered}
+}
+
+// release takes back an attempt that sent nothing because the vault is away.
+func (l *lane) release(ctx context.Context, run ledger.Running, cause error) {
+	l.log.Warn("vault.unreachable", zap.String("upload_id", run.ID), zap.Error(cause))
+	ctx, cancel := context.WithTimeout(ctx, l.set.RedisTimeout)
+	defer cancel()
+	if err := l.ledger.Release(ctx, run, true); err != nil {
+		l.log.Warn("ledger.unreachable", zap.String("upload_id", run.ID), zap.Error(err))
+	}
+}
+
+// finish records an outcome. While Redis is away it tries again: the outcome exists only here. If all fails the full
+// result stands in the log.
+func (l *lane) finish(ctx context.Context, run ledger.Running, o ledger.Outcome) (ledger.Recorded, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.set.FinishPatience)
+	defer cancel()
+	for {
+		try, done := context.WithTimeout(ctx, l.set.RedisTimeout)
+		rec, err := l.ledger.Finish(try, run, o)
+		done()
+		if err == nil {
+			l.logAttempt(run, o, rec)
+			return rec, nil
+		}
+		if errors.Is(err, ledger.ErrNotFound) || !l.pause(ctx) {
+			l.logLost(run, o, err)
+			return rec, err
+		}
+	}
+}
+
+// pause waits a moment for Redis to come back; false when there is no more time.
+func (l *lane) pause(ctx context.Context) bool {
+	t := time.NewTimer(l.set.RedisPause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-l.givingUp:
+		return false
+	}
+}
+
+// follow does what an ended upload brings with it: the next in line gets its task, and its voucher leaves the vault.
+// What fails here the reconciler does.
+func (l *lane) follow(ctx context.Context, run ledger.Running, rec ledger.Recorded) {
+	if rec.NextID != "" {
+		ctx, cancel := context.WithTimeout(ctx, l.set.RedisTimeout)
+		defer cancel()
+		if err := l.tasks.Put(ctx, ledger.Task{ID: rec.NextID, Generation: rec.NextGen}, 0); err != nil {
+			l.log.Warn("task.not_put", zap.String("upload_id", rec.NextID), zap.Error(err))
+		}
+	}
+	switch rec.State {
+	case ledger.Delivered:
+		l.sweeper.sent(ledger.Kept{ID: run.ID, VaultKey: run.VaultKey})
+	case ledger.Rejected, ledger.Expired:
+		l.sweeper.dead(run.VaultKey, rec.State)
+	}
+}
+
+// after writes what asynqmon shows of a finished task.
+func (l *lane) after(t *asynq.Task, p tasks.Payload, rec ledger.Recorded) error {
+	if l.set.TaskRetention <= 0 {
+		return nil
+	}
+	result, err := json.Marshal(map[string]string{"id": p.ID, "state": string(rec.State)})
+	if err == nil {
+		_, err = t.ResultWriter().Write(result)
+	}
+	if err != nil {
+		l.log.Debug("task.result", zap.Error(err))
+	}
+	return nil
+}
+
+// reason says in asynqmon why a task came back, without anything secret.
+func reason(o ledger.Outcome) string {
+	s := string(o.Verdict)
+	if o.HTTPStatus != 0 {
+		s += fmt.Sprintf(", http %d", o.HTTPStatus)
+	}
+	if o.Code != "" {
+		s += ", code " + o.Code
+	}
+	return s
+}

@@ -1,0 +1,80 @@
+package worker
+
+import (
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// logAttempt writes the one line of an attempt.
+func (l *lane) logAttempt(run ledger.Running, o ledger.Outcome, rec ledger.Recorded) {
+	level := zapcore.InfoLevel
+	if rec.State == ledger.Rejected || rec.State == ledger.Expired || rec.How == "late" {
+		level = zapcore.WarnLevel
+	}
+	fields := attemptFields(run, o)
+	fields = append(fields, zap.String("state", string(rec.State)))
+	if rec.State == ledger.Waiting {
+		fields = append(fields, zap.Time("next_attempt_at", time.Now().Add(rec.Wait).UTC()))
+	}
+	if rec.How != "recorded" {
+		fields = append(fields, zap.String("recorded", rec.How))
+	}
+	if rec.LaneHeld != "" {
+		fields = append(fields, zap.String("lane_held", rec.LaneHeld), zap.Duration("held_for", rec.HeldFor))
+	}
+	l.log.Log(level, "upload.attempted", fields...)
+}
+
+// logLost writes an outcome that could not be recorded, in full: this line is all that is left of it.
+func (l *lane) logLost(run ledger.Running, o ledger.Outcome, err error) {
+	fields := append(attemptFields(run, o), zap.String("develop_id", o.DevelopID), zap.String("nonce", run.Nonce),
+		zap.NamedError("ledger_error", err))
+	l.log.Error("upload.outcome_not_recorded", fields...)
+}
+
+func attemptFields(run ledger.Running, o ledger.Outcome) []zap.Field {
+	fields := []zap.Field{
+		zap.String("upload_id", run.ID), zap.String("order_id", run.OrderID), zap.Int("attempt", run.Number),
+		zap.String("verdict", string(o.Verdict)), zap.Int64("duration_ms", o.Duration.Milliseconds()),
+	}
+	for _, f := range []struct{ key, value string }{
+		{"request_id", o.RequestID}, {"code", o.Code}, {"msg", o.Msg}, {"error", o.Error},
+	} {
+		if f.value != "" {
+			fields = append(fields, zap.String(f.key, f.value))
+		}
+	}
+	if o.HTTPStatus != 0 {
+		fields = append(fields, zap.Int("http_status", o.HTTPStatus))
+	}
+	if run.Probe {
+		fields = append(fields, zap.Bool("probe", true))
+	}
+	if run.Interrupted {
+		fields = append(fields, zap.Bool("after_interrupted", true))
+	}
+	return fields
+}
+
+// asynqLog passes asynq's own messages on to zap, a level lower: what asynq informs of or warns of is ordinary here
+// (a task that was dropped or given back).
+type asynqLog struct{ log *zap.Logger }
+
+func (a asynqLog) Debug(args ...any) {
+	a.log.Debug("asynq", zap.String("message", fmt.Sprint(args...)))
+}
+func (a asynqLog) Info(args ...any) { a.log.Debug("asynq", zap.String("message", fmt.Sprint(args...))) }
+func (a asynqLog) Warn(args ...any) { a.log.Info("asynq", zap.String("message", fmt.Sprint(args...))) }
+func (a asynqLog) Error(args ...any) {
+	a.log.Error("asynq", zap.String("message", fmt.Sprint(args...)))
+}
+
+// Fatal is only an error here: a library does not end the process.
+func (a asynqLog) Fatal(args ...any) {
+	a.log.Error("asynq.fatal", zap.String("message", fmt.Sprint(args...)))
+}

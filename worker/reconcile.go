@@ -1,0 +1,189 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/vault"
+)
+
+// reconciler makes the queue agree with the ledger, and clears away what is over. One worker at a time does it for a
+// lane, but a second one would do no harm: every repair is a compare-and-set in the ledger.
+type reconciler struct {
+	lane     string
+	name     string // of the worker
+	ledger   *ledger.Ledger
+	vault    vault.Vault
+	tasks    *tasks.Client
+	log      *zap.Logger
+	every    time.Duration
+	patience time.Duration // for one pass
+	grace    time.Duration // how long tasks may seem to be missing before they are looked for
+	orphans  time.Duration // age from which an unclaimed voucher is nobody's
+
+	lacking   time.Time // since when there are fewer tasks than uploads that need one
+	swept     time.Time // when they were last looked for
+	housework time.Time // when the rest was last done
+}
+
+const (
+	sweepEvery     = time.Minute // looking at every unfinished upload costs; no more often than this
+	houseworkEvery = time.Minute
+	smallBacklog   = 10_000 // up to this many, one missing task is reason enough to look for it
+	pagesPerPass   = 200    // so that a pass ends
+)
+
+// run works until the context ends.
+func (r *reconciler) run(ctx context.Context) {
+	tick := time.NewTicker(r.every)
+	defer tick.Stop()
+	for {
+		r.pass(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// pass does one round, if no other worker is doing it.
+func (r *reconciler) pass(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, r.patience)
+	defer cancel()
+	lead, err := r.ledger.Lead(ctx, r.lane, r.name, 2*r.every+r.patience)
+	if err == nil && lead {
+		err = errors.Join(r.repair(ctx), r.clear(ctx))
+	}
+	if err != nil && ctx.Err() == nil {
+		r.log.Warn("reconciler.failed", zap.Error(err))
+	}
+}
+
+// repair puts a task where an unfinished upload has none.
+func (r *reconciler) repair(ctx context.Context) error {
+	if err := r.tasks.Register(ctx, r.lane); err != nil {
+		return err
+	}
+	for range pagesPerPass {
+		found, err := r.ledger.Due(ctx, r.lane)
+		if err != nil {
+			return err
+		}
+		if err := r.put(ctx, found.Repairs, "due"); err != nil {
+			return err
+		}
+		if !r.lacks(found) {
+			r.lacking = time.Time{}
+		} else if r.lacking.IsZero() {
+			r.lacking = time.Now()
+		}
+		if !found.Full {
+			break
+		}
+	}
+	if r.lacking.IsZero() || time.Since(r.lacking) < r.grace || time.Since(r.swept) < min(sweepEvery, 2*r.grace) {
+		return nil
+	}
+	r.swept = time.Now()
+	return r.sweep(ctx)
+}
+
+// lacks says whether so many tasks are missing that it cannot be just those that are being put.
+func (r *reconciler) lacks(found ledger.Looked) bool {
+	missing := found.Needed - found.Tasks
+	return missing > 0 && (found.Needed <= smallBacklog || missing*100 > found.Needed)
+}
+
+// sweep looks at every unfinished upload, due or not: the queue was flushed, or emptied by hand.
+func (r *reconciler) sweep(ctx context.Context) error {
+	for cursor := "0"; ; {
+		found, err := r.ledger.Sweep(ctx, r.lane, cursor)
+		if err != nil {
+			return err
+		}
+		if err := r.put(ctx, found.Repairs, "sweep"); err != nil {
+			return err
+		}
+		if cursor = found.Cursor; cursor == "0" {
+			return nil
+		}
+	}
+}
+
+func (r *reconciler) put(ctx context.Context, repairs []ledger.Repair, why string) error {
+	for _, p := range repairs {
+		if err := r.tasks.Put(ctx, p.Task, p.Wait); err != nil {
+			return err
+		}
+	}
+	if len(repairs) > 0 {
+		r.log.Warn("reconciler.repaired", zap.Int("tasks", len(repairs)), zap.String("found", why))
+	}
+	return nil
+}
+
+// clear deletes vouchers that are no longer kept or that nobody holds, and removes what retention lets go.
+func (r *reconciler) clear(ctx context.Context) error {
+	if time.Since(r.housework) < min(houseworkEvery, 10*r.every) {
+		return nil
+	}
+	r.housework = time.Now()
+	for range pagesPerPass {
+		ks, err := r.ledger.Leaving(ctx, r.lane)
+		if err != nil || len(ks) == 0 {
+			return errors.Join(err, r.remove(ctx), r.adopt(ctx))
+		}
+		for _, k := range ks {
+			if k.VaultKey == "" {
+				continue
+			}
+			if err := r.vault.Delete(ctx, k.VaultKey); err != nil {
+				return err
+			}
+		}
+		if err := r.ledger.Left(ctx, r.lane, ks); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reconciler) remove(ctx context.Context) error {
+	for range pagesPerPass {
+		n, err := r.ledger.Remove(ctx, r.lane)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+const orphansAtOnce = 500
+
+// adopt deletes vouchers that no upload claimed, and claims those whose producer died before it could.
+func (r *reconciler) adopt(ctx context.Context) error {
+	found, err := r.vault.Unclaimed(ctx, r.lane, r.orphans, orphansAtOnce)
+	if err != nil {
+		return err
+	}
+	for _, v := range found {
+		id := ledger.UploadID(r.lane, v.UserID, v.OrderID, v.SHA256)
+		u, err := r.ledger.Get(ctx, id)
+		switch {
+		case err == nil && u.VaultKey == v.Key:
+			err = r.vault.Claim(ctx, v.Key, id)
+		case err == nil || errors.Is(err, ledger.ErrNotFound):
+			err = r.vault.Delete(ctx, v.Key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

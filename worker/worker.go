@@ -1,0 +1,181 @@
+// Package worker delivers what was enqueued: per lane an asynq server, a gate, a policy, and a reconciler that keeps the
+// queue in step with the ledger.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon"
+	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/vault"
+)
+
+// Config is what a Worker needs. All but Policy and Settings is required, and stays the caller's to close.
+type Config struct {
+	QueueRedis redis.UniversalClient // for asynq alone; New adds a hook to it that keeps asynq from spinning
+	Ledger     *ledger.Ledger
+	Vault      vault.Vault
+	Tasks      *tasks.Client
+	Log        *zap.Logger
+	Policy     Policy
+	Settings   Settings
+	Lanes      []LaneConfig
+}
+
+// LaneConfig is one PandaPon account.
+type LaneConfig struct {
+	Name        string
+	Credentials pandapon.Credentials
+	API         *pandapon.Client
+	Concurrency int // most attempts at a time, and most tasks that this worker holds
+}
+
+// Settings are the worker's own numbers. The zero value of a field stands for its default.
+type Settings struct {
+	Name            string        // of this worker, in the ledger; "worker"
+	CallTimeout     time.Duration // of one call to the API; 60 s
+	ShutdownTimeout time.Duration // how long running attempts may finish; CallTimeout and a quarter
+	HoldLimit       time.Duration // how long a task waits in its handler before it goes round once more; 1 h
+	PollEvery       time.Duration // how often an idle lane asks for tasks; 250 ms
+	ReconcileEvery  time.Duration // between two passes of the reconciler; 5 s
+	OrphanAge       time.Duration // from which a voucher that nobody claimed is deleted; 1 h
+	FinishPatience  time.Duration // how long an outcome is tried to be recorded; 10 min
+	RedisTimeout    time.Duration // of one call to the ledger; 10 s
+	RedisPause      time.Duration // between two tries while Redis is away; 1 s
+	TaskRetention   time.Duration // how long asynq shows a finished task; 0: not at all
+}
+
+// WithDefaults fills in what is not set.
+func (s Settings) WithDefaults() Settings {
+	orDefault(&s.Name, "worker")
+	orDefault(&s.CallTimeout, time.Minute)
+	orDefault(&s.ShutdownTimeout, s.CallTimeout+s.CallTimeout/4)
+	orDefault(&s.HoldLimit, time.Hour)
+	orDefault(&s.PollEvery, 250*time.Millisecond)
+	orDefault(&s.ReconcileEvery, 5*time.Second)
+	orDefault(&s.OrphanAge, time.Hour)
+	orDefault(&s.FinishPatience, 10*time.Minute)
+	orDefault(&s.RedisTimeout, 10*time.Second)
+	orDefault(&s.RedisPause, time.Second)
+	return s
+}
+
+// Worker works on its lanes until it is stopped.
+type Worker struct {
+	cfg   Config
+	lanes []*lane
+	mu    sync.Mutex
+	up    bool
+}
+
+// New gives a worker. It touches nothing until Start.
+func New(cfg Config) (*Worker, error) {
+	cfg.Policy, cfg.Settings = cfg.Policy.WithDefaults(), cfg.Settings.WithDefaults()
+	if len(cfg.Lanes) == 0 {
+		return nil, errors.New("a worker needs at least one lane")
+	}
+	cfg.QueueRedis.AddHook(calm{pause: cfg.Settings.RedisPause})
+	w := &Worker{cfg: cfg}
+	for _, lc := range cfg.Lanes {
+		if !ledger.ValidLane(lc.Name) {
+			return nil, fmt.Errorf("lane %q: names have 1 to 32 characters of a-z, 0-9 and '-'", lc.Name)
+		}
+		lc.Concurrency = max(1, lc.Concurrency)
+		w.lanes = append(w.lanes, newLane(cfg, lc))
+	}
+	return w, nil
+}
+
+// Run works until the context ends, and then stops in order. While Redis is away at the start it waits for it. The
+// error says why it could not start.
+func (w *Worker) Run(ctx context.Context) error {
+	if err := w.bind(ctx); err != nil || ctx.Err() != nil {
+		return err
+	}
+	var started []*lane
+	defer func() { stopAll(started) }()
+	for _, l := range w.lanes {
+		if err := l.start(); err != nil {
+			return fmt.Errorf("start lane %s: %w", l.name, err)
+		}
+		started = append(started, l)
+	}
+	w.setUp(true)
+	w.cfg.Log.Info("worker.started", zap.String("worker", w.cfg.Settings.Name), zap.Int("lanes", len(started)))
+	<-ctx.Done()
+	w.setUp(false)
+	w.cfg.Log.Info("worker.stopping", zap.Duration("limit", w.cfg.Settings.ShutdownTimeout))
+	return nil
+}
+
+func stopAll(lanes []*lane) {
+	var wg sync.WaitGroup
+	for _, l := range lanes {
+		wg.Go(l.stop)
+	}
+	wg.Wait()
+}
+
+// bind makes sure that all workers of a lane share one vault.
+func (w *Worker) bind(ctx context.Context) error {
+	for {
+		err := w.bindOnce(ctx)
+		if err == nil || errors.Is(err, ledger.ErrOtherVault) {
+			return err
+		}
+		w.cfg.Log.Warn("worker.waiting", zap.Error(err))
+		t := time.NewTimer(w.cfg.Settings.RedisPause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		}
+	}
+}
+
+func (w *Worker) bindOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Settings.RedisTimeout)
+	defer cancel()
+	identity, err := w.cfg.Vault.Identity(ctx)
+	if err != nil {
+		return fmt.Errorf("ask which vault this is: %w", err)
+	}
+	for _, l := range w.lanes {
+		if err := w.cfg.Ledger.BindVault(ctx, l.name, identity); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Worker) setUp(up bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.up = up
+}
+
+// Ready says whether the worker works: nil, or why not.
+func (w *Worker) Ready(ctx context.Context) error {
+	w.mu.Lock()
+	up := w.up
+	w.mu.Unlock()
+	if !up {
+		return errors.New("the worker is not running")
+	}
+	if _, err := w.cfg.Ledger.Lanes(ctx); err != nil {
+		return fmt.Errorf("redis is away: %w", err)
+	}
+	if err := w.cfg.Vault.Check(ctx); err != nil {
+		return fmt.Errorf("the vault is away: %w", err)
+	}
+	return nil
+}
