@@ -11,7 +11,8 @@ const hidden = "***"
 
 // Secret is the developer's access secret. Printed, logged or marshalled it
 // shows only ***, by whatever verb or encoder; Reveal gives the value. Keep it
-// in exported fields: fmt cannot call methods on unexported ones.
+// in exported fields, for fmt cannot call methods on unexported ones, and do not
+// make it a map's key, which encoding/json writes as it is.
 type Secret string
 
 // Reveal returns the secret itself.

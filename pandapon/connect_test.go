@@ -1,0 +1,71 @@
+package pandapon_test
+
+import (
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/pandapon"
+)
+
+func pool(server *httptest.Server) *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AddCert(server.Certificate())
+	return p
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(answer(http.StatusOK, success))
+	server.Config.ErrorLog = discardLog()
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	trusting := newClient(t, server.URL)
+	trusting.Trust(pool(server))
+	if _, err := trusting.Upload(t.Context(), uploadOf(picture(100_000))); err != nil {
+		t.Errorf("trusted: %v", err)
+	}
+	_, err := newClient(t, server.URL).Upload(t.Context(), uploadOf(picture(10)))
+	var unknown x509.UnknownAuthorityError
+	if failure(t, err, pandapon.NotSent); !errors.As(err, &unknown) {
+		t.Errorf("unknown authority: %v", err)
+	}
+	plain := serve(t, answer(http.StatusOK, success))
+	_, err = newClient(t, strings.Replace(plain.URL, "http:", "https:", 1)).Upload(t.Context(), uploadOf(picture(10)))
+	failure(t, err, pandapon.NotSent)
+	hung := listen(t, (*peer).hang)
+	_, err = newClient(t, strings.Replace(hung.URL, "http:", "https:", 1), within(short)).Upload(t.Context(), uploadOf(picture(10)))
+	failure(t, err, pandapon.NotSent)
+	reset := listen(t, (*peer).reset)
+	_, err = newClient(t, strings.Replace(reset.URL, "http:", "https:", 1)).Upload(t.Context(), uploadOf(picture(10)))
+	failure(t, err, pandapon.NotSent)
+}
+
+func TestConnectionRefused(t *testing.T) {
+	t.Parallel()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = newClient(t, "http://"+listener.Addr().String()).Upload(t.Context(), uploadOf(picture(10)))
+	if failed := failure(t, err, pandapon.NotSent); !errors.Is(err, syscall.ECONNREFUSED) || failed.HTTPStatus != 0 {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUnknownHost(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, "http://no-such-host.invalid", within(5*time.Second))
+	client.Direct()
+	_, err := client.Upload(t.Context(), uploadOf(picture(10)))
+	failure(t, err, pandapon.NotSent)
+}

@@ -1,0 +1,24 @@
+package pandapon
+
+import (
+	"crypto/x509"
+	"net/http"
+	"time"
+)
+
+// ParseRetryAfter lets tests read headers without a server.
+func ParseRetryAfter(value string, date, now time.Time) (time.Duration, bool) {
+	return parseRetryAfter(value, date, now)
+}
+
+// Trust lets a client accept a test server's certificate.
+func (c *Client) Trust(roots *x509.CertPool) { c.transport.TLSClientConfig.RootCAs = roots }
+
+// Direct keeps a client from the proxies of the machine the test runs on.
+func (c *Client) Direct() { c.transport.Proxy = nil }
+
+// Ask returns a client's choice of proxy for a request.
+func (c *Client) Ask(r *http.Request) error {
+	_, err := c.transport.Proxy(r)
+	return err
+}
