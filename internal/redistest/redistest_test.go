@@ -125,7 +125,7 @@ func TestOptions(t *testing.T) {
 
 // self runs one test of this binary in a process of its own.
 func self(ctx context.Context, test, env string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.v", "-test.run=^"+test+"$") //nolint:gosec // This very binary.
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.v", "-test.run=^"+test+"$")
 	cmd.Env = append(os.Environ(), env)
 	return cmd
 }

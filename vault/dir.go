@@ -1,0 +1,304 @@
+package vault
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+const copyBuffer = 128 << 10 // bytes; fewer calls gain nothing measurable
+
+// Dir is a vault in a directory, which several processes, also on several hosts,
+// may share:
+//
+//	VAULT                          the marker, which names the vault
+//	<lane>/<2 letters>/<key>       a voucher's bytes
+//	<lane>/<2 letters>/<key>.json  its metadata, once it is claimed
+//	<lane>/unclaimed/<key>.json    its metadata, until it is claimed
+//	<lane>/unclaimed/<key>.part    bytes still being written
+//	<lane>/unclaimed/….tmp         metadata being written
+//
+// What a crash can leave, and who sees to it:
+//
+//   - in Put: a .part, and then metadata with or without bytes, unclaimed.
+//     Unclaimed removes old parts and lists the rest.
+//   - in Claim: metadata in both places. The claimed one counts, and Unclaimed
+//     removes the other.
+//   - in Delete: metadata without bytes. All reports it as ErrMissing, and
+//     Unclaimed lists it if it was not claimed; deleting again removes it.
+//
+// Put, Claim and Note are on the disk when they return. A deletion is not
+// forced out, so a power cut may bring back what was deleted just before it.
+type Dir struct {
+	path    string
+	id      string
+	buffers sync.Pool // of *[copyBuffer]byte
+	known   sync.Map  // directories whose names are known to be durable
+}
+
+// OpenDir opens the vault in an existing directory. An empty one becomes a new
+// vault; one that holds files but no marker is refused.
+func OpenDir(ctx context.Context, path string) (*Dir, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("vault directory %s does not exist: make or mount it first", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("vault directory: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	m, err := ensureMarker(root)
+	if err != nil {
+		return nil, fmt.Errorf("vault directory %s: %w", path, err)
+	}
+	return &Dir{path: path, id: m.ID, buffers: sync.Pool{New: func() any { return new([copyBuffer]byte) }}}, nil
+}
+
+// enter holds on to the directory, so that it cannot be unmounted meanwhile,
+// and makes sure that it is the vault. Only then does a name that is not there
+// mean anything, and only then may files be made.
+func (d *Dir) enter(ctx context.Context) (*os.Root, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(d.path)
+	if err != nil {
+		return nil, fmt.Errorf("vault directory: %w", err)
+	}
+	m, err := readMarker(root)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("vault directory %s has no %s marker any more: is its disk mounted?", d.path, markerFile)
+	case err == nil && m.ID != d.id:
+		err = fmt.Errorf("vault directory %s holds another vault than at the start", d.path)
+	}
+	if err != nil {
+		_ = root.Close()
+		return nil, err
+	}
+	return root, nil
+}
+
+func (p place) unclaimedDir() string  { return p.lane + "/unclaimed" }
+func (p place) shardDir() string      { return p.lane + "/" + p.random[:2] }
+func (p place) voucherFile() string   { return p.shardDir() + "/" + p.key }
+func (p place) claimedFile() string   { return p.voucherFile() + recordSuffix }
+func (p place) unclaimedFile() string { return p.unclaimedDir() + "/" + p.key + recordSuffix }
+func (p place) partFile() string      { return p.unclaimedDir() + "/" + p.key + partSuffix }
+
+// Put implements Vault.
+func (d *Dir) Put(ctx context.Context, meta Meta, r io.Reader) (Entry, error) {
+	p, err := newPlace(meta.Lane)
+	if err != nil {
+		return Entry{}, err
+	}
+	root, err := d.enter(ctx)
+	if err != nil {
+		return Entry{}, err
+	}
+	defer func() { _ = root.Close() }()
+	if err = d.makeDirs(root, p); err != nil {
+		return Entry{}, fmt.Errorf("put in the vault: %w", err)
+	}
+	entry, err := d.put(ctx, root, p, meta, r)
+	if err == nil {
+		return entry, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) { // Someone removed directories: make them anew next time.
+		d.known.Clear()
+	}
+	_ = root.Remove(p.partFile())
+	_ = removeAll(root, p) // What stays is unclaimed and will be found.
+	return Entry{}, fmt.Errorf("put in the vault: %w", err)
+}
+
+func (d *Dir) put(ctx context.Context, root *os.Root, p place, meta Meta, r io.Reader) (Entry, error) {
+	entry, putAt, err := d.writePart(ctx, root, p, r)
+	if err != nil {
+		return Entry{}, err
+	}
+	if err := writeRecord(root, p.unclaimedFile(), record{Entry: entry, Meta: meta, PutAt: putAt}); err != nil {
+		return Entry{}, err
+	}
+	if err := root.Rename(p.partFile(), p.voucherFile()); err != nil {
+		return Entry{}, err
+	}
+	if err := syncDir(root, p.unclaimedDir()); err != nil {
+		return Entry{}, err
+	}
+	return entry, syncDir(root, p.shardDir())
+}
+
+// writePart writes the bytes to the disk under a passing name. The time is the
+// file system's own.
+func (d *Dir) writePart(ctx context.Context, root *os.Root, p place, r io.Reader) (Entry, time.Time, error) {
+	f, err := createNew(root, p.partFile())
+	if err != nil {
+		return Entry{}, time.Time{}, err
+	}
+	defer func() { _ = f.Close() }() // Its bytes are synced before.
+	buf, ok := d.buffers.Get().(*[copyBuffer]byte)
+	if !ok {
+		buf = new([copyBuffer]byte)
+	}
+	defer d.buffers.Put(buf)
+	sum := sha256.New()
+	// MultiWriter hides the file's ReadFrom, which would not use the buffer.
+	size, err := io.CopyBuffer(io.MultiWriter(f, sum), interruptible{ctx, r}, buf[:])
+	if err != nil {
+		return Entry{}, time.Time{}, err
+	}
+	if err = f.Sync(); err != nil {
+		return Entry{}, time.Time{}, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return Entry{}, time.Time{}, err
+	}
+	return Entry{Key: p.key, Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}, info.ModTime(), nil
+}
+
+// interruptible ends with its context. It hides WriteTo as well.
+type interruptible struct {
+	ctx context.Context //nolint:containedctx // io.Reader has no other way to end a copy.
+	r   io.Reader
+}
+
+func (i interruptible) Read(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.r.Read(p)
+}
+
+// makeDirs makes a voucher's directories. A name made by another process may
+// not be durable yet, so each process syncs it once for itself.
+func (d *Dir) makeDirs(root *os.Root, p place) error {
+	if _, ok := d.known.Load(p.shardDir()); ok {
+		return nil
+	}
+	for _, dir := range []string{p.unclaimedDir(), p.shardDir()} {
+		if err := root.MkdirAll(dir, ownerDir); err != nil {
+			return err
+		}
+	}
+	if _, ok := d.known.Load(p.lane); !ok {
+		if err := syncDir(root, "."); err != nil {
+			return err
+		}
+		d.known.Store(p.lane, nil)
+	}
+	if err := syncDir(root, p.lane); err != nil {
+		return err
+	}
+	d.known.Store(p.shardDir(), nil)
+	return nil
+}
+
+// Open implements Vault. It holds no bytes itself.
+func (d *Dir) Open(ctx context.Context, e Entry) (io.ReadCloser, error) {
+	p, err := placeOf(e.Key)
+	if err != nil {
+		return nil, err
+	}
+	if err = ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(filepath.Join(d.path, p.voucherFile()))
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = d.openInVault(ctx, p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open in the vault: %w", err)
+	}
+	return newVerified(onDisk{interruptible{ctx, f}, f}, e), nil
+}
+
+// openInVault is Open once more, in what is certainly the vault.
+func (d *Dir) openInVault(ctx context.Context, p place) (*os.File, error) {
+	root, err := d.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }()
+	f, err := root.Open(p.voucherFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", ErrMissing, p.key)
+	}
+	return f, err
+}
+
+type onDisk struct {
+	io.Reader
+	io.Closer
+}
+
+// Delete implements Vault.
+func (d *Dir) Delete(ctx context.Context, key string) error {
+	p, err := placeOf(key)
+	if err != nil {
+		return err
+	}
+	root, err := d.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	if err := removeAll(root, p); err != nil {
+		return fmt.Errorf("delete from the vault: %w", err)
+	}
+	return nil
+}
+
+// removeAll removes the bytes first: metadata alone says that they are gone,
+// bytes alone would say nothing.
+func removeAll(root *os.Root, p place) error {
+	for _, name := range []string{p.voucherFile(), p.claimedFile(), p.unclaimedFile()} {
+		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Check implements Vault: it looks for the marker, writes a small file and
+// removes it.
+func (d *Dir) Check(ctx context.Context) error {
+	root, err := d.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	name := tempName(markerFile)
+	err = writeNew(root, name, []byte("check\n"))
+	if removeErr := root.Remove(name); err == nil {
+		err = removeErr
+	}
+	if err != nil {
+		return fmt.Errorf("check the vault: %w", err)
+	}
+	return nil
+}
+
+// Identity implements Vault.
+func (d *Dir) Identity(ctx context.Context) (string, error) {
+	root, err := d.enter(ctx)
+	if err != nil {
+		return "", err
+	}
+	return "file:" + d.id, root.Close()
+}
+
+// Close implements Vault; nothing stays open between calls.
+func (d *Dir) Close() error { return nil }

@@ -1,0 +1,48 @@
+package vault
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strings"
+)
+
+const (
+	randomLetters = 26 // of rand.Text: base32, 130 bits
+	longestLane   = 32
+)
+
+// place is a key taken apart. Only checked parts get in, so that none can leave
+// the vault's own directory or key space.
+type place struct {
+	key, lane, random string
+}
+
+func newPlace(lane string) (place, error) {
+	if !validLane(lane) {
+		return place{}, fmt.Errorf("lane %q: want 1 to %d of a-z, 0-9 and -", lane, longestLane)
+	}
+	random := strings.ToLower(rand.Text())
+	return place{key: lane + "-" + random, lane: lane, random: random}, nil
+}
+
+// placeOf takes a key apart. What is no key names no voucher, so the error is
+// ErrMissing.
+func placeOf(key string) (place, error) {
+	cut := len(key) - randomLetters - 1
+	if cut > 0 && key[cut] == '-' && validLane(key[:cut]) && validRandom(key[cut+1:]) {
+		return place{key: key, lane: key[:cut], random: key[cut+1:]}, nil
+	}
+	return place{}, fmt.Errorf("%q is not a vault key: %w", key, ErrMissing)
+}
+
+func validLane(s string) bool {
+	return s != "" && len(s) <= longestLane && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+	})
+}
+
+func validRandom(s string) bool {
+	return len(s) == randomLetters && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '2' || r > '7')
+	})
+}

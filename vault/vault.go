@@ -1,0 +1,142 @@
+// Package vault keeps voucher bytes from the moment they are handed over until
+// they are delivered: in Redis, or in a directory. Tasks and records carry only
+// a voucher's key.
+//
+// A voucher is put first and claimed later, when the ledger has an upload for
+// it. What nobody claims can be listed and deleted.
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// These two are about one voucher in a vault that is in order. Every other
+// error of Open means that the vault is away, and says nothing about the
+// voucher.
+var (
+	// ErrMissing says that the vault does not hold this voucher.
+	ErrMissing = errors.New("voucher is missing from the vault")
+	// ErrDamaged says that what is kept is not what was put.
+	ErrDamaged = errors.New("voucher is damaged")
+)
+
+// Meta is what a vault notes about a voucher, so that an upload can be made
+// from it. Lane matches [a-z0-9-]{1,32}; the rest is up to the caller.
+type Meta struct {
+	Lane      string `json:"lane"`
+	OrderID   string `json:"orderId"`
+	UserID    string `json:"userId,omitempty"`
+	Reference string `json:"reference,omitempty"`
+	MediaType string `json:"mediaType,omitempty"`
+}
+
+// Entry names a voucher and says what its bytes must be.
+type Entry struct {
+	Key    string `json:"key"`
+	Size   int64  `json:"size"`   // bytes
+	SHA256 string `json:"sha256"` // lower-case hex
+}
+
+// Unclaimed is a voucher that was put and not claimed. If its Put was cut off
+// by a crash, only Key and Age are set.
+type Unclaimed struct {
+	Entry
+	Meta
+
+	Age time.Duration // since Put, by the vault's own clock
+}
+
+// Vault is what every kind of vault does. All methods are safe for concurrent
+// use, by several processes too.
+type Vault interface {
+	// Put keeps what r gives, under a new random key, and makes it as durable
+	// as the vault can before it returns. On any error, r's own included
+	// (errors.Is finds it), nothing is left behind; if the process dies in
+	// between, what is left is found by Unclaimed.
+	Put(ctx context.Context, meta Meta, r io.Reader) (Entry, error)
+
+	// Claim notes that an upload needs the voucher, durably, before it
+	// returns. Claiming again for the same upload changes nothing. ErrMissing
+	// says that the voucher is gone.
+	Claim(ctx context.Context, key, uploadID string) error
+
+	// Open gives the voucher's bytes. The reader gives the last of them only
+	// after size and sha256 agree with e, else ErrDamaged. It keeps ctx for
+	// its reads. Not safe for concurrent use.
+	Open(ctx context.Context, e Entry) (io.ReadCloser, error)
+
+	// Delete removes a voucher, claimed or not. One that is gone already is
+	// no error.
+	Delete(ctx context.Context, key string) error
+
+	// Note writes the state of a claimed voucher's upload beside it, where the
+	// vault outlives the ledger; an empty state takes the note away. In a
+	// Redis vault it does nothing.
+	Note(ctx context.Context, key, state string) error
+
+	// Unclaimed lists vouchers of a lane put at least olderThan ago and not
+	// claimed, at most limit of them. It costs what there is of these, not
+	// what the vault holds. The caller decides: Claim or Delete.
+	Unclaimed(ctx context.Context, lane string, olderThan time.Duration, limit int) ([]Unclaimed, error)
+
+	// Check tells whether the vault can be read and written now.
+	Check(ctx context.Context) error
+
+	// Identity names this vault. Two processes whose names differ do not see
+	// each other's vouchers.
+	Identity(ctx context.Context) (string, error)
+
+	// Close gives back what the vault itself has taken; a Redis client that
+	// it was given stays open.
+	Close() error
+}
+
+// Open opens the vault that a setting names: "redis:" is the Redis behind rdb,
+// "file:///dir" an existing directory. rdb may be nil for a directory. Errors
+// do not repeat the setting, which may hold credentials.
+func Open(ctx context.Context, setting string, rdb redis.UniversalClient) (Vault, error) {
+	scheme, rest, _ := strings.Cut(setting, ":")
+	switch scheme {
+	case "redis":
+		if rest != "" {
+			return nil, errors.New("a vault in Redis is written redis: alone, and lies in the Redis that holds the queue")
+		}
+		if rdb == nil {
+			return nil, errors.New("a vault in Redis needs a Redis client")
+		}
+		return NewRedis(rdb), nil
+	case "file":
+		dir, err := filePath(setting)
+		if err != nil {
+			return nil, err
+		}
+		return OpenDir(ctx, dir)
+	case "s3":
+		return nil, errors.New("a vault in S3 is not supported yet: use redis: or file:///dir")
+	default:
+		return nil, errors.New("unknown kind of vault: use redis: or file:///dir")
+	}
+}
+
+func filePath(setting string) (string, error) {
+	u, err := url.Parse(setting)
+	if err != nil {
+		if parse, ok := errors.AsType[*url.Error](err); ok {
+			err = parse.Err // The rest repeats the setting.
+		}
+		return "", fmt.Errorf("vault directory: %w", err)
+	}
+	if u.Host != "" || !filepath.IsAbs(u.Path) || u.RawQuery != "" || u.Fragment != "" {
+		return "", errors.New("a vault in a directory is written with three slashes and a whole path: file:///dir")
+	}
+	return filepath.Clean(u.Path), nil
+}
