@@ -14,7 +14,10 @@ import (
 	"time"
 )
 
-const copyBuffer = 128 << 10 // bytes; fewer calls gain nothing measurable
+const (
+	copyBuffer   = 128 << 10 // bytes
+	shardLetters = 2         // 1024 directories per lane
+)
 
 // Dir is a vault in a directory, which several processes, also on several hosts,
 // may share:
@@ -91,7 +94,7 @@ func (d *Dir) enter(ctx context.Context) (*os.Root, error) {
 }
 
 func (p place) unclaimedDir() string  { return p.lane + "/unclaimed" }
-func (p place) shardDir() string      { return p.lane + "/" + p.random[:2] }
+func (p place) shardDir() string      { return p.lane + "/" + p.random[:shardLetters] }
 func (p place) voucherFile() string   { return p.shardDir() + "/" + p.key }
 func (p place) claimedFile() string   { return p.voucherFile() + recordSuffix }
 func (p place) unclaimedFile() string { return p.unclaimedDir() + "/" + p.key + recordSuffix }
