@@ -3,9 +3,11 @@ package pandapon_test
 import (
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"syscall"
 	"testing"
@@ -68,4 +70,51 @@ func TestUnknownHost(t *testing.T) {
 	client.Direct()
 	_, err := client.Upload(t.Context(), uploadOf(picture(10)))
 	failure(t, err, pandapon.NotSent)
+}
+
+func TestThroughAProxy(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(answer(http.StatusOK, success))
+	t.Cleanup(server.Close)
+	tunnel := listen(t, func(p *peer) {
+		if r := p.head(); r == nil || r.Method != http.MethodConnect {
+			return
+		}
+		var dialer net.Dialer
+		out, err := dialer.DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+		if err != nil {
+			return
+		}
+		p.say("HTTP/1.1 200 Connected\r\n\r\n")
+		back := make(chan struct{})
+		go func() {
+			defer close(back)
+			_, _ = io.Copy(p.TCPConn, out)
+			_ = p.Close()
+		}()
+		_, _ = io.Copy(out, p.in)
+		_ = out.Close()
+		<-back
+	})
+	refusing := listen(t, func(p *peer) {
+		p.head()
+		p.say("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+	})
+	attempt := func(proxy *line) error {
+		client := newClient(t, server.URL)
+		client.Trust(pool(server))
+		u, err := url.Parse(strings.Replace(proxy.URL, "//", "//user:"+testSecret+"@", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.Via(u)
+		_, err = client.Upload(t.Context(), uploadOf(picture(100_000)))
+		return err
+	}
+	if err := attempt(tunnel); err != nil {
+		t.Errorf("tunnel: %v", err)
+	}
+	if err := attempt(refusing); !strings.Contains(failure(t, err, pandapon.NotSent).Err.Error(), "Proxy Authentication Required") {
+		t.Errorf("refusing proxy: %v", err)
+	}
 }

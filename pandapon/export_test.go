@@ -3,6 +3,7 @@ package pandapon
 import (
 	"crypto/x509"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -16,6 +17,9 @@ func (c *Client) Trust(roots *x509.CertPool) { c.transport.TLSClientConfig.RootC
 
 // Direct keeps a client from the proxies of the machine the test runs on.
 func (c *Client) Direct() { c.transport.Proxy = nil }
+
+// Via sends a client through a proxy.
+func (c *Client) Via(proxy *url.URL) { c.transport.Proxy = http.ProxyURL(proxy) }
 
 // Ask returns a client's choice of proxy for a request.
 func (c *Client) Ask(r *http.Request) error {

@@ -63,14 +63,16 @@ func wireUnder(conn net.Conn) *wire {
 
 // progress is what was seen of one request on its way.
 type progress struct {
-	wire     atomic.Pointer[wire] // nil until there is a connection
-	interims atomic.Int64
-	interim  atomic.Int64 // the last 1xx status, 0 without one
+	connected atomic.Bool
+	wire      atomic.Pointer[wire]
+	interims  atomic.Int64
+	interim   atomic.Int64 // the last 1xx status, 0 without one
 }
 
 func (p *progress) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
+			p.connected.Store(true)
 			if w := wireUnder(info.Conn); w != nil {
 				w.serving.Store(true)
 				p.wire.Store(w)
@@ -86,8 +88,9 @@ func (p *progress) trace() *httptrace.ClientTrace {
 	}
 }
 
-// unbroken tells whether there was a connection that took all it was given.
+// unbroken tells whether there was a connection that took all it was given. In
+// doubt it says yes: "may have arrived" is never a lie.
 func (p *progress) unbroken() bool {
 	w := p.wire.Load()
-	return w != nil && !w.failed.Load()
+	return p.connected.Load() && (w == nil || !w.failed.Load())
 }
