@@ -28,7 +28,11 @@ if gate[1] and not repeated then
   -- When one upload alone shut the gate, another need not wait for it: it may ask at once.
   local early = gate[5] and gate[5] ~= KEY
   if busy then return { 'held', gate[1], 1000 } end
-  if now < tonumber(gate[2]) and not early then return { 'held', gate[1], tonumber(gate[2]) - now } end
+  if now < tonumber(gate[2]) and not early then
+    local wait = tonumber(gate[2]) - now
+    -- … so its worker keeps asking for those that may come.
+    return { 'held', gate[1], gate[5] and math.min(wait, 1000) or wait }
+  end
   redis.call('HSET', P .. 'gate', 'probe', nonce, 'probe_till', now + lease)
   redis.call('HDEL', P .. 'gate', 'by')
   probe = true

@@ -15,7 +15,12 @@ local function lives(key, generation)
   local id = lane .. '-' .. key .. '.' .. generation
   local state = redis.call('HGET', A .. 't:' .. id, 'state')
   if state == 'pending' then return pending > 0 end
-  if state == 'active' then return redis.call('ZSCORE', A .. 'lease', id) end
+  if state == 'active' then
+    -- asynq itself takes another minute or two to find that a worker is gone. Should the task live after all, its
+    -- generation is an old one from now on.
+    local lease = redis.call('ZSCORE', A .. 'lease', id)
+    return lease and tonumber(lease) * 1000 > now - grace
+  end
   if state == 'retry' or state == 'scheduled' then return redis.call('ZSCORE', A .. state, id) end
   return false
 end

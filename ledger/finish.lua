@@ -28,10 +28,10 @@ local function reply(how, lane)
   local next_key, next_generation = '', 0
   local head = FINAL[state] and head_of(order)
   if head then next_key, next_generation = head, tonumber(redis.call('HGET', upload_key(head), 'gen')) end
-  local g = redis.call('HMGET', P .. 'gate', 'reason', 'until')
+  local g = redis.call('HMGET', P .. 'gate', 'reason', 'until', 'by')
   local due = tonumber(redis.call('HGET', u, 'next') or '0')
   return { how, state, due, now, lane and 1 or 0, next_key, next_generation, g[1] or '',
-    g[1] and math.max(0, tonumber(g[2]) - now) or 0 }
+    g[1] and math.min(math.max(0, tonumber(g[2]) - now), g[3] and 1000 or math.huge) or 0 }
 end
 if before and before ~= 'interrupted' then return reply('repeated') end
 
@@ -66,6 +66,7 @@ end
 
 -- A probe costs its upload nothing: only an answer that is beyond doubt its own ends it.
 local own = verdict == 'delivered' or verdict == 'invalid' or plan.fault == 'final'
+if verdict == 'refused' and not lane and not probe then redis.call('HINCRBY', u, 'refusals', 1) end
 if FINAL[plan.state] and not lane and (own or not probe) then
   finishes(plan.state, plan.state == 'delivered' and plan.keep or plan.keep_dead)
   return reply(late and 'late' or 'recorded', lane)
@@ -75,7 +76,6 @@ local due = tonumber(r[5] or '0')
 if not probe and not lane then
   due = now + plan.delay
   if verdict == 'refused' then
-    redis.call('HINCRBY', u, 'refusals', 1)
     redis.call('HSET', u, 'soft', 0)
   else
     redis.call('HINCRBY', u, 'soft', 1)

@@ -177,16 +177,20 @@ type source struct {
 // fill reads on until something is in the buffer, or the index ends.
 func (s *source) fill(ctx context.Context) error {
 	for len(s.buffer) == 0 && !s.done {
-		by := redis.ZRangeArgs{
-			Key: s.index, ByScore: true, Rev: !s.from.oldest, Start: "-inf", Stop: "+inf", Offset: s.offset, Count: s.chunk,
-		}
+		low, high := "-inf", "+inf"
 		if s.from.since > 0 {
-			by.Start = strconv.FormatInt(s.from.since, 10)
+			low = strconv.FormatInt(s.from.since, 10)
 		}
 		if s.from.set && s.from.oldest {
-			by.Start = strconv.FormatInt(s.from.score, 10)
+			low = strconv.FormatInt(s.from.score, 10)
 		} else if s.from.set {
-			by.Stop = strconv.FormatInt(s.from.score, 10)
+			high = strconv.FormatInt(s.from.score, 10)
+		}
+		by := redis.ZRangeArgs{
+			Key: s.index, ByScore: true, Rev: !s.from.oldest, Start: low, Stop: high, Offset: s.offset, Count: s.chunk,
+		}
+		if by.Rev { // Redis wants the higher bound first then
+			by.Start, by.Stop = high, low
 		}
 		zs, err := s.rdb.ZRangeArgsWithScores(ctx, by).Result()
 		if err != nil {

@@ -178,13 +178,17 @@ func (l *lane) release(ctx context.Context, run ledger.Running, cause error) {
 func (l *lane) finish(ctx context.Context, run ledger.Running, o ledger.Outcome) (ledger.Recorded, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.set.FinishPatience)
 	defer cancel()
-	for {
+	for tries := 1; ; tries++ {
 		try, done := context.WithTimeout(ctx, l.set.RedisTimeout)
 		rec, err := l.ledger.Finish(try, run, o)
 		done()
 		if err == nil {
 			l.logAttempt(run, o, rec)
 			return rec, nil
+		}
+		if tries == 1 {
+			l.log.Warn("ledger.unreachable", zap.String("upload_id", run.ID), zap.String("outcome", "kept, and tried again"),
+				zap.Error(err))
 		}
 		if errors.Is(err, ledger.ErrNotFound) || !l.pause(ctx) {
 			l.logLost(run, o, err)

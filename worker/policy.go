@@ -119,6 +119,9 @@ func (p Policy) classify(receipt pandapon.Receipt, err error) ledger.Outcome {
 	o.HTTPStatus, o.Code, o.Msg = e.HTTPStatus, e.Envelope.Code, e.Envelope.Msg
 	o.RequestID, o.DevelopID = e.Envelope.RequestID, e.Envelope.DevelopID
 	o.Verdict, o.Fault = p.verdict(e)
+	if e.Kind == pandapon.Answered {
+		o.Error = "" // its text would only repeat status, code and msg
+	}
 	throttledOrAway := o.Verdict == ledger.VerdictThrottled || e.HTTPStatus == 503
 	if throttledOrAway && e.HasRetryAfter {
 		o.Hold = min(max(e.RetryAfter, p.RetryAfterMin), p.RetryAfterMax)
