@@ -1,0 +1,133 @@
+package vault_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/vault"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(helperEnv) != "" {
+		os.Exit(helper())
+	}
+	os.Exit(redistest.Main(m, func() error { return goleak.Find() }))
+}
+
+const week = 7 * 24 * time.Hour
+
+// eachVault runs a test on every kind of vault, with a lane of its own.
+func eachVault(t *testing.T, test func(t *testing.T, v vault.Vault, lane string)) {
+	t.Helper()
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		test(t, vault.NewRedis(redistest.Client(t)), redistest.Lane(t))
+	})
+	t.Run("dir", func(t *testing.T) {
+		t.Parallel()
+		test(t, openDir(t, t.TempDir()), redistest.Lane(t))
+	})
+}
+
+func openDir(tb testing.TB, path string) *vault.Dir {
+	tb.Helper()
+	d, err := vault.OpenDir(tb.Context(), path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return d
+}
+
+// voucher makes bytes that no compression and no accident brings about twice.
+func voucher(size int) []byte {
+	b := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{byte(size), byte(size >> 8), byte(size >> 16)}).Read(b)
+	return b
+}
+
+func sha(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func put(tb testing.TB, v vault.Vault, lane string, b []byte) vault.Entry {
+	tb.Helper()
+	e, err := v.Put(tb.Context(), vault.Meta{Lane: lane, OrderID: "1000"}, bytes.NewReader(b))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return e
+}
+
+func read(ctx context.Context, v vault.Vault, e vault.Entry) ([]byte, error) {
+	r, err := v.Open(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	return io.ReadAll(r)
+}
+
+func unclaimed(tb testing.TB, v vault.Vault, lane string) []vault.Unclaimed {
+	tb.Helper()
+	found, err := v.Unclaimed(tb.Context(), lane, 0, 100)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return found
+}
+
+// mustBeAway asks that an error says nothing about a voucher.
+func mustBeAway(tb testing.TB, what string, err error) {
+	tb.Helper()
+	if err == nil || errors.Is(err, vault.ErrMissing) || errors.Is(err, vault.ErrDamaged) {
+		tb.Errorf("%s: %v, want an error that is neither ErrMissing nor ErrDamaged", what, err)
+	}
+}
+
+// files lists the regular files and links below dir, but the marker.
+func files(tb testing.TB, dir string) []string {
+	tb.Helper()
+	var found []string
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || e.Name() == "VAULT" {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		found = append(found, rel)
+		return err
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return found
+}
+
+// until waits for a condition.
+func until(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			tb.Fatalf("still not: %s", what)
+		}
+	}
+}
