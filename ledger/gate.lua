@@ -1,7 +1,7 @@
 -- What the lane's gate learns from an attempt. It stands before finish.lua and release.lua.
 --
 --   reason      why it is shut; absent: open           since, until   ms
---   step        how often it was shut again            last_until     the last hold of a throttled lane, ms
+--   step        how often it was shut again            told           the API itself asked for the hold
 --   probe       nonce of the attempt that asks          probe_till     when its turn ends by itself, ms
 --   by          the one upload whose answers shut it    last_*         the last answer
 --   row_outage  attempts in a row without an answer
@@ -11,7 +11,7 @@ local G = P .. 'gate'
 local LANE_FAULT = { credentials = true, endpoint = true, refusing = true }
 
 local function gate_open()
-  redis.call('HDEL', G, 'reason', 'since', 'until', 'step', 'probe', 'probe_till', 'by')
+  redis.call('HDEL', G, 'reason', 'since', 'until', 'step', 'told', 'probe', 'probe_till', 'by')
 end
 
 local function forget_evidence()
@@ -31,6 +31,7 @@ local function gate_shut(cfg, now, reason, hold, by)
   local was = redis.call('HMGET', G, 'reason', 'step', 'until')
   local step = 0
   if was[1] == reason then step = tonumber(was[2] or '0') + 1 end
+  if hold > 0 or reason == 'throttled' then redis.call('HSET', G, 'told', 1) else redis.call('HDEL', G, 'told') end
   if hold <= 0 then hold = rest(cfg, reason, step) end
   if was[1] then redis.call('HDEL', G, 'by') else redis.call('HSET', G, 'since', now) end
   local till = now + hold
@@ -82,7 +83,8 @@ local function judge(cfg, now, a)
   local reason = redis.call('HGET', G, 'reason')
   if a.verdict == 'delivered' or a.fault == 'final' then
     forget_evidence()
-    if reason then gate_open() end
+    -- A hold that the API asked for is over when a probe says so, not when a call that left before it comes back.
+    if reason and (a.probe or not redis.call('HGET', G, 'told')) then gate_open() end
     return false
   end
   if a.verdict == 'throttled' then

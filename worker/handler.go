@@ -166,33 +166,44 @@ func ledgerTried(run ledger.Running) Tried {
 // release takes back an attempt that sent nothing because the vault is away.
 func (l *lane) release(ctx context.Context, run ledger.Running, cause error) {
 	l.log.Warn("vault.unreachable", zap.String("upload_id", run.ID), zap.Error(cause))
-	ctx, cancel := context.WithTimeout(ctx, l.set.RedisTimeout)
-	defer cancel()
-	if err := l.ledger.Release(ctx, run, true); err != nil {
-		l.log.Warn("ledger.unreachable", zap.String("upload_id", run.ID), zap.Error(err))
+	err := l.persist(ctx, run, func(ctx context.Context) error { return l.ledger.Release(ctx, run, true) })
+	if err != nil {
+		l.log.Warn("upload.not_released", zap.String("upload_id", run.ID), zap.Error(err))
 	}
 }
 
-// finish records an outcome. While Redis is away it tries again: the outcome exists only here. If all fails the full
-// result stands in the log.
-func (l *lane) finish(ctx context.Context, run ledger.Running, o ledger.Outcome) (ledger.Recorded, error) {
+// finish records an outcome. If that cannot be done the full result stands in the log: it exists only here.
+func (l *lane) finish(ctx context.Context, run ledger.Running, o ledger.Outcome) (rec ledger.Recorded, err error) {
+	err = l.persist(ctx, run, func(ctx context.Context) (err error) {
+		rec, err = l.ledger.Finish(ctx, run, o)
+		return err
+	})
+	if err != nil {
+		l.logLost(run, o, err)
+		return rec, err
+	}
+	l.logAttempt(run, o, rec)
+	return rec, nil
+}
+
+// persist writes to the ledger what must not be lost. While Redis is away it tries again, until its patience or the
+// worker's time to stop is over.
+func (l *lane) persist(ctx context.Context, run ledger.Running, write func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, l.set.FinishPatience)
 	defer cancel()
 	for tries := 1; ; tries++ {
 		try, done := context.WithTimeout(ctx, l.set.RedisTimeout)
-		rec, err := l.ledger.Finish(try, run, o)
+		err := write(try)
 		done()
-		if err == nil {
-			l.logAttempt(run, o, rec)
-			return rec, nil
+		if err == nil || errors.Is(err, ledger.ErrNotFound) {
+			return err
 		}
 		if tries == 1 {
-			l.log.Warn("ledger.unreachable", zap.String("upload_id", run.ID), zap.String("outcome", "kept, and tried again"),
+			l.log.Warn("ledger.unreachable", zap.String("upload_id", run.ID), zap.String("what", "kept, and tried again"),
 				zap.Error(err))
 		}
-		if errors.Is(err, ledger.ErrNotFound) || !l.pause(ctx) {
-			l.logLost(run, o, err)
-			return rec, err
+		if !l.pause(ctx) {
+			return err
 		}
 	}
 }
