@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
+)
+
+type enqueueCmd struct {
+	File      string `arg:"" optional:"" help:"The picture or PDF; - is standard input."`
+	Order     string `help:"PandaPon's id of the order." placeholder:"ID"`
+	User      string `help:"Sub-account, when it is not the lane's own." placeholder:"ID"`
+	Lane      string `help:"Lane, which is to say account." default:"default" placeholder:"NAME" otherwise:"default"`
+	Reference string `help:"Your own name for it: shown, never sent." placeholder:"TEXT"`
+	Again     bool   `help:"Send it again although the same voucher has ended already, delivered or not."`
+	Replace   bool   `help:"Discard vouchers of the same order that wait in line and were never sent."`
+	Wait      bool   `help:"Wait until it is delivered, or ended otherwise (exit code 4)."`
+	JSON      bool   `help:"Print JSON." name:"json"`
+	Manifest  string `help:"Hand over every line of this CSV file: order,file[,user][,lane][,reference]." placeholder:"FILE.csv"`
+
+	kong.Plugins
+}
+
+// Run hands over one voucher, or those of a manifest.
+func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
+	switch {
+	case c.Manifest != "":
+		return errors.New("not yet")
+	case c.File == "":
+		return usagef("name the file to hand over, or - for standard input (see voucherd enqueue --help)")
+	case c.Order == "":
+		return usagef("name the order: --order ID")
+	}
+	voucher, err := s.openVoucher(c.File)
+	if err != nil {
+		return err
+	}
+	defer voucher.Close()
+	return s.withStore(ctx, func(ctx context.Context, st *store) error {
+		u, err := st.tasks.Enqueue(ctx, tasks.Request{
+			Lane: c.Lane, OrderID: c.Order, UserID: c.User, Reference: c.Reference, Voucher: voucher,
+			Again: c.Again, Replace: c.Replace,
+		})
+		if err != nil {
+			return explainVoucher(c.File, err)
+		}
+		if !c.Wait {
+			return c.print(s, u)
+		}
+		return c.wait(ctx, s, st, u)
+	})
+}
+
+// openVoucher opens a file, or standard input.
+func (s *session) openVoucher(path string) (io.ReadCloser, error) {
+	if path == "-" {
+		if isTerminal(s.stdin) {
+			return nil, usagef("standard input is a terminal: pipe the file in, as in `voucherd enqueue … - < receipt.jpg`")
+		}
+		return io.NopCloser(s.stdin), nil
+	}
+	f, err := os.Open(path) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the file
+	}
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = fmt.Errorf("%s is a directory: name the file in it", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// explainVoucher names the file in a complaint about it.
+func explainVoucher(path string, err error) error {
+	var invalid *tasks.InvalidError
+	if errors.As(err, &invalid) && invalid.Field == "voucher" {
+		if path == "-" {
+			path = "standard input"
+		}
+		return fmt.Errorf("%s %s%w", path, invalid.Reason, hidden{err})
+	}
+	return err
+}
+
+// hidden keeps an error for errors.As without repeating its text.
+type hidden struct{ error }
+
+func (hidden) Error() string { return "" }
+
+func (h hidden) Unwrap() error { return h.error }
+
+func (c *enqueueCmd) print(s *session, u ledger.Upload) error {
+	if c.JSON {
+		return printJSON(s.stdout, u)
+	}
+	fmt.Fprintln(s.stdout, u.ID)
+	switch {
+	case u.Duplicate:
+		fmt.Fprintf(s.stderr, "The same voucher for this order was handed over before; it is %s.\n", stateWords(u))
+	case u.Generation == 0:
+		fmt.Fprintln(s.stderr, "Another voucher of this order comes first; this one is next in line.")
+	}
+	return nil
+}
+
+// wait waits for the end of an upload and says how it ended.
+func (c *enqueueCmd) wait(ctx context.Context, s *session, st *store, u ledger.Upload) error {
+	last, err := st.tasks.Wait(ctx, u.ID)
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(s.stdout, u.ID)
+		fmt.Fprintf(s.stderr, "No longer waiting. The upload goes on in the background; look with: voucherd show %s\n", u.ID)
+		return silent(exitInterrupted)
+	}
+	if err != nil {
+		return err
+	}
+	last.Duplicate = u.Duplicate
+	if c.JSON {
+		err = printJSON(s.stdout, last)
+	} else {
+		fmt.Fprintln(s.stdout, last.ID)
+		fmt.Fprintln(s.stderr, upperFirst(stateWords(last))+".")
+	}
+	if err == nil && last.State != ledger.Delivered {
+		return silent(exitUndelivered)
+	}
+	return err
+}
+
+// printJSON prints one object as a line.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(v) //nolint:wrapcheck // the writer's own error says enough
+}

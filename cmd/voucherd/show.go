@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/alecthomas/kong"
+)
+
+type showCmd struct {
+	Key  string `arg:"" help:"Upload id, order id, or the request id of any attempt."`
+	JSON bool   `help:"Print JSON, one upload a line." name:"json"`
+
+	kong.Plugins
+}
+
+// Run shows every upload that the key names.
+func (c *showCmd) Run(ctx context.Context, s *session) error {
+	return s.withStore(ctx, func(ctx context.Context, st *store) error {
+		found, err := st.tasks.Find(ctx, c.Key)
+		if err != nil {
+			return err
+		}
+		for i, u := range found {
+			if c.JSON {
+				if err := printJSON(s.stdout, u); err != nil {
+					return err
+				}
+				continue
+			}
+			if i > 0 {
+				fmt.Fprintln(s.stdout)
+			}
+			printUpload(s.stdout, u)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// stateWords says where an upload stands, as the end of a sentence.
+func stateWords(u ledger.Upload) string {
+	switch u.State {
+	case ledger.Queued:
+		return "queued"
+	case ledger.Sending:
+		return "being sent"
+	case ledger.Waiting:
+		if u.NextAttempt.IsZero() {
+			return "waiting for the next attempt"
+		}
+		return "waiting for the next attempt, due " + localTime(u.NextAttempt)
+	case ledger.Delivered:
+		return "delivered: PandaPon's API took the voucher" + note(u.RequestID, ", request id ")
+	case ledger.Rejected:
+		return "rejected" + because(u)
+	case ledger.Expired:
+		return "expired: it was still failing when its age limit was over" + note(u.Msg, "; the last answer was: ")
+	case ledger.Discarded:
+		return "discarded"
+	default:
+		return string(u.State)
+	}
+}
+
+func because(u ledger.Upload) string {
+	if u.Verdict == ledger.VerdictInvalid {
+		return ": the voucher is missing or damaged"
+	}
+	return ": the API refused it" + note(u.Code, ", code ") + note(u.Msg, ", saying: ")
+}
+
+func note(value, before string) string {
+	if value == "" {
+		return ""
+	}
+	return before + value
+}
+
+// verdictWords says what an attempt came to.
+func verdictWords(v ledger.Verdict) string {
+	switch v {
+	case ledger.VerdictDelivered:
+		return "delivered"
+	case ledger.VerdictThrottled:
+		return "told to wait"
+	case ledger.VerdictRefused:
+		return "refused"
+	case ledger.VerdictUnavailable:
+		return "API away, not received"
+	case ledger.VerdictUnclear:
+		return "no clear answer, may have arrived"
+	case ledger.VerdictInterrupted:
+		return "worker stopped, may have arrived"
+	case ledger.VerdictInvalid:
+		return "voucher missing or damaged, not sent"
+	case "":
+		return "under way"
+	default:
+		return string(v)
+	}
+}
+
+const clock = "2006-01-02 15:04:05"
+
+// localTime writes a time in the zone of the person who reads it.
+func localTime(t ledger.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format(clock)
+}
+
+// printUpload prints an upload and its attempts for people.
+func printUpload(w io.Writer, u ledger.Upload) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range [][2]string{
+		{"upload", u.ID}, {"order", u.OrderID}, {"lane", u.Lane}, {"user", u.UserID}, {"reference", u.Reference},
+		{"state", stateWords(u)}, {"request id", u.RequestID},
+		{"voucher", fmt.Sprintf("%s, %d bytes, sha256 %s", cmp.Or(u.MediaType, "file"), u.Size, u.SHA256)},
+		{"created", localTime(u.CreatedAt)}, {"delivered", localTime(u.DeliveredAt)}, {"next attempt", localTime(u.NextAttempt)},
+		{"expires", localTime(u.ExpiresAt)}, {"attempts", strconv.Itoa(u.AttemptCount)}, {"refusals", strconv.Itoa(u.Refusals)},
+	} {
+		if row[1] != "" {
+			fmt.Fprintf(t, "%s\t%s\n", row[0], row[1])
+		}
+	}
+	t.Flush()
+	if len(u.Attempts) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	printAttempts(w, u.Attempts)
+}
+
+func printAttempts(w io.Writer, attempts []ledger.Attempt) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "#\tSTARTED\tTOOK\tVERDICT\tHTTP\tCODE\tREQUEST ID\tWORKER\tWHAT WAS SAID")
+	for _, a := range attempts {
+		took, status := "", ""
+		if !a.EndedAt.IsZero() {
+			took = (time.Duration(a.DurationMS) * time.Millisecond).String()
+		}
+		if a.HTTPStatus != 0 {
+			status = strconv.Itoa(a.HTTPStatus)
+		}
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Number, localTime(a.StartedAt), took, verdictWords(a.Verdict),
+			dash(status), dash(a.Code), dash(a.RequestID), a.Worker, dash(cmp.Or(a.Msg, a.Error)))
+	}
+	t.Flush()
+}
+
+func dash(s string) string { return cmp.Or(s, "-") }

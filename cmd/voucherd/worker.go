@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"go.uber.org/zap"
+
+	"github.com/voucherd/voucherd/internal/config"
+	"github.com/voucherd/voucherd/internal/redisconn"
+	"github.com/voucherd/voucherd/pandapon"
+	"github.com/voucherd/voucherd/worker"
+)
+
+type workerCmd struct {
+	Listen string `help:"Address of /livez and /readyz." default:"127.0.0.1:9464" placeholder:"ADDRESS" variable:"VOUCHERD_WORKER_LISTEN" otherwise:"127.0.0.1:9464"`
+
+	kong.Plugins
+}
+
+// Help says what is not a flag.
+func (workerCmd) Help() string {
+	return "The account's secret comes from $PANDAPON_ACCESS_SECRET, or from the file that $PANDAPON_ACCESS_SECRET_FILE names."
+}
+
+// Run delivers until the context ends.
+func (c *workerCmd) Run(ctx context.Context, s *session) (err error) {
+	cfg, err := s.load(workerSections())
+	if err != nil {
+		return err
+	}
+	log := newLog(s.stderr, cfg)
+	for _, w := range cfg.Warnings {
+		log.Warn("settings.warning", zap.String("warning", w))
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for /livez and /readyz (--listen, VOUCHERD_WORKER_LISTEN): %w", err)
+	}
+	d, err := newDelivery(ctx, cfg, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	// The listener is the last to go, so that it can still say that the worker is stopping.
+	stop := serve(listener, healthRoutes(d.worker.Ready), log)
+	defer stop()
+	log.Info("worker.listening", zap.Stringer("address", listener.Addr()))
+	return d.worker.Run(ctx)
+}
+
+// delivery is a worker and what it stands on.
+type delivery struct {
+	worker *worker.Worker
+	store  *store
+	close  func() error
+}
+
+// newDelivery puts a worker together. Nothing runs yet.
+func newDelivery(ctx context.Context, cfg config.Config, log *zap.Logger) (*delivery, error) {
+	conns := 8 // for the reconciler, probes and asynq's own loops
+	for _, l := range cfg.Lanes {
+		conns += 2 * l.Concurrency
+	}
+	st, err := openStore(ctx, cfg, conns)
+	if err != nil {
+		return nil, err
+	}
+	// asynq has connections of its own: what it does to calm down must not hold up the ledger.
+	queue, err := redisconn.Open(cfg.RedisURL, conns)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open redis: %w", err), st.close())
+	}
+	lanes, closeLanes, err := openLanes(cfg)
+	closeAll := func() error { closeLanes(); return errors.Join(queue.Close(), st.close()) }
+	if err != nil {
+		return nil, errors.Join(err, closeAll())
+	}
+	if cfg.Worker.Name == "" {
+		cfg.Worker.Name = workerName()
+	}
+	w, err := worker.New(worker.Config{
+		QueueRedis: queue, Ledger: st.ledger, Vault: st.vault, Tasks: st.tasks, Log: log,
+		Policy: cfg.Policy, Settings: cfg.Worker, Lanes: lanes,
+	})
+	if err != nil {
+		return nil, errors.Join(err, closeAll())
+	}
+	return &delivery{worker: w, store: st, close: closeAll}, nil
+}
+
+func openLanes(cfg config.Config) (lanes []worker.LaneConfig, closeAll func(), err error) {
+	closeAll = func() {
+		for _, l := range lanes {
+			l.API.Close()
+		}
+	}
+	for _, l := range cfg.Lanes {
+		api, err := pandapon.NewClient(pandapon.Config{
+			BaseURL: l.BaseURL, UploadPath: l.UploadPath, Rule: cfg.Rule, CallTimeout: cfg.Worker.CallTimeout,
+			UserAgent: "voucherd/" + build().version, MaxConns: l.Concurrency,
+		})
+		if err != nil {
+			return lanes, closeAll, fmt.Errorf("lane %s: %w", l.Name, err)
+		}
+		lanes = append(lanes, worker.LaneConfig{
+			Name: l.Name, Credentials: l.Credentials, API: api, Concurrency: l.Concurrency,
+		})
+	}
+	return lanes, closeAll, nil
+}
+
+// workerName tells workers apart in the ledger.
+func workerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "worker"
+	}
+	return fmt.Sprintf("%s:%d", host, os.Getpid())
+}
+
+// healthRoutes answers whether the process lives, and whether it works.
+func healthRoutes(ready func(context.Context) error) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readyLimit)
+		defer cancel()
+		if err := ready(ctx); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return mux
+}
+
+// readyLimit is below what usual probes wait.
+const readyLimit = 2 * time.Second

@@ -1,0 +1,153 @@
+// Package config holds every setting of voucherd in one table: its names, its default, its help, and how its text is
+// read. The command line, the checks and the README's table all come from it.
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon"
+	"github.com/voucherd/voucherd/worker"
+)
+
+// Config is every setting, read and checked. What belongs to sections that were not asked for has its default.
+type Config struct {
+	RedisURL string
+	Vault    string // as vault.Open takes it
+
+	MaxVoucherBytes int64
+	MediaTypes      []string
+	TaskRetention   time.Duration // how long asynq shows a finished task; 0: not at all
+
+	Ledger ledger.Settings
+	Policy worker.Policy
+	Worker worker.Settings
+
+	Rule  pandapon.SignRule
+	Lanes []Lane // only where the account was asked for
+
+	LogDebug   bool
+	LogConsole bool
+
+	// Warnings are sentences about what is allowed and seldom meant.
+	Warnings []string
+
+	account     account
+	lanesFile   string
+	concurrency int
+}
+
+// Lane is one PandaPon account's road to the API.
+type Lane struct {
+	Name        string
+	Credentials pandapon.Credentials
+	BaseURL     string
+	UploadPath  string
+	Concurrency int
+}
+
+// account is what the PANDAPON_ settings say; it makes the lane `default`.
+type account struct {
+	baseURL, uploadPath string
+	accessKey, userID   string
+	secret              pandapon.Secret
+	secretFile          string
+}
+
+// Given is the text that a user gave for a setting, and the name that the user gave it by: a flag ("--redis") or a
+// variable ("VOUCHERD_REDIS_URL").
+type Given struct{ Name, Text string }
+
+// Input is what Load reads from.
+type Input struct {
+	Sections []Section           // those that the command has
+	Given    map[string]Given    // by Setting.Env
+	Env      func(string) string // looks up variables that a lanes file names; nil: there are none
+}
+
+// Fault is one thing that is wrong with the settings.
+type Fault struct {
+	Name   string // as the user typed it
+	Reason string
+}
+
+// Error is everything that is wrong with the settings.
+type Error struct{ Faults []Fault }
+
+func (e *Error) Error() string {
+	if len(e.Faults) == 1 {
+		return e.Faults[0].Name + ": " + e.Faults[0].Reason
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d settings are not right:", len(e.Faults))
+	for _, f := range e.Faults {
+		fmt.Fprintf(&b, "\n  %s: %s", f.Name, f.Reason)
+	}
+	return b.String()
+}
+
+// Load reads and checks the settings of some sections. The error is an *Error with every fault found.
+func Load(in Input) (Config, error) {
+	l := loader{in: in, good: map[string]bool{}}
+	for _, s := range Settings() {
+		if s.In(in.Sections) {
+			l.read(s)
+		} else if err := s.read(&l.cfg, s.Default); err != nil && s.Default != "" {
+			return Config{}, fmt.Errorf("default of %s: %w", s.Env, err)
+		}
+	}
+	l.crossCheck()
+	if Account.in(in.Sections) {
+		l.lanes()
+	}
+	if len(l.faults) > 0 {
+		return Config{}, &Error{Faults: l.faults}
+	}
+	return l.cfg, nil
+}
+
+// loader collects what is right and what is wrong.
+type loader struct {
+	in     Input
+	cfg    Config
+	faults []Fault
+	good   map[string]bool // settings that could be read, by variable
+}
+
+func (l *loader) fault(name, format string, args ...any) {
+	l.faults = append(l.faults, Fault{Name: name, Reason: fmt.Sprintf(format, args...)})
+}
+
+// read reads one setting: what was given, else its default.
+func (l *loader) read(s Setting) {
+	text := s.Default
+	g, given := l.in.Given[s.Env]
+	if given {
+		text = strings.TrimSpace(g.Text)
+	}
+	if text == "" && !given {
+		l.good[s.Env] = true
+		return
+	}
+	if err := s.read(&l.cfg, text); err != nil {
+		l.fault(l.name(s.Env), "%s", err)
+		return
+	}
+	l.good[s.Env] = true
+}
+
+// name is what the user called a setting.
+func (l *loader) name(env string) string {
+	if g, ok := l.in.Given[env]; ok {
+		return g.Name
+	}
+	return env
+}
+
+// given says whether the user gave a setting.
+func (l *loader) given(env string) bool {
+	_, ok := l.in.Given[env]
+	return ok
+}

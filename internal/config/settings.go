@@ -1,0 +1,168 @@
+package config
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/voucherd/voucherd/internal/redisconn"
+	"github.com/voucherd/voucherd/pandapon"
+)
+
+// Setting is one line of the table of settings.
+type Setting struct {
+	Flag    string // without the dashes; "": it has no flag, because a secret must not stand in a process list
+	Env     string // the variable
+	Default string // "": none, or what Help says
+	Help    string // one sentence without the full stop
+	Value   string // what stands for its value in help: URL, TIME, N
+	Section Section
+
+	read reader
+}
+
+// Section is a part of the table. A command has the sections that concern it.
+type Section string
+
+// The sections of the table.
+const (
+	Connection Section = "Redis and vault"
+	Account    Section = "PandaPon account"
+	Door       Section = "Vouchers"
+	Delivery   Section = "Delivery"
+	Retries    Section = "Retries"
+	Gate       Section = "Gate"
+	Keeping    Section = "Keeping"
+	Upkeep     Section = "Upkeep"
+	Logging    Section = "Log"
+)
+
+func (s Section) in(sections []Section) bool { return slices.Contains(sections, s) }
+
+// In says whether the setting belongs to one of these sections.
+func (s Setting) In(sections []Section) bool { return s.Section.in(sections) }
+
+// Settings gives the table, in the order of its sections.
+func Settings() []Setting {
+	return slices.Concat(
+		connection(), accountSettings(), door(), delivery(), retries(), gate(), keeping(), upkeep(), logging(),
+	)
+}
+
+// row makes a setting whose variable is VOUCHERD_ and its flag's name.
+func row(section Section, flag, def, value, help string, read reader) Setting {
+	env := "VOUCHERD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	return Setting{Flag: flag, Env: env, Default: def, Help: help, Value: value, Section: section, read: read}
+}
+
+// named gives a setting a variable of its own.
+func named(env string, s Setting) Setting {
+	s.Env = env
+	return s
+}
+
+func connection() []Setting {
+	return []Setting{
+		named("VOUCHERD_REDIS_URL", row(Connection, "redis", "redis://127.0.0.1:6379/0", "URL",
+			"Redis that holds queue and ledger (redis://, rediss:// or unix://)", redisURL)),
+		row(Connection, "vault", "redis:", "URL", "where voucher bytes lie: redis: or file:///dir",
+			text(func(c *Config) *string { return &c.Vault })),
+	}
+}
+
+func redisURL(c *Config, s string) error {
+	client, err := redisconn.Open(s, 1)
+	if err != nil {
+		return err
+	}
+	c.RedisURL = s
+	return client.Close()
+}
+
+func accountSettings() []Setting {
+	api := func(flag, def, value, help string, read reader) Setting {
+		s := row(Account, flag, def, value, help, read)
+		return named("PANDAPON_"+strings.TrimPrefix(s.Env, "VOUCHERD_"), s)
+	}
+	return []Setting{
+		api("base-url", pandapon.DefaultBaseURL, "URL", "address of the API", baseURL),
+		api("upload-path", pandapon.DefaultUploadPath, "PATH", "path that vouchers are sent to", uploadPath),
+		api("access-key", "", "KEY", "access key of the account", text(func(c *Config) *string { return &c.account.accessKey })),
+		{
+			Env: "PANDAPON_ACCESS_SECRET", Section: Account, Value: "SECRET", Help: "access secret of the account",
+			read: func(c *Config, s string) error {
+				c.account.secret = pandapon.Secret(s)
+				return nil
+			},
+		},
+		api("access-secret-file", "", "FILE", "file that holds the access secret, instead of PANDAPON_ACCESS_SECRET",
+			text(func(c *Config) *string { return &c.account.secretFile })),
+		api("user-id", "", "ID", "sub-account", text(func(c *Config) *string { return &c.account.userID })),
+		api("sign-parts", "access-key,timestamp,nonce-str,secret", "LIST", "what the signature is made of, in order",
+			func(c *Config, s string) (err error) {
+				c.Rule.Parts, err = pandapon.ParseSignParts(s)
+				return err
+			}),
+		api("timestamp-unit", string(pandapon.Milliseconds), "UNIT", "unit of the timestamp: ms or s",
+			func(c *Config, s string) (err error) {
+				c.Rule.Unit, err = pandapon.ParseTimestampUnit(s)
+				return err
+			}),
+		row(Account, "lanes-file", "", "FILE", "YAML file that names several accounts, a lane each",
+			text(func(c *Config) *string { return &c.lanesFile })),
+	}
+}
+
+func baseURL(c *Config, s string) error {
+	c.account.baseURL = s
+	return checkClient(pandapon.Config{BaseURL: s}, "base URL: ")
+}
+
+func uploadPath(c *Config, s string) error {
+	c.account.uploadPath = s
+	return checkClient(pandapon.Config{UploadPath: s}, "upload path: ")
+}
+
+// checkClient asks the client that will have to take the value; its sentence begins with its own name for it.
+func checkClient(cfg pandapon.Config, itsName string) error {
+	client, err := pandapon.NewClient(cfg)
+	if err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), itsName))
+	}
+	client.Close()
+	return nil
+}
+
+func door() []Setting {
+	return []Setting{
+		row(Door, "max-voucher-bytes", "10MiB", "SIZE", "largest voucher that is accepted",
+			size(func(c *Config) *int64 { return &c.MaxVoucherBytes })),
+		row(Door, "media-types", "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/heic,image/heif,application/pdf",
+			"LIST", "kinds of voucher that are accepted, told from their bytes",
+			list(mediaType, func(c *Config) *[]string { return &c.MediaTypes })),
+	}
+}
+
+func delivery() []Setting {
+	return []Setting{
+		row(Delivery, "concurrency", "16", "N", "most calls to the API at a time, for each lane of this worker",
+			count(1, 1000, func(c *Config) *int { return &c.concurrency })),
+		row(Delivery, "call-timeout", "60s", "TIME", "limit of one call to the API; the same for all workers",
+			span(func(c *Config) *time.Duration { return &c.Worker.CallTimeout })),
+		row(Delivery, "shutdown-timeout", "", "TIME",
+			"how long running calls may finish when the worker is stopped; longer than the call timeout (default: that and a quarter)",
+			span(func(c *Config) *time.Duration { return &c.Worker.ShutdownTimeout })),
+		row(Delivery, "worker-name", "", "NAME", "name of this worker in attempts (default: host:pid)",
+			text(func(c *Config) *string { return &c.Worker.Name })),
+	}
+}
+
+func logging() []Setting {
+	return []Setting{
+		row(Logging, "log", "info", "LEVEL", "how much is logged: info or debug",
+			choice("info", "debug", func(c *Config) *bool { return &c.LogDebug })),
+		row(Logging, "log-format", "json", "FORMAT", "form of the log: json or console",
+			choice("json", "console", func(c *Config) *bool { return &c.LogConsole })),
+	}
+}
