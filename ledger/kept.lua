@@ -5,22 +5,32 @@
 if KEY ~= 'gone' then
   local reply = {}
   for _, key in ipairs(redis.call('ZRANGEBYSCORE', P .. 'keep', '-inf', now_ms(), 'LIMIT', 0, tonumber(ARGV[2]))) do
-    local r = redis.call('HMGET', upload_key(key), 'vault', 'leaving')
-    if r[1] then
-      redis.call('HSET', upload_key(key), 'leaving', r[1])
+    local r = redis.call('HMGET', upload_key(key), 'vault', 'leaving', 'state')
+    local leaving = r[2]
+    -- An upload that was revived has a voucher that leaves and another that stays.
+    if not leaving and r[1] and FINAL[r[3]] then
+      leaving = r[1]
+      redis.call('HSET', upload_key(key), 'leaving', leaving)
       redis.call('HDEL', upload_key(key), 'vault')
     end
-    table.insert(reply, key)
-    table.insert(reply, r[1] or r[2] or '')
+    if leaving then
+      table.insert(reply, key)
+      table.insert(reply, leaving)
+    else
+      redis.call('ZREM', P .. 'keep', key)
+    end
   end
   return reply
 end
 for i = 2, #ARGV, 2 do
-  local u = upload_key(ARGV[i])
+  local key, gone = ARGV[i], ARGV[i + 1]
+  local u = upload_key(key)
   local r = redis.call('HMGET', u, 'vault', 'leaving', 'state')
-  if r[2] == ARGV[i + 1] then redis.call('HDEL', u, 'leaving') end
-  -- An upload that was revived meanwhile holds another voucher.
-  if r[1] == ARGV[i + 1] then redis.call('HDEL', u, 'vault') end
-  if not r[3] or FINAL[r[3]] then redis.call('ZREM', P .. 'keep', ARGV[i]) end
+  local final = r[3] and FINAL[r[3]]
+  if r[2] == gone then redis.call('HDEL', u, 'leaving') end
+  if r[1] == gone and final then redis.call('HDEL', u, 'vault') end
+  local leaves = r[2] and r[2] ~= gone
+  local stays = r[1] and r[1] ~= gone
+  if not leaves and not (stays and final) then redis.call('ZREM', P .. 'keep', key) end
 end
 return {}

@@ -1,99 +1,15 @@
 package ledger_test
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"os"
+	"errors"
+	"slices"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 )
-
-func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
-
-// bundle is what one test works with: a lane of its own in the shared Redis.
-type bundle struct {
-	*ledger.Ledger
-
-	t    *testing.T
-	ctx  context.Context //nolint:containedctx // a test's own
-	rdb  *redis.Client
-	lane string
-}
-
-const lease = time.Minute
-
-func setup(t *testing.T, set ledger.Settings) *bundle {
-	t.Helper()
-	t.Parallel()
-	rdb := redistest.Client(t)
-	return &bundle{Ledger: ledger.New(rdb, set), t: t, ctx: t.Context(), rdb: rdb, lane: redistest.Lane(t)}
-}
-
-func (b *bundle) upload(order, content string) ledger.NewUpload {
-	sum := sha256.Sum256([]byte(content))
-	return ledger.NewUpload{
-		Lane: b.lane, OrderID: order, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(content)),
-		MediaType: "image/png", VaultKey: b.lane + "-" + content,
-	}
-}
-
-func (b *bundle) open(order, content string) ledger.Opened {
-	b.t.Helper()
-	o, err := b.Open(b.ctx, b.upload(order, content))
-	b.must(err)
-	return o
-}
-
-func (b *bundle) begin(id string, generation int64, nonce string) ledger.Begun {
-	b.t.Helper()
-	g, err := b.Begin(b.ctx, ledger.NewAttempt{ID: id, Generation: generation, Nonce: nonce, Worker: "w", Lease: lease})
-	b.must(err)
-	return g
-}
-
-// started begins an attempt that must start.
-func (b *bundle) started(id string, generation int64, nonce string) ledger.Running {
-	b.t.Helper()
-	g := b.begin(id, generation, nonce)
-	if g.Answer != ledger.Started {
-		b.t.Fatalf("begin %s: %+v, want started", id, g)
-	}
-	return g.Running
-}
-
-func (b *bundle) finish(run ledger.Running, o ledger.Outcome) ledger.Recorded {
-	b.t.Helper()
-	r, err := b.Finish(b.ctx, run, o)
-	b.must(err)
-	return r
-}
-
-func (b *bundle) get(id string) ledger.Upload {
-	b.t.Helper()
-	u, err := b.Get(b.ctx, id)
-	b.must(err)
-	return u
-}
-
-func (b *bundle) must(err error) {
-	b.t.Helper()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-func delivered(requestID string) ledger.Outcome {
-	return ledger.Outcome{
-		Verdict: ledger.VerdictDelivered, HTTPStatus: 200, Code: "200", RequestID: requestID, DevelopID: "1021091489188413467",
-		Msg: "ok", Next: ledger.Delivered, Duration: 12 * time.Millisecond,
-	}
-}
 
 func TestDelivery(t *testing.T) {
 	b := setup(t, ledger.Settings{})
@@ -114,6 +30,60 @@ func TestDelivery(t *testing.T) {
 		b.must(err)
 		if len(us) != 1 || us[0].ID != o.ID || us[0].Attempts[0].RequestID != "req-1" {
 			t.Fatalf("find %s: %+v", key, us)
+		}
+	}
+}
+
+func TestBindVault(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	b.must(b.BindVault(b.ctx, b.lane, "disk-1"))
+	b.must(b.BindVault(b.ctx, b.lane, "disk-1"))
+	if err := b.BindVault(b.ctx, b.lane, "disk-2"); !errors.Is(err, ledger.ErrOtherVault) {
+		t.Fatalf("a second vault: %v, want ErrOtherVault", err)
+	}
+	lanes, err := b.Lanes(b.ctx)
+	b.must(err)
+	if !slices.Contains(lanes, b.lane) {
+		t.Fatalf("lanes %v are without %s", lanes, b.lane)
+	}
+}
+
+func TestRedisAway(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, redistest.Options{})
+	opt := s.Client().Options()
+	rdb := redis.NewClient(&redis.Options{Addr: opt.Addr, MaxRetries: -1, DialerRetries: 1})
+	t.Cleanup(func() { _ = rdb.Close() })
+	b := newBundle(t, rdb, ledger.Settings{})
+	o := b.open("order", "receipt")
+	run := b.started(o.ID, 1, "n1")
+	s.Kill()
+	calls := map[string]func() error{
+		"open":    func() error { _, err := b.Open(b.ctx, b.upload("order", "b")); return err },
+		"begin":   func() error { _, err := b.Begin(b.ctx, ledger.NewAttempt{ID: o.ID, Nonce: "n"}); return err },
+		"finish":  func() error { _, err := b.Finish(b.ctx, run, delivered("r")); return err },
+		"release": func() error { return b.Release(b.ctx, run, true) },
+		"reopen":  func() error { _, err := b.Reopen(b.ctx, o.ID); return err },
+		"discard": func() error { _, _, err := b.Discard(b.ctx, o.ID); return err },
+		"due":     func() error { _, err := b.Due(b.ctx, b.lane); return err },
+		"remove":  func() error { _, err := b.Remove(b.ctx, b.lane); return err },
+		"leaving": func() error { _, err := b.Leaving(b.ctx, b.lane); return err },
+		"left":    func() error { return b.Left(b.ctx, b.lane, []ledger.Kept{{ID: o.ID, VaultKey: "k"}}) },
+		"lead":    func() error { _, err := b.Lead(b.ctx, b.lane, "w", lease); return err },
+		"gate":    func() error { _, err := b.Gate(b.ctx, b.lane); return err },
+		"get":     func() error { _, err := b.Get(b.ctx, o.ID); return err },
+		"find":    func() error { _, err := b.Find(b.ctx, "order"); return err },
+		"list":    func() error { _, err := b.List(b.ctx, ledger.Query{Lane: b.lane}); return err },
+		"since":   func() error { _, err := b.List(b.ctx, ledger.Query{Lane: b.lane, Since: lease}); return err },
+		"order":   func() error { _, err := b.List(b.ctx, ledger.Query{Lane: b.lane, OrderID: "order"}); return err },
+		"counts":  func() error { _, err := b.Counts(b.ctx, b.lane); return err },
+		"ended":   func() error { _, err := b.Ended(b.ctx, b.lane, ledger.Delivered, lease, 3); return err },
+		"lanes":   func() error { _, err := b.Lanes(b.ctx); return err },
+		"bind":    func() error { return b.BindVault(b.ctx, b.lane, "v") },
+	}
+	for name, call := range calls {
+		if err := call(); err == nil || errors.Is(err, ledger.ErrNotFound) {
+			t.Errorf("%s without Redis: %v, want an error that is not 'not found'", name, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -36,8 +37,9 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 		return Opened{}, fmt.Errorf("lane %q: names have 1 to 32 characters of a-z, 0-9 and '-'", clip(u.Lane, 80))
 	}
 	hash, err := hex.DecodeString(u.SHA256)
-	if err != nil {
-		return Opened{}, fmt.Errorf("read the voucher's hash: %w", err)
+	if err != nil || len(hash) != sha256.Size {
+		return Opened{}, fmt.Errorf("the voucher's hash: %d characters, want the %d of a SHA-256 in hex",
+			len(u.SHA256), hex.EncodedLen(sha256.Size))
 	}
 	if err := l.rdb.SAdd(ctx, lanesKey, lane).Err(); err != nil {
 		return Opened{}, fmt.Errorf("note lane %s: %w", lane, err)

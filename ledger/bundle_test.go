@@ -1,0 +1,206 @@
+package ledger_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/ledger"
+)
+
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
+
+// bundle is what one test works with: a lane of its own in the shared Redis.
+type bundle struct {
+	*ledger.Ledger
+
+	t    testing.TB
+	ctx  context.Context //nolint:containedctx // a test's own
+	rdb  *redis.Client
+	lane string
+	set  ledger.Settings
+}
+
+// lease is longer than any test takes: leases end when a test says so, with later.
+const lease = time.Minute
+
+func setup(t *testing.T, set ledger.Settings) *bundle {
+	t.Helper()
+	t.Parallel()
+	return newBundle(t, redistest.Client(t), set)
+}
+
+func newBundle(tb testing.TB, rdb *redis.Client, set ledger.Settings) *bundle {
+	tb.Helper()
+	l := ledger.New(rdb, set)
+	return &bundle{Ledger: l, t: tb, ctx: tb.Context(), rdb: rdb, lane: redistest.Lane(tb), set: l.Settings()}
+}
+
+func (b *bundle) upload(order, content string) ledger.NewUpload {
+	return ledger.NewUpload{
+		Lane: b.lane, OrderID: order, SHA256: hash(content), Size: int64(len(content)),
+		MediaType: "image/png", VaultKey: b.lane + "-" + content,
+	}
+}
+
+func hash(content string) string {
+	sum := sha256.Sum256([]byte(content))
+	return hex.EncodeToString(sum[:])
+}
+
+func (b *bundle) openAs(u ledger.NewUpload) ledger.Opened {
+	b.t.Helper()
+	o, err := b.Open(b.ctx, u)
+	b.must(err)
+	return o
+}
+
+func (b *bundle) open(order, content string) ledger.Opened {
+	b.t.Helper()
+	return b.openAs(b.upload(order, content))
+}
+
+func (b *bundle) begin(id string, generation int64, nonce string) ledger.Begun {
+	b.t.Helper()
+	g, err := b.Begin(b.ctx, ledger.NewAttempt{ID: id, Generation: generation, Nonce: nonce, Worker: "w", Lease: lease})
+	b.must(err)
+	return g
+}
+
+// started begins an attempt that must start.
+func (b *bundle) started(id string, generation int64, nonce string) ledger.Running {
+	b.t.Helper()
+	g := b.begin(id, generation, nonce)
+	if g.Answer != ledger.Started {
+		b.t.Fatalf("begin %s: %+v, want started", id, g)
+	}
+	return g.Running
+}
+
+// stopped begins an attempt that must not start.
+func (b *bundle) stopped(id string, generation int64, nonce string, want ledger.Answer) ledger.Hold {
+	b.t.Helper()
+	g := b.begin(id, generation, nonce)
+	if g.Answer != want {
+		b.t.Fatalf("begin %s: %+v, want %s", id, g, want)
+	}
+	return g.Hold
+}
+
+func (b *bundle) finish(run ledger.Running, o ledger.Outcome) ledger.Recorded {
+	b.t.Helper()
+	r, err := b.Finish(b.ctx, run, o)
+	b.must(err)
+	return r
+}
+
+// attempt makes an attempt of the newest generation and finishes it.
+func (b *bundle) attempt(id string, o ledger.Outcome) ledger.Recorded {
+	b.t.Helper()
+	u := b.get(id)
+	return b.finish(b.started(id, u.Generation, id+strconv.Itoa(u.AttemptCount+1)), o)
+}
+
+func (b *bundle) reopen(id string) ledger.Task {
+	b.t.Helper()
+	task, err := b.Reopen(b.ctx, id)
+	b.must(err)
+	return task
+}
+
+func (b *bundle) discard(id string) (ledger.Task, int64) {
+	b.t.Helper()
+	next, worthless, err := b.Discard(b.ctx, id)
+	b.must(err)
+	return next, worthless
+}
+
+func (b *bundle) get(id string) ledger.Upload {
+	b.t.Helper()
+	u, err := b.Get(b.ctx, id)
+	b.must(err)
+	return u
+}
+
+func (b *bundle) state(id string, want ledger.State) {
+	b.t.Helper()
+	if u := b.get(id); u.State != want {
+		b.t.Fatalf("upload %s is %s, want %s", id, u.State, want)
+	}
+}
+
+func (b *bundle) gate() ledger.Gate {
+	b.t.Helper()
+	g, err := b.Gate(b.ctx, b.lane)
+	b.must(err)
+	return g
+}
+
+func (b *bundle) must(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// key is the upload's id without its lane.
+func (b *bundle) key(id string) string { return strings.TrimPrefix(id, b.lane+"-") }
+
+// prefix is what the lane's keys begin with.
+func (b *bundle) prefix() string { return "voucherd:{" + ledger.Queue(b.lane) + "}:" }
+
+// keys gives the names of all the lane's keys, sorted.
+func (b *bundle) keys() []string {
+	b.t.Helper()
+	var all []string
+	it := b.rdb.Scan(b.ctx, 0, b.prefix()+"*", 1000).Iterator()
+	for it.Next(b.ctx) {
+		all = append(all, strings.TrimPrefix(it.Val(), b.prefix()))
+	}
+	b.must(it.Err())
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// later lets time pass without waiting for it: everything the lane has written down moves into the past.
+func (b *bundle) later(d time.Duration) {
+	b.t.Helper()
+	ms := d.Milliseconds()
+	for _, name := range b.keys() {
+		key := b.prefix() + name
+		kind, _, _ := strings.Cut(name, ":")
+		switch kind {
+		case "u":
+			b.earlier(key, ms, "lease", "next", "made", "since", "done")
+		case "gate":
+			b.earlier(key, ms, "since", "until", "bound", "probe_till", "last_at")
+		case "s", "look", "keep":
+			zs, err := b.rdb.ZRangeWithScores(b.ctx, key, 0, -1).Result()
+			b.must(err)
+			for _, z := range zs {
+				b.must(b.rdb.ZIncrBy(b.ctx, key, float64(-ms), z.Member.(string)).Err()) //nolint:forcetypeassert // go-redis gives no other
+			}
+		}
+	}
+}
+
+// earlier moves the times in a hash that are not 0.
+func (b *bundle) earlier(key string, ms int64, fields ...string) {
+	b.t.Helper()
+	values, err := b.rdb.HMGet(b.ctx, key, fields...).Result()
+	b.must(err)
+	for i, v := range values {
+		if s, ok := v.(string); ok && s != "0" {
+			b.must(b.rdb.HIncrBy(b.ctx, key, fields[i], -ms).Err())
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package ledger_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+func TestOpenRecords(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	n := b.upload("order", "receipt")
+	n.UserID, n.Reference = "user", "ref"
+	u := b.get(b.openAs(n).ID)
+	if u.Lane != b.lane || u.OrderID != "order" || u.UserID != "user" || u.Reference != "ref" ||
+		u.SHA256 != hash("receipt") || u.Size != 7 || u.MediaType != "image/png" || u.VaultKey != n.VaultKey {
+		t.Errorf("record %+v does not hold what was opened", u)
+	}
+	if u.State != ledger.Queued || u.Generation != 1 || u.AttemptCount != 0 || u.CreatedAt.IsZero() || u.UpdatedAt != u.CreatedAt {
+		t.Errorf("record %+v, want a fresh one", u)
+	}
+	if got := u.ExpiresAt.Sub(u.CreatedAt.Time); got != b.set.MaxAge {
+		t.Errorf("it expires after %v, want %v", got, b.set.MaxAge)
+	}
+}
+
+func TestOpenIsPerUserOrderVoucherAndLane(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	seen := map[string]bool{}
+	for _, n := range []ledger.NewUpload{
+		b.upload("order", "receipt"), b.upload("order", "another"), b.upload("order-2", "receipt"),
+		{Lane: b.lane, OrderID: "order", UserID: "user", SHA256: hash("receipt"), VaultKey: "v"},
+	} {
+		o := b.openAs(n)
+		if o.Duplicate || seen[o.ID] {
+			t.Errorf("%+v: %+v, want a new upload", n, o)
+		}
+		seen[o.ID] = true
+	}
+}
+
+func TestOpenRefusesNonsense(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	for name, change := range map[string]func(*ledger.NewUpload){
+		"lane in capitals": func(u *ledger.NewUpload) { u.Lane = "LANE" },
+		"no lane":          func(u *ledger.NewUpload) { u.Lane = "" },
+		"long lane":        func(u *ledger.NewUpload) { u.Lane = strings.Repeat("a", 33) },
+		"no hash":          func(u *ledger.NewUpload) { u.SHA256 = "" },
+		"short hash":       func(u *ledger.NewUpload) { u.SHA256 = "abcd" },
+		"hash not hex":     func(u *ledger.NewUpload) { u.SHA256 = strings.Repeat("x", 64) },
+	} {
+		n := b.upload("order", "receipt")
+		change(&n)
+		if o, err := b.Open(b.ctx, n); err == nil {
+			t.Errorf("%s: %+v, want an error", name, o)
+		}
+	}
+	if keys := b.keys(); len(keys) > 0 {
+		t.Errorf("left behind: %v", keys)
+	}
+}
+
+func TestOpenTenAtOnce(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	const n = 10
+	var got [n]ledger.Opened
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			u := b.upload("order", "receipt")
+			u.VaultKey += string(rune('a' + i))
+			o, err := b.Open(b.ctx, u)
+			if err != nil {
+				t.Error(err)
+			}
+			got[i] = o
+			if o.Duplicate && o.Drop != u.VaultKey {
+				t.Errorf("the loser's voucher %s is not dropped: %+v", u.VaultKey, o)
+			}
+		})
+	}
+	wg.Wait()
+	first := 0
+	for _, o := range got {
+		if o.ID != got[0].ID || o.Generation != 1 {
+			t.Errorf("opened %+v, want id %s and generation 1", o, got[0].ID)
+		}
+		if !o.Duplicate {
+			first++
+		}
+	}
+	if first != 1 {
+		t.Errorf("%d of %d say they were first", first, n)
+	}
+}
+
+func TestOpenLostReply(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	first := b.open("order", "receipt")
+	if again := b.open("order", "receipt"); again != first {
+		t.Errorf("head: repeated call gave %+v, want %+v", again, first)
+	}
+	second := b.open("order", "another")
+	if again := b.open("order", "another"); again != second || again.Generation != 0 || again.Drop != "" {
+		t.Errorf("in line: repeated call gave %+v, want %+v", again, second)
+	}
+	b.attempt(first.ID, delivered("r"))
+	if again := b.open("order", "receipt"); again.Generation != 0 || again.Drop != "" {
+		t.Errorf("ended: repeated call gave %+v, want no task and nothing to drop", again)
+	}
+}
+
+func TestOpenLostReplyRevivesOnce(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	o := b.open("order", "receipt")
+	b.attempt(o.ID, delivered("r"))
+	n := b.upload("order", "receipt")
+	n.VaultKey, n.Again = "second", true
+	b.openAs(n)
+	b.attempt(o.ID, delivered("r2"))
+	if again := b.openAs(n); again.Generation != 0 || again.Drop != "" {
+		t.Errorf("repeated call gave %+v, want no task and nothing to drop", again)
+	}
+	b.state(o.ID, ledger.Delivered)
+}
+
+func TestOpenDuplicate(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	first, second := b.open("order", "receipt"), b.open("order", "another")
+	dup := func(content string) ledger.Opened {
+		u := b.upload("order", content)
+		u.VaultKey = "other"
+		return b.openAs(u)
+	}
+	want := ledger.Opened{ID: first.ID, Duplicate: true, Generation: 1, Drop: "other"}
+	if got := dup("receipt"); got != want {
+		t.Errorf("head: %+v, want %+v", got, want)
+	}
+	want = ledger.Opened{ID: second.ID, Duplicate: true, Drop: "other"}
+	if got := dup("another"); got != want {
+		t.Errorf("in line: %+v, want %+v", got, want)
+	}
+	b.attempt(first.ID, final())
+	want = ledger.Opened{ID: first.ID, Duplicate: true, Drop: "other"}
+	if got := dup("receipt"); got != want {
+		t.Errorf("rejected: %+v, want %+v", got, want)
+	}
+	b.state(first.ID, ledger.Rejected)
+}
+
+func TestOpenAgain(t *testing.T) {
+	t.Parallel()
+	ends := map[string]func(*bundle, string){
+		"delivered": func(b *bundle, id string) { b.attempt(id, delivered("r")) },
+		"rejected":  func(b *bundle, id string) { b.attempt(id, final()) },
+		"expired":   func(b *bundle, id string) { b.attempt(id, next(unavailable(), ledger.Expired)) },
+		"discarded": func(b *bundle, id string) { b.discard(id) },
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t, ledger.Settings{})
+			o := b.open("order", "receipt")
+			b.attempt(o.ID, refused(ledger.FaultRefusing))
+			end(b, o.ID)
+			b.later(time.Hour)
+			n := b.upload("order", "receipt")
+			n.VaultKey, n.Again = "new", true
+			got := b.openAs(n)
+			want := ledger.Opened{ID: o.ID, Revived: true, Generation: 2, Drop: b.lane + "-receipt"}
+			if got != want {
+				t.Fatalf("opened %+v, want %+v", got, want)
+			}
+			run := b.started(o.ID, 2, "again")
+			if run.Refusals != 0 || run.Unanswered != 0 || run.Age > time.Minute || run.VaultKey != "new" {
+				t.Errorf("running %+v, want a fresh budget, age and the new voucher", run)
+			}
+			b.finish(run, delivered("r-again"))
+			for _, id := range []string{"no", "r-again"} {
+				if _, err := b.Find(b.ctx, id); err != nil {
+					t.Errorf("request id %s: %v", id, err)
+				}
+			}
+		})
+	}
+}
+
+func TestOpenAgainOnUnfinishedChangesNothing(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	o := b.open("order", "receipt")
+	b.attempt(o.ID, refused(ledger.FaultRefusing))
+	n := b.upload("order", "receipt")
+	n.VaultKey, n.Again = "new", true
+	if got := b.openAs(n); !got.Duplicate || got.Drop != "new" {
+		t.Fatalf("opened %+v, want a duplicate", got)
+	}
+	if u := b.get(o.ID); u.State != ledger.Waiting || u.Refusals != 1 {
+		t.Fatalf("upload %+v, want it as it was", u)
+	}
+}
