@@ -21,6 +21,8 @@ type Gate struct {
 	LastStatus  int
 	LastCode    string
 	LastMsg     string
+
+	Skew time.Duration // how far the API's clock is ahead of a worker's; 0: not worth a correction
 }
 
 // Gate reads a lane's gate.
@@ -36,6 +38,7 @@ func (l *Ledger) Gate(ctx context.Context, lane string) (Gate, error) {
 		Reason: f["reason"], Step: int(integer(f["step"])),
 		LastAt: at(integer(f["last_at"])), LastVerdict: Verdict(f["last_verdict"]),
 		LastStatus: int(integer(f["last_http"])), LastCode: f["last_code"], LastMsg: f["last_msg"],
+		Skew: millis(integer(f["skew"])),
 	}
 	if g.Reason == "" {
 		return g, nil
@@ -53,4 +56,12 @@ func integer(s string) int64 {
 		return 0
 	}
 	return n
+}
+
+// NoteSkew notes how far the API's clock is ahead of a worker's, for people to see.
+func (l *Ledger) NoteSkew(ctx context.Context, lane string, skew time.Duration) error {
+	if err := l.rdb.HSet(ctx, prefix(lane)+"gate", "skew", skew.Milliseconds()).Err(); err != nil {
+		return fmt.Errorf("note the clock skew of lane %s: %w", lane, err)
+	}
+	return nil
 }

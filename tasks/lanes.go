@@ -17,7 +17,8 @@ type LaneStatus struct {
 	NextProbeAt ledger.Time            `json:"nextProbeAt,omitzero"`
 	Probing     bool                   `json:"probing,omitempty"`
 	LastAnswer  *LastAnswer            `json:"lastAnswer,omitempty"`
-	Paused      bool                   `json:"paused"` // asynqmon's Pause
+	ClockSkewMS int64                  `json:"clockSkewMs,omitempty"` // the API's clock is ahead of the workers' by this
+	Paused      bool                   `json:"paused"`                // asynqmon's Pause
 	Backlog     int64                  `json:"backlog"`
 	OldestAgeMS int64                  `json:"oldestAgeMs,omitempty"` // of the oldest unfinished upload
 	Uploads     map[ledger.State]int64 `json:"uploads"`
@@ -66,7 +67,8 @@ func (c *Client) lane(ctx context.Context, name string) (LaneStatus, error) {
 	}
 	s := LaneStatus{
 		Lane: name, Open: g.Reason == "", Reason: g.Reason, Since: g.Since, NextProbeAt: g.NextProbe, Probing: g.Probing,
-		Paused: paused == 1, Backlog: counts.Unfinished(), OldestAgeMS: counts.Oldest.Milliseconds(), Uploads: counts.ByState,
+		ClockSkewMS: g.Skew.Milliseconds(),
+		Paused:      paused == 1, Backlog: counts.Unfinished(), OldestAgeMS: counts.Oldest.Milliseconds(), Uploads: counts.ByState,
 	}
 	if !g.LastAt.IsZero() {
 		s.LastAnswer = &LastAnswer{

@@ -130,12 +130,9 @@ func (l *lane) begin(ctx context.Context, p tasks.Payload) (ledger.Begun, error)
 	defer cancel()
 	return l.ledger.Begin(ctx, ledger.NewAttempt{
 		ID: p.ID, Generation: p.Generation, Nonce: pandapon.NewNonce(), Worker: l.set.Name,
-		Lease: l.set.CallTimeout + leaseMargin,
+		Lease: l.set.CallTimeout + l.set.LeaseMargin,
 	})
 }
-
-// leaseMargin is how much longer an attempt's lease is than its call can take.
-const leaseMargin = 30 * time.Second
 
 // send makes the call. The error is the vault's, when it is away and nothing was sent.
 func (l *lane) send(ctx context.Context, run ledger.Running, deadline time.Time) (ledger.Outcome, error) {
@@ -156,6 +153,7 @@ func (l *lane) send(ctx context.Context, run ledger.Running, deadline time.Time)
 	}
 	o := l.policy.Decide(receipt, err, tried)
 	o.Duration = time.Since(started)
+	l.skew.observe(ctx, l, dateOf(receipt, err), time.Now())
 	return o, nil
 }
 

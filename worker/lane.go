@@ -29,6 +29,7 @@ type lane struct {
 	log    *zap.Logger
 
 	gate     *gate
+	skew     *skew
 	sweeper  *sweeper
 	server   *asynq.Server
 	stopping chan struct{} // closed: no new attempts, waiters go back
@@ -42,7 +43,7 @@ func newLane(cfg Config, lc LaneConfig) *lane {
 		name: lc.Name, creds: lc.Credentials, set: cfg.Settings, policy: cfg.Policy,
 		ledger: cfg.Ledger, vault: cfg.Vault, tasks: cfg.Tasks, api: lc.API,
 		log:  cfg.Log.With(zap.String("lane", lc.Name)),
-		gate: newGate(lc.Concurrency), stopping: make(chan struct{}), givingUp: make(chan struct{}),
+		gate: newGate(lc.Concurrency), skew: &skew{}, stopping: make(chan struct{}), givingUp: make(chan struct{}),
 	}
 	l.sweeper = newSweeper(l)
 	l.server = asynq.NewServerFromRedisClient(cfg.QueueRedis, asynq.Config{
@@ -120,5 +121,6 @@ func (l *lane) upload(ctx context.Context, run ledger.Running, voucher io.Reader
 	}
 	return l.api.Upload(ctx, pandapon.Upload{
 		Credentials: creds, Nonce: run.Nonce, OrderID: run.OrderID, Voucher: voucher, Size: run.Size,
+		Skew: l.skew.correction(),
 	})
 }

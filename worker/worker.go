@@ -42,6 +42,7 @@ type LaneConfig struct {
 type Settings struct {
 	Name            string        // of this worker, in the ledger; "worker"
 	CallTimeout     time.Duration // of one call to the API; 60 s
+	LeaseMargin     time.Duration // how much longer an attempt's lease is than its call can take; 30 s
 	ShutdownTimeout time.Duration // how long running attempts may finish; CallTimeout and a quarter
 	HoldLimit       time.Duration // how long a task waits in its handler before it goes round once more; 1 h
 	PollEvery       time.Duration // how often an idle lane asks for tasks; 250 ms
@@ -57,6 +58,7 @@ type Settings struct {
 func (s Settings) WithDefaults() Settings {
 	orDefault(&s.Name, "worker")
 	orDefault(&s.CallTimeout, time.Minute)
+	orDefault(&s.LeaseMargin, 30*time.Second)
 	orDefault(&s.ShutdownTimeout, s.CallTimeout+s.CallTimeout/4)
 	orDefault(&s.HoldLimit, time.Hour)
 	orDefault(&s.PollEvery, 250*time.Millisecond)

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 const (
 	secret   = "5ec2e75ec2e75ec2e75ec2e75ec2e75e" // #nosec G101 -- a test's own
-	waitMost = 30 * time.Second
+	waitMost = 75 * time.Second                   // longer than a lease of asynq, which a killed Redis leaves behind
 )
 
 // bundle is one test's lane: its own queue in the shared Redis, and its own API.
