@@ -124,7 +124,7 @@ func TestPermissionDenied(t *testing.T) {
 		})
 	}
 	asNobody(t, func() { mustAllBeAway(t, d, e) })
-	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // As t.TempDir made it, for its cleanup.
+	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -219,7 +219,7 @@ func TestRedisAway(t *testing.T) {
 	server.Kill()
 	_, err = io.ReadAll(r)
 	mustBeAway(t, "read on", err)
-	if err := r.Close(); err != nil {
+	if err = r.Close(); err != nil {
 		t.Error(err)
 	}
 	_, err = v.Put(t.Context(), vault.Meta{Lane: "default"}, strings.NewReader("x"))

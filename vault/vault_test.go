@@ -23,223 +23,224 @@ func TestWhatIsPutIsRead(t *testing.T) {
 	t.Parallel()
 	const chunk = 256<<10 - 24
 	sizes := []int{0, 1, 2 << 10, 200 << 10, chunk - 1, chunk, chunk + 1, 256 << 10, 2 * chunk, 1 << 20, 3<<20 + 12345}
-	eachVault(t, func(t *testing.T, v vault.Vault, lane string) {
-		for _, size := range sizes {
-			want := voucher(size)
-			e := put(t, v, lane, want)
-			if e.Size != int64(size) || e.SHA256 != sha(want) {
-				t.Errorf("size %d: entry %+v", size, e)
+	for name, open := range vaults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, lane := open(t)
+			for _, size := range sizes {
+				want := voucher(size)
+				e := put(t, v, lane, want)
+				if e.Size != int64(size) || e.SHA256 != sha(want) {
+					t.Errorf("size %d: entry %+v", size, e)
+				}
+				if !regexp.MustCompile(`^` + lane + `-[a-z2-7]{26}$`).MatchString(e.Key) {
+					t.Errorf("key %q", e.Key)
+				}
+				got, err := read(t.Context(), v, e)
+				if err != nil || !bytes.Equal(got, want) {
+					t.Errorf("size %d: read %d bytes, %v", size, len(got), err)
+				}
 			}
-			if !regexp.MustCompile(`^` + lane + `-[a-z2-7]{26}$`).MatchString(e.Key) {
-				t.Errorf("key %q", e.Key)
-			}
-			got, err := read(t.Context(), v, e)
-			if err != nil || !bytes.Equal(got, want) {
-				t.Errorf("size %d: read %d bytes, %v", size, len(got), err)
-			}
-		}
-	})
+		})
+	}
 }
 
 func TestOddReaders(t *testing.T) {
 	t.Parallel()
 	want := voucher(70_000)
-	eachVault(t, func(t *testing.T, v vault.Vault, lane string) {
-		for _, wrap := range []func(io.Reader) io.Reader{iotest.OneByteReader, iotest.HalfReader, iotest.DataErrReader} {
-			e, err := v.Put(t.Context(), vault.Meta{Lane: lane}, wrap(bytes.NewReader(want)))
-			if err != nil {
-				t.Fatal(err)
+	for name, open := range vaults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, lane := open(t)
+			for _, wrap := range []func(io.Reader) io.Reader{iotest.OneByteReader, iotest.HalfReader, iotest.DataErrReader} {
+				e, err := v.Put(t.Context(), vault.Meta{Lane: lane}, wrap(bytes.NewReader(want)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, err := v.Open(t.Context(), e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := iotest.TestReader(r, want); err != nil {
+					t.Error(err)
+				}
+				if err := r.Close(); err != nil {
+					t.Error(err)
+				}
 			}
-			r, err := v.Open(t.Context(), e)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := iotest.TestReader(r, want); err != nil {
-				t.Error(err)
-			}
-			if err := r.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	})
+		})
+	}
 }
 
 // A reader's error must not pass for the end of a voucher, whatever it is.
 func TestReaderErrorLeavesNothing(t *testing.T) {
 	t.Parallel()
 	faults := []error{errors.New("cut off"), io.ErrUnexpectedEOF, fmt.Errorf("connection: %w", io.EOF)}
-	eachVault(t, func(t *testing.T, v vault.Vault, lane string) {
-		for _, fault := range faults {
-			for _, before := range []int{0, 1000, 600_000} {
-				r := io.MultiReader(bytes.NewReader(voucher(before)), iotest.ErrReader(fault))
-				e, err := v.Put(t.Context(), vault.Meta{Lane: lane}, r)
-				if !errors.Is(err, fault) || e != (vault.Entry{}) {
-					t.Errorf("%v after %d bytes: %+v, %v", fault, before, e, err)
+	for name, open := range vaults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, lane := open(t)
+			for _, fault := range faults {
+				for _, before := range []int{0, 1000, 600_000} {
+					r := io.MultiReader(bytes.NewReader(voucher(before)), iotest.ErrReader(fault))
+					e, err := v.Put(t.Context(), vault.Meta{Lane: lane}, r)
+					if !errors.Is(err, fault) || e != (vault.Entry{}) {
+						t.Errorf("%v after %d bytes: %+v, %v", fault, before, e, err)
+					}
 				}
 			}
-		}
-		if found := unclaimed(t, v, lane); len(found) != 0 {
-			t.Errorf("left behind: %+v", found)
-		}
-		if d, ok := v.(*vault.Dir); ok {
-			for s, err := range d.All(t.Context()) {
-				t.Errorf("left behind: %+v, %v", s, err)
+			if found := unclaimed(t, v, lane); len(found) != 0 {
+				t.Errorf("left behind: %+v", found)
 			}
-		}
-	})
+			if d, ok := v.(*vault.Dir); ok {
+				for s, err := range d.All(t.Context()) {
+					t.Errorf("left behind: %+v, %v", s, err)
+				}
+			}
+		})
+	}
 }
 
 func TestCancelledPutLeavesNothing(t *testing.T) {
 	t.Parallel()
-	eachVault(t, func(t *testing.T, v vault.Vault, lane string) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		stop := readerFunc(func(p []byte) (int, error) { cancel(); return len(p), nil })
-		r := io.MultiReader(bytes.NewReader(voucher(600_000)), stop)
-		if _, err := v.Put(ctx, vault.Meta{Lane: lane}, r); !errors.Is(err, context.Canceled) {
-			t.Errorf("put: %v", err)
-		}
-		if found := unclaimed(t, v, lane); len(found) != 0 {
-			t.Errorf("left behind: %+v", found)
-		}
-	})
+	for name, open := range vaults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, lane := open(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			stop := readerFunc(func(p []byte) (int, error) { cancel(); return len(p), nil })
+			r := io.MultiReader(bytes.NewReader(voucher(600_000)), stop)
+			if _, err := v.Put(ctx, vault.Meta{Lane: lane}, r); !errors.Is(err, context.Canceled) {
+				t.Errorf("put: %v", err)
+			}
+			if found := unclaimed(t, v, lane); len(found) != 0 {
+				t.Errorf("left behind: %+v", found)
+			}
+		})
+	}
 }
 
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-func TestWrongBytesAreNeverGivenWhole(t *testing.T) {
-	t.Parallel()
-	eachVault(t, func(t *testing.T, v vault.Vault, lane string) {
-		for _, size := range []int{1, 2000, 700_000} {
-			want := voucher(size)
-			right := put(t, v, lane, want)
-			for name, spoil := range map[string]func(*vault.Entry){
-				"other sum": func(e *vault.Entry) { e.SHA256 = sha([]byte("other")) },
-				"longer":    func(e *vault.Entry) { e.Size++ },
-				"shorter":   func(e *vault.Entry) { e.Size-- },
-				"absurd":    func(e *vault.Entry) { e.Size = 1 << 40 },
-			} {
-				e := right
-				spoil(&e)
-				r, err := v.Open(t.Context(), e)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got, err := io.ReadAll(iotest.OneByteReader(r))
-				if !errors.Is(err, vault.ErrDamaged) || int64(len(got)) >= e.Size && e.Size > 0 {
-					t.Errorf("%s, %d bytes: gave %d, %v", name, size, len(got), err)
-				}
-				if n, again := r.Read(make([]byte, 10)); n != 0 || !errors.Is(again, vault.ErrDamaged) {
-					t.Errorf("%s: read after the error: %d, %v", name, n, again)
-				}
-				_ = r.Close()
-			}
-		}
-	})
-}
-
 func TestClaimedVouchersAreNotListed(t *testing.T) {
 	t.Parallel()
-	eachVault(t, func(t *testing.T, v vault.Vault, lane string) {
-		meta := vault.Meta{Lane: lane, OrderID: "o", UserID: "u", Reference: "r", MediaType: "image/png"}
-		e, err := v.Put(t.Context(), meta, strings.NewReader("bytes"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		other := put(t, v, redistest.Lane(t), voucher(10))
-		found := unclaimed(t, v, lane)
-		if len(found) != 1 {
-			t.Fatalf("unclaimed: %+v", found)
-		}
-		if found[0].Age < 0 || found[0].Age > time.Minute {
-			t.Errorf("age %v", found[0].Age)
-		}
-		found[0].Age = 0
-		if diff := cmp.Diff(vault.Unclaimed{Entry: e, Meta: meta}, found[0]); diff != "" {
-			t.Error(diff)
-		}
-		if young, err := v.Unclaimed(t.Context(), lane, time.Hour, 100); err != nil || len(young) != 0 {
-			t.Errorf("older than an hour: %+v, %v", young, err)
-		}
-		for range 2 {
-			if err := v.Claim(t.Context(), e.Key, "upload-1"); err != nil {
+	for name, open := range vaults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, lane := open(t)
+			meta := vault.Meta{Lane: lane, OrderID: "o", UserID: "u", Reference: "r", MediaType: "image/png"}
+			e, err := v.Put(t.Context(), meta, strings.NewReader("bytes"))
+			if err != nil {
 				t.Fatal(err)
 			}
-		}
-		if found := unclaimed(t, v, lane); len(found) != 0 {
-			t.Errorf("unclaimed after the claim: %+v", found)
-		}
-		if got, err := read(t.Context(), v, e); err != nil || string(got) != "bytes" {
-			t.Errorf("after the claim: %q, %v", got, err)
-		}
-		if err := v.Claim(t.Context(), other.Key, "upload-2"); err != nil {
-			t.Error(err)
-		}
-	})
+			other := put(t, v, redistest.Lane(t), voucher(10))
+			found := unclaimed(t, v, lane)
+			if len(found) != 1 {
+				t.Fatalf("unclaimed: %+v", found)
+			}
+			if found[0].Age < 0 || found[0].Age > time.Minute {
+				t.Errorf("age %v", found[0].Age)
+			}
+			found[0].Age = 0
+			if diff := cmp.Diff(vault.Unclaimed{Entry: e, Meta: meta}, found[0]); diff != "" {
+				t.Error(diff)
+			}
+			if young, err := v.Unclaimed(t.Context(), lane, time.Hour, 100); err != nil || len(young) != 0 {
+				t.Errorf("older than an hour: %+v, %v", young, err)
+			}
+			for range 2 {
+				if err := v.Claim(t.Context(), e.Key, "upload-1"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if found := unclaimed(t, v, lane); len(found) != 0 {
+				t.Errorf("unclaimed after the claim: %+v", found)
+			}
+			if got, err := read(t.Context(), v, e); err != nil || string(got) != "bytes" {
+				t.Errorf("after the claim: %q, %v", got, err)
+			}
+			if err := v.Claim(t.Context(), other.Key, "upload-2"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func TestUnclaimedKeepsItsLimit(t *testing.T) {
 	t.Parallel()
-	eachVault(t, func(t *testing.T, v vault.Vault, lane string) {
-		for range 5 {
-			put(t, v, lane, voucher(1))
-		}
-		for limit, want := range map[int]int{-1: 0, 0: 0, 2: 2, 5: 5, 6: 5} {
-			found, err := v.Unclaimed(t.Context(), lane, 0, limit)
-			if err != nil || len(found) != want {
-				t.Errorf("limit %d: %d found, %v", limit, len(found), err)
+	for name, open := range vaults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, lane := open(t)
+			for range 5 {
+				put(t, v, lane, voucher(1))
 			}
-		}
-		for _, lane := range []string{"never-used", "Not A Lane", ""} {
-			if found, err := v.Unclaimed(t.Context(), lane, 0, 10); err != nil || len(found) != 0 {
-				t.Errorf("lane %q: %+v, %v", lane, found, err)
+			for limit, want := range map[int]int{-1: 0, 0: 0, 2: 2, 5: 5, 6: 5} {
+				found, err := v.Unclaimed(t.Context(), lane, 0, limit)
+				if err != nil || len(found) != want {
+					t.Errorf("limit %d: %d found, %v", limit, len(found), err)
+				}
 			}
-		}
-	})
+			for _, lane := range []string{"never-used", "Not A Lane", ""} {
+				if found, err := v.Unclaimed(t.Context(), lane, 0, 10); err != nil || len(found) != 0 {
+					t.Errorf("lane %q: %+v, %v", lane, found, err)
+				}
+			}
+		})
+	}
 }
 
 func TestDeletedMeansMissing(t *testing.T) {
 	t.Parallel()
-	eachVault(t, func(t *testing.T, v vault.Vault, lane string) {
-		for _, claimed := range []bool{false, true} {
-			e := put(t, v, lane, voucher(300_000))
-			if claimed {
-				if err := v.Claim(t.Context(), e.Key, "upload"); err != nil {
-					t.Fatal(err)
+	for name, open := range vaults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, lane := open(t)
+			for _, claimed := range []bool{false, true} {
+				e := put(t, v, lane, voucher(300_000))
+				if claimed {
+					if err := v.Claim(t.Context(), e.Key, "upload"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for range 2 {
+					if err := v.Delete(t.Context(), e.Key); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := v.Open(t.Context(), e); !errors.Is(err, vault.ErrMissing) {
+					t.Errorf("open: %v", err)
+				}
+				if err := v.Claim(t.Context(), e.Key, "upload"); !errors.Is(err, vault.ErrMissing) {
+					t.Errorf("claim: %v", err)
+				}
+				if found := unclaimed(t, v, lane); len(found) != 0 {
+					t.Errorf("unclaimed: %+v", found)
 				}
 			}
-			for range 2 {
-				if err := v.Delete(t.Context(), e.Key); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if _, err := v.Open(t.Context(), e); !errors.Is(err, vault.ErrMissing) {
-				t.Errorf("open: %v", err)
-			}
-			if err := v.Claim(t.Context(), e.Key, "upload"); !errors.Is(err, vault.ErrMissing) {
-				t.Errorf("claim: %v", err)
-			}
-			if found := unclaimed(t, v, lane); len(found) != 0 {
-				t.Errorf("unclaimed: %+v", found)
-			}
-		}
-	})
+		})
+	}
 }
 
 func TestBadLanesAndKeysAreRefused(t *testing.T) {
 	t.Parallel()
-	eachVault(t, func(t *testing.T, v vault.Vault, _ string) {
-		for _, lane := range []string{"", "A", "a/b", "..", "a b", "ä", "a\x00", strings.Repeat("a", 33)} {
-			if _, err := v.Put(t.Context(), vault.Meta{Lane: lane}, strings.NewReader("x")); err == nil {
-				t.Errorf("lane %q was accepted", lane)
+	for name, open := range vaults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, _ := open(t)
+			for _, lane := range []string{"", "A", "a/b", "..", "a b", "ä", "a\x00", strings.Repeat("a", 33)} {
+				if _, err := v.Put(t.Context(), vault.Meta{Lane: lane}, strings.NewReader("x")); err == nil {
+					t.Errorf("lane %q was accepted", lane)
+				}
 			}
-		}
-		for _, key := range []string{"", "a", "../../etc/passwd", "default-short", "-" + strings.Repeat("a", 26)} {
-			refuseKey(t, v, key)
-		}
-	})
+			for _, key := range []string{"", "a", "../../etc/passwd", "default-short", "-" + strings.Repeat("a", 26)} {
+				refuseKey(t, v, key)
+			}
+		})
+	}
 }
 
 // refuseKey asks that every method treats what is no key as a voucher that
@@ -261,55 +262,63 @@ func refuseKey(tb testing.TB, v vault.Vault, key string) {
 
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
-	eachVault(t, func(t *testing.T, v vault.Vault, lane string) {
-		var wg sync.WaitGroup
-		for i := range 16 {
-			wg.Go(func() {
-				want := voucher(i * 40_000)
-				e, err := v.Put(t.Context(), vault.Meta{Lane: lane}, bytes.NewReader(want))
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				var claims sync.WaitGroup
-				for range 4 {
-					claims.Go(func() {
-						if err := v.Claim(t.Context(), e.Key, "upload"); err != nil {
-							t.Error(err)
-						}
-					})
-				}
-				claims.Wait()
-				if got, err := read(t.Context(), v, e); err != nil || !bytes.Equal(got, want) {
-					t.Errorf("read %d of %d bytes, %v", len(got), len(want), err)
-				}
-				if err := v.Delete(t.Context(), e.Key); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if found := unclaimed(t, v, lane); len(found) != 0 {
-			t.Errorf("unclaimed: %+v", found)
-		}
-	})
+	for name, open := range vaults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, lane := open(t)
+			var wg sync.WaitGroup
+			for i := range 16 {
+				wg.Go(func() {
+					want := voucher(i * 40_000)
+					e, err := v.Put(t.Context(), vault.Meta{Lane: lane}, bytes.NewReader(want))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					var claims sync.WaitGroup
+					for range 4 {
+						claims.Go(func() {
+							if err := v.Claim(t.Context(), e.Key, "upload"); err != nil {
+								t.Error(err)
+							}
+						})
+					}
+					claims.Wait()
+					if got, err := read(t.Context(), v, e); err != nil || !bytes.Equal(got, want) {
+						t.Errorf("read %d of %d bytes, %v", len(got), len(want), err)
+					}
+					if err := v.Delete(t.Context(), e.Key); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if found := unclaimed(t, v, lane); len(found) != 0 {
+				t.Errorf("unclaimed: %+v", found)
+			}
+		})
+	}
 }
 
 func TestCheckAndIdentity(t *testing.T) {
 	t.Parallel()
-	eachVault(t, func(t *testing.T, v vault.Vault, _ string) {
-		if err := v.Check(t.Context()); err != nil {
-			t.Error(err)
-		}
-		first, err := v.Identity(t.Context())
-		second, err2 := v.Identity(t.Context())
-		if err != nil || err2 != nil || first == "" || first != second {
-			t.Errorf("identity %q and %q, %v, %v", first, second, err, err2)
-		}
-		if err := v.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	for name, open := range vaults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, _ := open(t)
+			if err := v.Check(t.Context()); err != nil {
+				t.Error(err)
+			}
+			first, err := v.Identity(t.Context())
+			second, err2 := v.Identity(t.Context())
+			if err != nil || err2 != nil || first == "" || first != second {
+				t.Errorf("identity %q and %q, %v, %v", first, second, err, err2)
+			}
+			if err := v.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func TestOpenBySetting(t *testing.T) {
