@@ -17,6 +17,8 @@ type NewUpload struct {
 	VaultKey                         string
 	Again                            bool // revives an upload that has ended
 	Replace                          bool // discards those of the same order that wait in line and were never sent
+	// Ended records it as rejected or expired already: what a vault still knew of an upload whose record was lost.
+	Ended State
 }
 
 // Opened says what Open found or made.
@@ -46,7 +48,7 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	}
 	r, err := l.run(ctx, l.scripts.open, lane, key, u.OrderID, u.UserID, u.Reference,
 		base64.RawURLEncoding.EncodeToString(hash), u.Size, u.MediaType, u.VaultKey, flag(u.Again), flag(u.Replace),
-		l.set.Grace.Milliseconds())
+		l.set.Grace.Milliseconds(), string(u.Ended), l.set.KeepDead.Milliseconds())
 	if err != nil {
 		return Opened{}, fmt.Errorf("record upload %s: %w", id, err)
 	}

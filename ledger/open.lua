@@ -1,5 +1,6 @@
 -- open records an upload, or finds the one that is there already.
--- ARGV: key, order, user, reference, sha256, size, media type, vault key, again, replace, grace ms
+-- ARGV: key, order, user, reference, sha256, size, media type, vault key, again, replace, grace ms, ended ("" or the
+--   final state in which it is recorded), keep of the dead ms
 -- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the vault key to drop
 -- ("": none).
 local order, vault, again, replace, grace = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])

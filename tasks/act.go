@@ -2,8 +2,11 @@ package tasks
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/vault"
 )
 
 // Retry sends a rejected or expired upload again with a fresh budget, and a waiting one now. Errors:
@@ -16,7 +19,15 @@ func (c *Client) Retry(ctx context.Context, id string) (ledger.Upload, error) {
 	if err := c.put(ctx, t, 0); err != nil {
 		return ledger.Upload{}, c.explain(err)
 	}
-	return c.Get(ctx, id)
+	u, err := c.Get(ctx, id)
+	if err != nil || u.VaultKey == "" {
+		return u, err
+	}
+	// What the vault had noted of its end no longer holds.
+	if err := c.vault.Note(ctx, u.VaultKey, ""); err != nil && !errors.Is(err, vault.ErrMissing) {
+		return u, fmt.Errorf("note the retry in the vault: %w", err)
+	}
+	return u, nil
 }
 
 // Discard gives up on an upload that is not being sent, and deletes its voucher. Errors: ledger.ErrNotFound,
