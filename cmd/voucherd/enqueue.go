@@ -24,7 +24,7 @@ type enqueueCmd struct {
 	Replace   bool   `help:"Discard vouchers of the same order that wait in line and were never sent."`
 	Wait      bool   `help:"Wait until it is delivered, or ended otherwise (exit code 4)."`
 	JSON      bool   `help:"Print JSON." name:"json"`
-	Manifest  string `help:"Hand over every line of this CSV file: order,file[,user][,lane][,reference]." placeholder:"FILE.csv"`
+	Manifest  string `help:"Hand over every line of this CSV file, whose first line is order,file[,user][,lane][,reference]. Files are relative to it; - is standard input. Safe to run again." placeholder:"FILE.csv"`
 
 	kong.Plugins
 }
@@ -33,7 +33,7 @@ type enqueueCmd struct {
 func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 	switch {
 	case c.Manifest != "":
-		return errors.New("not yet")
+		return c.runManifest(ctx, s)
 	case c.File == "":
 		return usagef("name the file to hand over, or - for standard input (see voucherd enqueue --help)")
 	case c.Order == "":
@@ -67,6 +67,10 @@ func (s *session) openVoucher(path string) (io.ReadCloser, error) {
 		}
 		return io.NopCloser(s.stdin), nil
 	}
+	return openFile(path)
+}
+
+func openFile(path string) (io.ReadCloser, error) {
 	f, err := os.Open(path) //nolint:gosec // the user names the file
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the file

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// selection names uploads to act on: by keys, or by state and time.
+type selection struct {
+	Keys  []string `arg:"" optional:"" name:"key" help:"Upload ids, order ids or request ids."`
+	State string   `help:"Instead of keys: every upload in this state." placeholder:"STATE"`
+	Since string   `help:"With --state: only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`
+	Lane  string   `help:"With --state: only uploads of this lane." placeholder:"NAME"`
+	JSON  bool     `help:"Print JSON, one upload a line." name:"json"`
+}
+
+// check refuses what names nothing, or two things at once.
+func (c *selection) check() error {
+	switch {
+	case len(c.Keys) == 0 && c.State == "":
+		return usagef("name uploads by their keys, or all in one state with --state")
+	case len(c.Keys) > 0 && (c.State != "" || c.Since != "" || c.Lane != ""):
+		return usagef("keys and --state, --since or --lane exclude each other: use one of them")
+	}
+	_, err := query(c.State, c.Since)
+	return err
+}
+
+// find gives the ids to act on, oldest first. They are read before anything is done: what is acted on moves within the
+// list. A key that names several uploads stands for those that may be acted on.
+func (c *selection) find(ctx context.Context, st *store, may func(ledger.State) bool) ([]string, error) {
+	var uploads []ledger.Upload
+	if c.State != "" {
+		q, err := query(c.State, c.Since)
+		if err != nil {
+			return nil, err
+		}
+		q.Lane, q.OldestFirst = c.Lane, true
+		if uploads, _, err = collect(ctx, st, q, 0); err != nil {
+			return nil, err
+		}
+	}
+	for _, key := range c.Keys {
+		found, err := st.tasks.Find(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) > 1 {
+			found = slices.DeleteFunc(found, func(u ledger.Upload) bool { return !may(u.State) })
+			if len(found) == 0 {
+				return nil, fmt.Errorf("%s: none of its uploads is in a state that allows this (voucherd show %s)", key, key)
+			}
+		}
+		slices.Reverse(found)
+		uploads = append(uploads, found...)
+	}
+	var ids []string
+	for _, u := range uploads {
+		if !slices.Contains(ids, u.ID) {
+			ids = append(ids, u.ID)
+		}
+	}
+	return ids, nil
+}
+
+// deed is something done to uploads one by one.
+type deed struct {
+	done string // "discarded"
+	only string // which uploads it can be done to, for a complaint
+	do   func(context.Context, string) (ledger.Upload, error)
+}
+
+// explain says in a sentence why an upload was left alone.
+func (d deed) explain(id string, err error) string {
+	var state *ledger.StateError
+	if errors.As(err, &state) {
+		return fmt.Sprintf("%s is %s; %s", id, state.State, d.only)
+	}
+	return fmt.Sprintf("%s: %v", id, err)
+}
+
+// each does it to all, reports what could not be done, and goes on.
+func (c *selection) each(ctx context.Context, s *session, ids []string, d deed) error {
+	bar := newBar(s.stderr, len(ids))
+	done, moved, failed := 0, 0, 0
+	for _, id := range ids {
+		u, err := d.do(ctx, id)
+		var state *ledger.StateError
+		switch {
+		case ctx.Err() != nil:
+			bar.close()
+			fmt.Fprintf(s.stderr, "Stopped: %d of %d uploads were %s.\n", done, len(ids), d.done)
+			return silent(exitInterrupted)
+		case err == nil:
+			done++
+		case c.State != "" && (errors.As(err, &state) || errors.Is(err, ledger.ErrNotFound)):
+			moved++ // a worker was quicker
+		default:
+			failed++
+			bar.clear()
+			fmt.Fprintln(s.stderr, "voucherd:", d.explain(id, err))
+		}
+		if err == nil && c.JSON {
+			if err := printJSON(s.stdout, u); err != nil {
+				return err
+			}
+		}
+		bar.add()
+	}
+	bar.close()
+	c.sum(s.stderr, d.done, done, moved, failed)
+	if failed > 0 {
+		return silent(exitFailed)
+	}
+	return nil
+}
+
+func (c *selection) sum(w io.Writer, what string, done, moved, failed int) {
+	fmt.Fprintf(w, "%s %s.", plural(done, "upload was", "uploads were"), what)
+	if moved > 0 {
+		fmt.Fprintf(w, " %s moved on meanwhile.", plural(moved, "upload had", "uploads had"))
+	}
+	if failed > 0 {
+		fmt.Fprintf(w, " %s not.", plural(failed, "upload could", "uploads could"))
+	}
+	fmt.Fprintln(w)
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// bar shows progress on a terminal, and nothing elsewhere.
+type bar struct{ *progressbar.ProgressBar }
+
+// barFrom is the number of steps from which a bar is worth its line; barEvery spares the terminal.
+const (
+	barFrom  = 10
+	barEvery = 65 * time.Millisecond
+)
+
+func newBar(to io.Writer, steps int) bar {
+	if !isTerminal(to) || steps < barFrom {
+		return bar{}
+	}
+	return bar{progressbar.NewOptions(steps, progressbar.OptionSetWriter(to), progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(barEvery))}
+}
+
+func (b bar) add() {
+	if b.ProgressBar != nil {
+		_ = b.Add(1) // a bar that cannot be drawn is no reason to stop
+	}
+}
+
+// clear makes room for a line of text; the next add draws the bar again.
+func (b bar) clear() {
+	if b.ProgressBar != nil {
+		_ = b.Clear()
+	}
+}
+
+func (b bar) close() {
+	if b.ProgressBar != nil {
+		_ = b.Finish()
+	}
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"errors"
+	"strconv"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+type exportCmd struct {
+	Format string `help:"ndjson: one upload with its attempts a line; csv: one upload a row, without attempts." enum:"ndjson,csv" default:"ndjson" placeholder:"FORMAT" otherwise:"ndjson"`
+	Lane   string `help:"Only uploads of this lane." placeholder:"NAME"`
+	State  string `help:"Only uploads in this state." placeholder:"STATE"`
+	Since  string `help:"Only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`
+
+	kong.Plugins
+}
+
+// Help says what a reader of the file should know.
+func (exportCmd) Help() string {
+	return "An upload that moves on while the export runs may stand in it twice; the later one counts."
+}
+
+// Run writes the ledger to standard output, page by page.
+func (c *exportCmd) Run(ctx context.Context, s *session) error {
+	q, err := query(c.State, c.Since)
+	if err != nil {
+		return err
+	}
+	q.Lane, q.OldestFirst, q.Limit = c.Lane, true, page
+	return s.withStore(ctx, func(ctx context.Context, st *store) error {
+		out := bufio.NewWriter(s.stdout)
+		if c.Format == "csv" {
+			rows := csv.NewWriter(out)
+			if err := rows.Write(exportHeader()); err != nil {
+				return err //nolint:wrapcheck // the writer's own error says enough
+			}
+			err := eachPage(ctx, st, q, func(u ledger.Upload) error { return rows.Write(exportRow(u)) })
+			rows.Flush()
+			return errors.Join(err, out.Flush())
+		}
+		err := eachPage(ctx, st, q, func(u ledger.Upload) error { return printJSON(out, u) })
+		return errors.Join(err, out.Flush())
+	})
+}
+
+// eachPage reads all uploads of a query with their attempts, and keeps no more than a page of them.
+func eachPage(ctx context.Context, st *store, q ledger.Query, write func(ledger.Upload) error) error {
+	for {
+		p, err := st.tasks.List(ctx, q)
+		if err != nil {
+			return err
+		}
+		uploads, err := withAttempts(ctx, st, p.Uploads)
+		if err != nil {
+			return err
+		}
+		for _, u := range uploads {
+			if err := write(u); err != nil {
+				return err
+			}
+		}
+		if q.Cursor = p.Cursor; q.Cursor == "" {
+			return nil
+		}
+	}
+}
+
+// readers is how many uploads are read at a time.
+const readers = 16
+
+// withAttempts reads uploads again with their attempts, in their order. Those that are gone meanwhile are left out.
+func withAttempts(ctx context.Context, st *store, listed []ledger.Upload) ([]ledger.Upload, error) {
+	full := make([]ledger.Upload, len(listed))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readers)
+	for i, u := range listed {
+		g.Go(func() (err error) {
+			full[i], err = st.tasks.Get(ctx, u.ID)
+			if errors.Is(err, ledger.ErrNotFound) {
+				return nil
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err //nolint:wrapcheck // Get's own
+	}
+	kept := full[:0]
+	for _, u := range full {
+		if u.ID != "" {
+			kept = append(kept, u)
+		}
+	}
+	return kept, nil
+}
+
+func exportHeader() []string {
+	return []string{
+		"id", "lane", "orderId", "userId", "reference", "state", "verdict", "attemptCount", "refusals", "requestId", "code", "msg",
+		"sha256", "size", "mediaType", "createdAt", "updatedAt", "nextAttemptAt", "expiresAt", "deliveredAt",
+	}
+}
+
+func exportRow(u ledger.Upload) []string {
+	at := func(t ledger.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.String()
+	}
+	return []string{
+		u.ID, u.Lane, u.OrderID, u.UserID, u.Reference, string(u.State), string(u.Verdict), strconv.Itoa(u.AttemptCount),
+		strconv.Itoa(u.Refusals), u.RequestID, u.Code, u.Msg, u.SHA256, strconv.FormatInt(u.Size, 10), u.MediaType,
+		at(u.CreatedAt), at(u.UpdatedAt), at(u.NextAttempt), at(u.ExpiresAt), at(u.DeliveredAt),
+	}
+}
+

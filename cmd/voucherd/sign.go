@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/voucherd/voucherd/internal/config"
+	"github.com/voucherd/voucherd/pandapon"
+)
+
+type signCmd struct {
+	File  string `arg:"" help:"The picture or PDF."`
+	Order string `help:"PandaPon's id of the order." placeholder:"ID" required:""`
+	User  string `help:"Sub-account, when it is not the lane's own." placeholder:"ID"`
+	Lane  string `help:"Lane, which is to say account." default:"default" placeholder:"NAME" otherwise:"default"`
+
+	kong.Plugins
+}
+
+// Help says what the command is good for.
+func (signCmd) Help() string {
+	return "Nothing is sent, and nothing is recorded. The command printed is good for 600 seconds: the signature holds the time. " +
+		"The secret takes part in the signature and stands nowhere in it; it comes from $PANDAPON_ACCESS_SECRET or $PANDAPON_ACCESS_SECRET_FILE."
+}
+
+func signSections() []config.Section { return []config.Section{config.Account} }
+
+// Run prints the request.
+func (c *signCmd) Run(s *session) error {
+	cfg, err := s.load(signSections())
+	if err != nil {
+		return err
+	}
+	lane, err := findLane(cfg, c.Lane)
+	if err != nil {
+		return err
+	}
+	size, err := fileSize(c.File)
+	if err != nil {
+		return err
+	}
+	client, err := pandapon.NewClient(pandapon.Config{BaseURL: lane.BaseURL, UploadPath: lane.UploadPath, Rule: cfg.Rule})
+	if err != nil {
+		return fmt.Errorf("lane %s: %w", lane.Name, err)
+	}
+	defer client.Close()
+	if c.User != "" {
+		lane.Credentials.UserID = c.User
+	}
+	r, err := client.Request(pandapon.Upload{
+		Credentials: lane.Credentials, Nonce: pandapon.NewNonce(), OrderID: c.Order, Size: size,
+	})
+	if err != nil {
+		return usagef("sign: %w", err)
+	}
+	printCurl(s.stdout, r, c.File)
+	return nil
+}
+
+func findLane(cfg config.Config, name string) (config.Lane, error) {
+	var names []string
+	for _, l := range cfg.Lanes {
+		if l.Name == name {
+			return l, nil
+		}
+		names = append(names, l.Name)
+	}
+	return config.Lane{}, usagef("--lane: there is no lane %q; there are: %s", name, strings.Join(names, ", "))
+}
+
+func fileSize(path string) (int64, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return 0, err //nolint:wrapcheck // it names the file
+	case info.IsDir():
+		return 0, fmt.Errorf("%s is a directory: name the file in it", path)
+	case info.Size() == 0:
+		return 0, fmt.Errorf("%s is empty", path)
+	}
+	return info.Size(), nil
+}
+
+// printCurl prints the request as a command for a POSIX shell. The voucher goes through a pipe: as an argument it would
+// be too long.
+func printCurl(w io.Writer, r pandapon.SignedRequest, file string) {
+	fmt.Fprintf(w, "{ printf %%s %s; base64 < %s | tr -d '\\n'; printf %%s %s; } |\n",
+		quote(r.BodyBefore), quote(file), quote(r.BodyAfter))
+	fmt.Fprintf(w, "curl --silent --show-error --request %s %s \\\n", r.Method, quote(r.URL))
+	for _, h := range r.Headers {
+		fmt.Fprintf(w, "  --header %s \\\n", quote(h.Name+": "+h.Value))
+	}
+	fmt.Fprintln(w, "  --data-binary @-")
+}
+
+// quote makes one word of a POSIX shell of any text.
+func quote(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
