@@ -24,7 +24,7 @@ func (c *discardCmd) Run(ctx context.Context, s *session) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	may := func(state ledger.State) bool { return 
+	may := func(state ledger.State) bool {
 		return state != ledger.Sending && state != ledger.Discarded && state != ledger.Delivered
 	}
 	if c.State != "" && !may(ledger.State(c.State)) {

@@ -121,4 +121,3 @@ func exportRow(u ledger.Upload) []string {
 		at(u.CreatedAt), at(u.UpdatedAt), at(u.NextAttempt), at(u.ExpiresAt), at(u.DeliveredAt),
 	}
 }
-
