@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"strconv"
 )
 
 // Task names a task that is to be put on the queue.
@@ -19,7 +21,9 @@ func (l *Ledger) Reopen(ctx context.Context, id string) (Task, error) {
 	if err != nil {
 		return Task{}, err
 	}
-	r, err := l.run(ctx, l.scripts.reopen, lane, key, l.set.Grace.Milliseconds())
+	// Redis may get the call twice, when its reply is lost: by the token it knows that it is one and the same.
+	token := strconv.FormatUint(rand.Uint64(), 36)
+	r, err := l.run(ctx, l.scripts.reopen, lane, key, l.set.Grace.Milliseconds(), token)
 	if err != nil {
 		return Task{}, fmt.Errorf("retry %s: %w", id, err)
 	}
@@ -35,8 +39,8 @@ func (l *Ledger) Reopen(ctx context.Context, id string) (Task, error) {
 	}
 }
 
-// Discard gives up on an upload that is not being sent. It gives the task of the next in line, which the caller puts,
-// and the generation whose task is now worthless. Errors: ErrNotFound, *StateError.
+// Discard gives up on an upload that is not being sent. It gives the task of the head of the line, which the caller
+// puts, and the generation whose task is now worthless. Errors: ErrNotFound, *StateError.
 func (l *Ledger) Discard(ctx context.Context, id string) (next Task, worthless int64, err error) {
 	lane, key, err := ParseID(id)
 	if err != nil {

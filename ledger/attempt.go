@@ -96,6 +96,9 @@ func readRunning(a NewAttempt, lane string, r reply) Running {
 	}
 }
 
+// maxRequestID bounds what is kept of a request id, in bytes; PandaPon's have 32.
+const maxRequestID = 128
+
 // Fault says what an answer that was no success may say about the lane.
 type Fault string
 
@@ -131,7 +134,7 @@ type Recorded struct {
 	State    State
 	Wait     time.Duration // until the next attempt is due
 	LaneHeld string        // why the gate is shut now; "": open
-	HeldFor  time.Duration
+	HeldFor  time.Duration // 0 when only this upload must wait: then its answers alone shut the gate
 	Lane     bool   // the answer was taken for the lane's: it cost the upload nothing
 	NextID   string // the upload that is now the head of the line; "": none
 	NextGen  int64
@@ -147,7 +150,7 @@ func (l *Ledger) Finish(ctx context.Context, run Running, o Outcome) (Recorded, 
 	g := l.set.Gate
 	ms := time.Duration.Milliseconds
 	r, err := l.run(ctx, l.scripts.finish, lane, key, run.Number, run.Nonce,
-		ms(o.Duration), string(o.Verdict), number(o.HTTPStatus), line(o.Code, 32), line(o.RequestID, 128),
+		ms(o.Duration), string(o.Verdict), number(o.HTTPStatus), line(o.Code, 32), line(o.RequestID, maxRequestID),
 		line(o.DevelopID, 64), line(o.Error, 300), line(o.Msg, 300),
 		string(o.Fault), ms(o.Hold), string(o.Next), ms(o.Delay), ms(l.set.Grace), ms(l.set.KeepSent), ms(l.set.KeepDead),
 		jitter(), g.OutageRow, g.LaneRow, g.RefusingRow, ms(g.OutageBase), ms(g.OutageMax),

@@ -24,29 +24,20 @@ end
 local gate = redis.call('HMGET', P .. 'gate', 'reason', 'until', 'probe', 'probe_till', 'by')
 local probe = gate[1] and gate[3] == nonce
 if gate[1] and not repeated then
-  local busy = gate[3] and tonumber(gate[4]) > now
-  -- When one upload alone shut the gate, another need not wait for it: it may ask at once.
-  local early = gate[5] and gate[5] ~= KEY
-  if busy then return { 'held', gate[1], 1000 } end
-  if now < tonumber(gate[2]) and not early then
-    local wait = tonumber(gate[2]) - now
-    -- … so its worker keeps asking for those that may come.
-    return { 'held', gate[1], gate[5] and math.min(wait, 1000) or wait }
-  end
+  local wait, by = tonumber(gate[2]) - now, gate[5]
+  -- One upload alone shut the gate: it waits by itself, and any other may ask at once whether the lane is well.
+  if by == KEY and wait > 0 then return { 'early', wait } end
+  if gate[3] and tonumber(gate[4]) > now then return { 'held', gate[1], 1000 } end
+  if not by and wait > 0 then return { 'held', gate[1], wait } end
   redis.call('HSET', P .. 'gate', 'probe', nonce, 'probe_till', now + lease)
-  redis.call('HDEL', P .. 'gate', 'by')
   probe = true
 end
 
 local interrupted = 0
 if not repeated then
-  if state == 'sending' then
-    local line = redis.call('LINDEX', P .. 'a:' .. KEY, -1)
-    if line and not field(line, F_VERDICT) then
-      redis.call('LSET', P .. 'a:' .. KEY, -1, line .. '\t' .. now .. '\t\tinterrupted')
-      redis.call('HINCRBY', u, 'soft', 1)
-      interrupted = 1
-    end
+  if state == 'sending' and interrupt(KEY, now) then
+    redis.call('HINCRBY', u, 'soft', 1)
+    interrupted = 1
   end
   number = number + 1
   redis.call('RPUSH', P .. 'a:' .. KEY, number .. '\t' .. generation .. '\t' .. now .. '\t' .. nonce .. '\t' .. worker)

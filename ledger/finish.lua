@@ -31,27 +31,37 @@ local function reply(how, lane)
   local g = redis.call('HMGET', P .. 'gate', 'reason', 'until', 'by')
   local due = tonumber(redis.call('HGET', u, 'next') or '0')
   return { how, state, due, now, lane and 1 or 0, next_key, next_generation, g[1] or '',
-    g[1] and math.min(math.max(0, tonumber(g[2]) - now), g[3] and 1000 or math.huge) or 0 }
+    g[1] and not g[3] and math.max(0, tonumber(g[2]) - now) or 0 }
 end
 if before and before ~= 'interrupted' then return reply('repeated') end
 
+local head = line and string.match(line, '^[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*') or number .. '\t\t\t' .. nonce .. '\t'
+local ended = head .. '\t' .. now .. '\t' .. table.concat(ARGV, '\t', 4, 11)
 if line then
-  local head = string.match(line, '^[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*')
-  redis.call('LSET', list, at, head .. '\t' .. now .. '\t' .. table.concat(ARGV, '\t', 4, 11))
-elseif request_id ~= '' then
+  redis.call('LSET', list, at, ended)
+elseif request_id ~= '' and redis.call('HGET', bucket_of(request_id), request_id) ~= KEY then
   redis.call('RPUSH', P .. 'x:' .. KEY, request_id)
 end
 index_request(request_id, KEY)
 
 local probe = redis.call('HGET', P .. 'gate', 'probe') == nonce
 if probe then redis.call('HDEL', P .. 'gate', 'probe', 'probe_till') end
-redis.call('HSET', P .. 'gate', 'last_at', now, 'last_verdict', verdict, 'last_http', ARGV[6], 'last_code', ARGV[7],
-  'last_msg', ARGV[11] ~= '' and ARGV[11] or ARGV[10])
+if verdict ~= 'invalid' then
+  redis.call('HSET', P .. 'gate', 'last_at', now, 'last_verdict', verdict, 'last_http', ARGV[6], 'last_code', ARGV[7],
+    'last_msg', ARGV[11] ~= '' and ARGV[11] or ARGV[10])
+end
 local lane = judge(cfg, now, { verdict = verdict, fault = plan.fault, hold = plan.hold, probe = probe,
   answer = ARGV[6] .. ':' .. ARGV[7] })
 
+-- Late: the attempt was taken for cut off, or trimmed, or the upload was given up on.
 local late = before == 'interrupted' or not current or state ~= 'sending'
 if late and (verdict ~= 'delivered' or state == 'delivered') then return reply('late', lane) end
+
+-- The upload is over: what else runs is taken for cut off until it says otherwise, and this is the attempt that counts.
+if late then
+  interrupt(KEY, now)
+  redis.call('HSET', u, 'won', ended)
+end
 
 -- finishes moves the upload to a final state.
 local function finishes(to, keep)

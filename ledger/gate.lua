@@ -1,9 +1,9 @@
 -- What the lane's gate learns from an attempt. It stands before finish.lua and release.lua.
 --
 --   reason      why it is shut; absent: open           since, until   ms
---   step        how often it was shut again            told           the API itself asked for the hold
---   probe       nonce of the attempt that asks          probe_till     when its turn ends by itself, ms
---   by          the one upload whose answers shut it    last_*         the last answer
+--   step        how often it was shut again            bound          until then not even a success opens it, ms
+--   probe       nonce of the attempt that asks         probe_till     when its turn ends by itself, ms
+--   by          the one upload whose answers shut it: it alone waits    last_*    the last answer
 --   row_outage  attempts in a row without an answer
 --   row_kind, row_n, row_by   answers in a row of the credentials or endpoint kind, and the one upload they came from
 --   ref, ref_by               the refusal that repeats, and the uploads that had it
@@ -11,7 +11,7 @@ local G = P .. 'gate'
 local LANE_FAULT = { credentials = true, endpoint = true, refusing = true }
 
 local function gate_open()
-  redis.call('HDEL', G, 'reason', 'since', 'until', 'step', 'told', 'probe', 'probe_till', 'by')
+  redis.call('HDEL', G, 'reason', 'since', 'until', 'step', 'bound', 'probe', 'probe_till', 'by')
 end
 
 local function forget_evidence()
@@ -26,91 +26,93 @@ local function rest(cfg, reason, n)
   return math.floor(math.min(base * 2 ^ math.min(n, 30), max) * (reason == 'throttled' and 1 or cfg.jitter))
 end
 
--- gate_shut holds the lane for `hold` ms, or by the reason's own steps when hold is 0.
-local function gate_shut(cfg, now, reason, hold, by)
-  local was = redis.call('HMGET', G, 'reason', 'step', 'until')
-  local step = 0
-  if was[1] == reason then step = tonumber(was[2] or '0') + 1 end
-  if hold > 0 or reason == 'throttled' then redis.call('HSET', G, 'told', 1) else redis.call('HDEL', G, 'told') end
-  if hold <= 0 then hold = rest(cfg, reason, step) end
-  if was[1] then redis.call('HDEL', G, 'by') else redis.call('HSET', G, 'since', now) end
-  local till = now + hold
-  if was[1] == reason then till = math.max(till, tonumber(was[3])) end
+-- gate_shut holds the lane for a.hold ms, as the API said, or by the reason's own steps when that is 0. An open gate
+-- that one upload alone shut names it in `by`.
+local function gate_shut(cfg, now, reason, a, by)
+  local was = redis.call('HMGET', G, 'reason', 'step', 'until', 'by', 'bound')
+  local old, step = was[1], 0
+  if old == reason then step = tonumber(was[2]) + (a.probe and 1 or 0) end
+  local till = now + (a.hold > 0 and a.hold or rest(cfg, reason, step))
+  if a.hold > 0 or reason == 'throttled' then
+    redis.call('HSET', G, 'bound', math.max(till, tonumber(was[5] or '0')))
+  end
+  if old then
+    -- What left before the gate was shut can only make the hold longer, and no fault of the lane's another.
+    till = math.max(till, tonumber(was[3]))
+    if LANE_FAULT[old] and not a.probe then reason, step = old, tonumber(was[2]) end
+    if was[4] ~= KEY or not a.probe or a.hold > 0 then redis.call('HDEL', G, 'by') end
+  else
+    redis.call('HSET', G, 'since', now)
+    if by then redis.call('HSET', G, 'by', by) end
+  end
   redis.call('HSET', G, 'reason', reason, 'step', step, 'until', till)
-  if by and not was[1] then redis.call('HSET', G, 'by', by) end
   forget_evidence()
 end
 
--- again_shut is a probe's answer that leaves the gate shut: the next one asks later.
-local function again_shut(cfg, now, reason)
-  local was = redis.call('HMGET', G, 'reason', 'step')
-  local step = tonumber(was[2] or '0') + 1
-  if was[1] ~= reason then step = 0 end
-  redis.call('HSET', G, 'reason', reason, 'step', step, 'until', now + rest(cfg, reason, step))
-end
-
 -- weigh counts a refusal at an open gate and says whether it is the lane's fault.
-local function weigh(cfg, now, fault, answer)
+local function weigh(cfg, now, a)
   local g = redis.call('HMGET', G, 'row_kind', 'row_n', 'row_by', 'ref', 'ref_by')
-  if fault ~= 'refusing' then
+  if a.fault ~= 'refusing' then
     local n, by = 1, KEY
-    if g[1] == fault then
+    if g[1] == a.fault then
       n = tonumber(g[2]) + 1
       if g[3] ~= KEY then by = '' end
     end
     redis.call('HDEL', G, 'ref', 'ref_by')
-    redis.call('HSET', G, 'row_kind', fault, 'row_n', n, 'row_by', by)
+    redis.call('HSET', G, 'row_kind', a.fault, 'row_n', n, 'row_by', by)
     if n < cfg.row_lane then return false end
-    gate_shut(cfg, now, fault, 0, by ~= '' and by or nil)
+    gate_shut(cfg, now, a.fault, a, by ~= '' and by or nil)
     return true
   end
   redis.call('HDEL', G, 'row_kind', 'row_n', 'row_by')
   local seen = KEY
-  if g[4] == answer then
+  if g[4] == a.answer then
     seen = g[5]
     if not string.find(seen, KEY, 1, true) then seen = seen .. ' ' .. KEY end
   end
   local _, spaces = string.gsub(seen, ' ', '')
-  redis.call('HSET', G, 'ref', answer, 'ref_by', seen)
+  redis.call('HSET', G, 'ref', a.answer, 'ref_by', seen)
   if spaces + 1 < cfg.row_refusing then return false end
-  gate_shut(cfg, now, fault, 0)
+  gate_shut(cfg, now, a.fault, a)
   return true
 end
 
 -- judge takes an attempt's verdict into the gate. It returns true when the answer is the lane's fault and not the
 -- upload's own.
 local function judge(cfg, now, a)
-  local reason = redis.call('HGET', G, 'reason')
+  local g = redis.call('HMGET', G, 'reason', 'bound')
+  local reason, bound = g[1], tonumber(g[2] or '0') > now
   if a.verdict == 'delivered' or a.fault == 'final' then
     forget_evidence()
-    -- A hold that the API asked for is over when a probe says so, not when a call that left before it comes back.
-    if reason and (a.probe or not redis.call('HGET', G, 'told')) then gate_open() end
+    -- Another call's success does not take back what the API said of when to call again.
+    if reason and not bound then gate_open() end
     return false
   end
   if a.verdict == 'throttled' then
     redis.call('HDEL', G, 'row_outage')
     -- A second answer to calls that left before the gate shut must not lengthen a hold that was not told.
     if reason == 'throttled' and not a.probe and a.hold <= 0 then return true end
-    gate_shut(cfg, now, 'throttled', a.hold)
+    gate_shut(cfg, now, 'throttled', a)
     return true
   end
   if a.verdict == 'unavailable' or a.verdict == 'unclear' then
     if a.hold > 0 then
-      gate_shut(cfg, now, 'outage', a.hold)
+      gate_shut(cfg, now, 'outage', a)
     elseif reason then
-      if a.probe then again_shut(cfg, now, LANE_FAULT[reason] and reason or 'outage') end
+      if a.probe then gate_shut(cfg, now, LANE_FAULT[reason] and reason or 'outage', a) end
     elseif redis.call('HINCRBY', G, 'row_outage', 1) >= cfg.row_outage then
-      gate_shut(cfg, now, 'outage', 0)
+      gate_shut(cfg, now, 'outage', a)
     end
     return false
   end
   if a.verdict ~= 'refused' then return false end
   redis.call('HDEL', G, 'row_outage')
   if reason and LANE_FAULT[reason] then
-    if a.probe then again_shut(cfg, now, a.fault) end
+    if a.probe then gate_shut(cfg, now, LANE_FAULT[a.fault] and a.fault or reason, a) end
     return true
   end
-  if reason and a.probe then gate_open() end
   if reason and not a.probe then return LANE_FAULT[a.fault] or false end
-  return weigh(cfg, now, a.fault, a.answer)
+  if reason and not bound then gate_open() end
+  if not LANE_FAULT[a.fault] then return false end
+  return weigh(cfg, now, a)
 end

@@ -26,11 +26,10 @@ func TestDelivery(t *testing.T) {
 		t.Fatalf("recorded %+v", rec)
 	}
 	for _, key := range []string{o.ID, "1022505290408395575", "req-1"} {
-		us, err := b.Find(b.ctx, key)
-		b.must(err)
-		if len(us) != 1 || us[0].ID != o.ID || us[0].Attempts[0].RequestID != "req-1" {
-			t.Fatalf("find %s: %+v", key, us)
-		}
+		b.finds(key, o.ID)
+	}
+	if u := b.get(o.ID); u.RequestID != "req-1" || u.Attempts[0].RequestID != "req-1" || u.AttemptCount != 1 {
+		t.Fatalf("upload %+v, want its one attempt", u)
 	}
 }
 

@@ -98,3 +98,11 @@ local function trim(key)
     if request_id and request_id ~= '' then redis.call('RPUSH', P .. 'x:' .. key, request_id) end
   end
 end
+
+-- interrupt marks the last attempt as cut off, unless it has ended; it says whether it had not.
+local function interrupt(key, now)
+  local line = redis.call('LINDEX', P .. 'a:' .. key, -1)
+  if not line or field(line, F_VERDICT) then return false end
+  redis.call('LSET', P .. 'a:' .. key, -1, line .. '\t' .. now .. '\t\tinterrupted')
+  return true
+end

@@ -177,11 +177,8 @@ func TestOpenAgain(t *testing.T) {
 				t.Errorf("running %+v, want a fresh budget, age and the new voucher", run)
 			}
 			b.finish(run, delivered("r-again"))
-			for _, id := range []string{"no", "r-again"} {
-				if _, err := b.Find(b.ctx, id); err != nil {
-					t.Errorf("request id %s: %v", id, err)
-				}
-			}
+			b.finds("no", o.ID)
+			b.finds("r-again", o.ID)
 		})
 	}
 }

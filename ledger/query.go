@@ -68,8 +68,9 @@ const findMost = 1000
 func (l *Ledger) keysOf(ctx context.Context, lane, name string) ([]string, error) {
 	p := prefix(lane)
 	pipe := l.rdb.Pipeline()
-	byOrder := pipe.ZRange(ctx, p+"o:"+name, 0, findMost-1)
-	byRequest := pipe.HGet(ctx, requestBucket(lane, name), name)
+	byOrder := pipe.ZRevRange(ctx, p+"o:"+name, 0, findMost-1)
+	request := line(name, maxRequestID)
+	byRequest := pipe.HGet(ctx, requestBucket(lane, request), request)
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, fmt.Errorf("look up %q: %w", clip(name, 80), err)
 	}

@@ -18,8 +18,12 @@ func (l *Ledger) readUpload(lane, key string, f map[string]string, lines []strin
 		u.Attempts = append(u.Attempts, a)
 		u.UpdatedAt = latest(u.UpdatedAt, a.StartedAt, a.EndedAt)
 		if a.Verdict != "" {
-			u.Verdict, u.RequestID, u.Code, u.Msg = a.Verdict, a.RequestID, a.Code, a.Msg
+			u.shows(a)
 		}
+	}
+	// A late answer delivered it: that attempt counts, not the last one.
+	if won := f["won"]; won != "" {
+		u.shows(readAttempt(won))
 	}
 	done := at(integer(f["done"]))
 	u.UpdatedAt = latest(u.UpdatedAt, done)
@@ -33,6 +37,11 @@ func (l *Ledger) readUpload(lane, key string, f map[string]string, lines []strin
 		u.ExpiresAt = Time{u.Since.Add(l.set.MaxAge)}
 	}
 	return u
+}
+
+// shows takes what is shown of an upload from one of its attempts.
+func (u *Upload) shows(a Attempt) {
+	u.Verdict, u.RequestID, u.Code, u.Msg = a.Verdict, a.RequestID, a.Code, a.Msg
 }
 
 func latest(t Time, others ...Time) Time {

@@ -8,7 +8,7 @@ if probe then redis.call('HDEL', P .. 'gate', 'probe', 'probe_till') end
 local shut = redis.call('HGET', P .. 'gate', 'reason')
 if reason ~= '' and (probe or not shut) then
   local cfg = { jitter = tonumber(ARGV[6]), probe_base = tonumber(ARGV[7]), probe_max = tonumber(ARGV[8]) }
-  gate_shut(cfg, now, reason, 0)
+  gate_shut(cfg, now, reason, { hold = 0, probe = probe })
 end
 
 local r = redis.call('HMGET', u, 'state', 'nonce', 'n', 'was', 'next')
