@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/voucherd/voucherd/internal/doctor"
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
+)
+
+type doctorCmd struct {
+	Try   string `help:"Also send this one real voucher, and wait for what becomes of it." placeholder:"FILE"`
+	Order string `help:"With --try: the order it is for." placeholder:"ID"`
+	JSON  bool   `help:"Print JSON, one finding a line." name:"json"`
+
+	kong.Plugins
+}
+
+// tryLimit is how long doctor waits for its one voucher.
+const tryLimit = 2 * time.Minute
+
+// Run examines the installation; it fails when something does not work.
+func (c *doctorCmd) Run(ctx context.Context, s *session) error {
+	if (c.Try == "") != (c.Order == "") {
+		return usagef("--try FILE and --order ID go together")
+	}
+	return s.withStore(ctx, func(ctx context.Context, st *store) error {
+		found := doctor.Examine(ctx, doctor.Patient{Redis: st.redis, Vault: st.vault, Tasks: st.tasks})
+		if c.Try != "" {
+			found = append(found, c.try(ctx, s, st))
+		}
+		return c.report(s, found)
+	})
+}
+
+func (c *doctorCmd) report(s *session, found []doctor.Finding) error {
+	failed := 0
+	t := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
+	for _, f := range found {
+		if f.Grade == doctor.Fail {
+			failed++
+		}
+		if c.JSON {
+			if err := printJSON(s.stdout, f); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", f.Grade, f.What, f.Saw)
+		if f.Advice != "" {
+			fmt.Fprintf(t, "\t\t→ %s\n", f.Advice)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return fmt.Errorf("print the findings: %w", err)
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d findings need a cure", failed, len(found))
+	}
+	return nil
+}
+
+// try hands one voucher over and waits for it.
+func (c *doctorCmd) try(ctx context.Context, s *session, st *store) doctor.Finding {
+	f := doctor.Finding{Grade: doctor.Fail, What: "one real voucher"}
+	u, err := c.handOver(ctx, s, st)
+	if err != nil {
+		f.Saw, f.Advice = err.Error(), "nothing was sent"
+		return f
+	}
+	ctx, cancel := context.WithTimeout(ctx, tryLimit)
+	defer cancel()
+	u, err = st.tasks.Wait(ctx, u.ID)
+	f.Saw = fmt.Sprintf("%s is %s after %d attempts", u.ID, u.State, u.AttemptCount)
+	switch {
+	case err == nil && u.State == ledger.Delivered:
+		f.Grade, f.Saw = doctor.OK, f.Saw+", requestId "+u.RequestID
+	case errors.Is(err, context.DeadlineExceeded):
+		f.Advice = fmt.Sprintf("it goes on by itself if a worker runs; see `voucherd show %s`", u.ID)
+	case err != nil:
+		f.Saw, f.Advice = err.Error(), "see above"
+	default:
+		f.Saw += fmt.Sprintf(": code %s, %q", u.Code, u.Msg)
+		f.Advice = "give PandaPon's support the requestId " + u.RequestID
+	}
+	return f
+}
+
+func (c *doctorCmd) handOver(ctx context.Context, s *session, st *store) (ledger.Upload, error) {
+	voucher, err := s.openVoucher(c.Try)
+	if err != nil {
+		return ledger.Upload{}, err
+	}
+	defer voucher.Close()
+	u, err := st.tasks.Enqueue(ctx, tasks.Request{OrderID: c.Order, Voucher: voucher})
+	return u, explainVoucher(c.Try, err)
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/voucherd/voucherd/tasks"
+)
+
+type rebuildCmd struct {
+	kong.Plugins
+}
+
+// Run puts every undelivered upload of a file vault back into Redis.
+func (c *rebuildCmd) Run(ctx context.Context, s *session) error {
+	return s.withStore(ctx, func(ctx context.Context, st *store) error {
+		var b bar
+		r, err := st.tasks.Rebuild(ctx, func(done, all int) {
+			if done == 1 {
+				b = newBar(s.stderr, all)
+			}
+			b.add()
+		})
+		b.close()
+		if errors.Is(err, tasks.ErrNoCatalogue) {
+			return err
+		}
+		fmt.Fprintf(s.stdout, "%d uploads restored, %d were known, %d leftovers deleted.\n", r.Restored, r.Known, r.Leftover)
+		if err != nil {
+			return fmt.Errorf("rebuild, and run it again to go on: %w", err)
+		}
+		if r.Damaged > 0 {
+			return fmt.Errorf("%d vouchers in the vault are damaged and cannot be sent: hand them over again", r.Damaged)
+		}
+		return nil
+	})
+}

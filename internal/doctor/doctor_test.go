@@ -1,0 +1,85 @@
+package doctor_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/voucherd/voucherd/internal/doctor"
+	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/vault"
+)
+
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
+
+func examine(t *testing.T, o redistest.Options) map[string]doctor.Finding {
+	t.Helper()
+	rdb := redistest.Start(t, o).Client()
+	v := vault.NewRedis(rdb)
+	client := tasks.New(tasks.Config{Redis: rdb, Vault: v})
+	_, err := client.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: strings.NewReader("%PDF-1.4 receipt")})
+	if err != nil && !strings.Contains(err.Error(), "no room") {
+		t.Fatal(err)
+	}
+	by := map[string]doctor.Finding{}
+	for _, f := range doctor.Examine(t.Context(), doctor.Patient{Redis: rdb, Vault: v, Tasks: client}) {
+		by[f.What] = f
+		if f.Grade != doctor.OK && f.Advice == "" {
+			t.Errorf("%s is %s without advice", f.What, f.Grade)
+		}
+	}
+	return by
+}
+
+func TestHealthy(t *testing.T) {
+	t.Parallel()
+	by := examine(t, redistest.Options{AOF: true, MaxMemory: "100mb"})
+	for _, what := range []string{"redis version", "redis persistence", "redis memory", "clock", "vault", "lane default"} {
+		if by[what].Grade != doctor.OK {
+			t.Errorf("%s: %+v", what, by[what])
+		}
+	}
+	if by["lane default workers"].Grade != doctor.Fail {
+		t.Errorf("an upload waits and nobody works, but: %+v", by["lane default workers"])
+	}
+}
+
+func TestSick(t *testing.T) {
+	t.Parallel()
+	by := examine(t, redistest.Options{Args: []string{"--maxmemory", "1mb", "--maxmemory-policy", "allkeys-lru", "--appendonly", "yes", "--appendfsync", "no"}})
+	for what, grade := range map[string]doctor.Grade{
+		"redis persistence": doctor.Warn, "redis eviction": doctor.Fail, "redis memory": doctor.Fail,
+	} {
+		if by[what].Grade != grade {
+			t.Errorf("%s: %+v, want %s", what, by[what], grade)
+		}
+	}
+	if f := examine(t, redistest.Options{})["redis persistence"]; f.Grade != doctor.Fail {
+		t.Errorf("without AOF: %+v", f)
+	}
+}
+
+func TestAway(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, redistest.Options{})
+	rdb := s.Client()
+	s.Kill()
+	v := vault.NewRedis(rdb)
+	found := doctor.Examine(t.Context(), doctor.Patient{Redis: rdb, Vault: v, Tasks: tasks.New(tasks.Config{Redis: rdb, Vault: v})})
+	if len(found) != 1 || found[0].Grade != doctor.Fail || found[0].What != "redis" {
+		t.Errorf("found %+v", found)
+	}
+}
+
+func TestEveryReasonHasItsAdvice(t *testing.T) {
+	t.Parallel()
+	seen := map[string]string{}
+	for _, r := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "vault"} {
+		a := doctor.Advice(r)
+		if other, ok := seen[a]; ok || a == doctor.Advice("") {
+			t.Errorf("%s has no advice of its own (%s)", r, other)
+		}
+		seen[a] = r
+	}
+}
