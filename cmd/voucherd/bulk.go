@@ -34,9 +34,17 @@ func (c *selection) check() error {
 	return err
 }
 
+// deed is something done to uploads one by one.
+type deed struct {
+	done string // "discarded"
+	only string // which uploads it can be done to, for a complaint
+	may  func(ledger.State) bool
+	do   func(context.Context, string) (ledger.Upload, error)
+}
+
 // find gives the ids to act on, oldest first. They are read before anything is done: what is acted on moves within the
 // list. A key that names several uploads stands for those that may be acted on.
-func (c *selection) find(ctx context.Context, st *store, may func(ledger.State) bool) ([]string, error) {
+func (c *selection) find(ctx context.Context, st *store, d deed) ([]string, error) {
 	var uploads []ledger.Upload
 	if c.State != "" {
 		q, err := query(c.State, c.Since)
@@ -53,29 +61,25 @@ func (c *selection) find(ctx context.Context, st *store, may func(ledger.State) 
 		if err != nil {
 			return nil, err
 		}
-		if len(found) > 1 {
-			found = slices.DeleteFunc(found, func(u ledger.Upload) bool { return !may(u.State) })
-			if len(found) == 0 {
-				return nil, fmt.Errorf("%s: none of its uploads is in a state that allows this (voucherd show %s)", key, key)
-			}
+		fit := slices.DeleteFunc(slices.Clone(found), func(u ledger.Upload) bool { return !d.may(u.State) })
+		switch {
+		case len(fit) > 0:
+		case len(found) == 1:
+			return nil, fmt.Errorf("%s is %s; %s", found[0].ID, found[0].State, d.only)
+		default:
+			return nil, fmt.Errorf("none of the %d uploads of %s fits; %s", len(found), key, d.only)
 		}
-		slices.Reverse(found)
-		uploads = append(uploads, found...)
+		slices.Reverse(fit)
+		uploads = append(uploads, fit...)
 	}
-	var ids []string
+	ids, seen := []string{}, map[string]bool{}
 	for _, u := range uploads {
-		if !slices.Contains(ids, u.ID) {
+		if !seen[u.ID] {
+			seen[u.ID] = true
 			ids = append(ids, u.ID)
 		}
 	}
 	return ids, nil
-}
-
-// deed is something done to uploads one by one.
-type deed struct {
-	done string // "discarded"
-	only string // which uploads it can be done to, for a complaint
-	do   func(context.Context, string) (ledger.Upload, error)
 }
 
 // explain says in a sentence why an upload was left alone.

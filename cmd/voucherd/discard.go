@@ -24,27 +24,29 @@ func (c *discardCmd) Run(ctx context.Context, s *session) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	may := func(state ledger.State) bool {
-		return state != ledger.Sending && state != ledger.Discarded && state != ledger.Delivered
+	d := deed{
+		done: "discarded", only: "uploads that were not delivered and are not being sent can be discarded",
+		may: func(state ledger.State) bool { return state != ledger.Delivered },
 	}
-	if c.State != "" && !may(ledger.State(c.State)) {
-		return usagef("--state: %s uploads cannot be discarded", c.State)
+	switch state := ledger.State(c.State); state {
+	case ledger.Delivered, ledger.Sending, ledger.Discarded:
+		return usagef("--state: %s uploads cannot be discarded; %s", state, d.only)
+	case ledger.Queued, ledger.Waiting, ledger.Rejected, ledger.Expired:
 	}
 	return s.withStore(ctx, func(ctx context.Context, st *store) error {
-		ids, err := c.find(ctx, st, may)
+		d.do = st.tasks.Discard
+		ids, err := c.find(ctx, st, d)
 		if err != nil {
 			return err
 		}
 		if len(ids) > 0 && !c.Yes {
-			question := fmt.Sprintf("Discard %s? They are not sent any more, and their vouchers are deleted. [y/N] ",
+			question := fmt.Sprintf("Discard %s? Nothing more is sent, and the vouchers are deleted. [y/N] ",
 				plural(len(ids), "upload", "uploads"))
 			if sure, err := s.ask(ctx, question); err != nil || !sure {
 				return err
 			}
 		}
-		return c.each(ctx, s, ids, deed{
-			done: "discarded", only: "uploads that are not sent or being sent can be discarded", do: st.tasks.Discard,
-		})
+		return c.each(ctx, s, ids, d)
 	})
 }
 

@@ -39,24 +39,30 @@ func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 	case c.Order == "":
 		return usagef("name the order: --order ID")
 	}
-	voucher, err := s.openVoucher(c.File)
-	if err != nil {
-		return err
-	}
-	defer voucher.Close()
 	return s.withStore(ctx, func(ctx context.Context, st *store) error {
-		u, err := st.tasks.Enqueue(ctx, tasks.Request{
-			Lane: c.Lane, OrderID: c.Order, UserID: c.User, Reference: c.Reference, Voucher: voucher,
-			Again: c.Again, Replace: c.Replace,
-		})
+		u, err := c.handOver(ctx, s, st)
 		if err != nil {
-			return explainVoucher(c.File, err)
+			return err
 		}
 		if !c.Wait {
 			return c.print(s, u)
 		}
 		return c.wait(ctx, s, st, u)
 	})
+}
+
+// handOver hands the one voucher over.
+func (c *enqueueCmd) handOver(ctx context.Context, s *session, st *store) (ledger.Upload, error) {
+	voucher, err := s.openVoucher(c.File)
+	if err != nil {
+		return ledger.Upload{}, err
+	}
+	defer voucher.Close()
+	u, err := st.tasks.Enqueue(ctx, tasks.Request{
+		Lane: c.Lane, OrderID: c.Order, UserID: c.User, Reference: c.Reference, Voucher: voucher,
+		Again: c.Again, Replace: c.Replace,
+	})
+	return u, explainVoucher(c.File, err)
 }
 
 // openVoucher opens a file, or standard input.
@@ -89,12 +95,16 @@ func openFile(path string) (io.ReadCloser, error) {
 func explainVoucher(path string, err error) error {
 	var invalid *tasks.InvalidError
 	if errors.As(err, &invalid) && invalid.Field == "voucher" {
-		if path == "-" {
-			path = "standard input"
-		}
-		return fmt.Errorf("%s %s%w", path, invalid.Reason, hidden{err})
+		return fmt.Errorf("%s %s%w", fileName(path), invalid.Reason, hidden{err})
 	}
 	return err
+}
+
+func fileName(path string) string {
+	if path == "-" {
+		return "standard input"
+	}
+	return path
 }
 
 // hidden keeps an error for errors.As without repeating its text.

@@ -48,7 +48,7 @@ func (c *enqueueCmd) runManifest(ctx context.Context, s *session) error {
 		return err
 	}
 	return s.withStore(ctx, func(ctx context.Context, st *store) error {
-		fates := c.handOver(ctx, s, st, lines, dir)
+		fates := c.handOverAll(ctx, s, st, lines, dir)
 		if err := c.report(s, fates); err != nil {
 			return err
 		}
@@ -70,13 +70,13 @@ func readManifest(s *session, path string) (lines []manifest.Line, dir string, e
 	}
 	defer in.Close()
 	if lines, err = manifest.Read(in); err != nil {
-		return nil, "", usagef("%s: nothing was handed over:\n%w", path, err)
+		return nil, "", fmt.Errorf("%s: nothing was handed over:\n%w", fileName(path), err)
 	}
 	return lines, dir, nil
 }
 
-// handOver hands the lines over, several at a time.
-func (c *enqueueCmd) handOver(ctx context.Context, s *session, st *store, lines []manifest.Line, dir string) []fate {
+// handOverAll hands the lines over, several at a time.
+func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *store, lines []manifest.Line, dir string) []fate {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	fates := make([]fate, len(lines))
@@ -112,7 +112,7 @@ func (c *enqueueCmd) handOne(
 		f.Fate = fateUntried
 		return f
 	}
-	u, err := c.enqueueLine(ctx, st, l, dir)
+	u, err := c.handOverLine(ctx, st, l, dir)
 	var unreachable *tasks.UnreachableError
 	switch {
 	case err == nil && u.Duplicate:
@@ -130,7 +130,7 @@ func (c *enqueueCmd) handOne(
 	return f
 }
 
-func (c *enqueueCmd) enqueueLine(ctx context.Context, st *store, l manifest.Line, dir string) (ledger.Upload, error) {
+func (c *enqueueCmd) handOverLine(ctx context.Context, st *store, l manifest.Line, dir string) (ledger.Upload, error) {
 	path, lane := l.File, l.Lane
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)

@@ -19,19 +19,21 @@ func (c *retryCmd) Run(ctx context.Context, s *session) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	may := func(state ledger.State) bool {
-		return state == ledger.Rejected || state == ledger.Expired || state == ledger.Waiting
+	d := deed{
+		done: "put back to be sent", only: "rejected, expired and waiting uploads can be retried",
+		may: func(state ledger.State) bool {
+			return state == ledger.Rejected || state == ledger.Expired || state == ledger.Waiting
+		},
 	}
-	if c.State != "" && !may(ledger.State(c.State)) {
-		return usagef("--state: %s uploads cannot be retried; rejected, expired and waiting ones can", c.State)
+	if c.State != "" && !d.may(ledger.State(c.State)) {
+		return usagef("--state: %s uploads cannot be retried; %s", c.State, d.only)
 	}
 	return s.withStore(ctx, func(ctx context.Context, st *store) error {
-		ids, err := c.find(ctx, st, may)
+		d.do = st.tasks.Retry
+		ids, err := c.find(ctx, st, d)
 		if err != nil {
 			return err
 		}
-		return c.each(ctx, s, ids, deed{
-			done: "put back to be sent", only: "rejected, expired and waiting uploads can be retried", do: st.tasks.Retry,
-		})
+		return c.each(ctx, s, ids, d)
 	})
 }
