@@ -146,6 +146,10 @@ func TestKilledPutLeavesOnlyAPart(t *testing.T) {
 	if len(left) != 1 || !strings.HasSuffix(left[0], ".part") {
 		t.Fatalf("left: %q", left)
 	}
+	unclaimed(t, d, "default") // However young the caller wants them: this Put might still be running.
+	if left = files(t, dir); len(left) != 1 {
+		t.Fatalf("a young part was removed, left: %q", left)
+	}
 	long := time.Now().Add(-2 * time.Hour)
 	if err := os.Chtimes(filepath.Join(dir, left[0]), long, long); err != nil {
 		t.Fatal(err)

@@ -2,12 +2,9 @@ package vault_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
-	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,43 +14,6 @@ import (
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/vault"
 )
-
-// spy counts round trips, and can send a pipeline twice, as a client does that
-// lost the first answer.
-type spy struct {
-	trips atomic.Int64
-	twice atomic.Bool
-}
-
-// count leaves out what connecting costs.
-func (s *spy) count(cmd redis.Cmder) {
-	if name := cmd.Name(); name != "hello" && name != "client" {
-		s.trips.Add(1)
-	}
-}
-
-func (s *spy) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
-
-func (s *spy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		s.count(cmd)
-		return next(ctx, cmd)
-	}
-}
-
-func (s *spy) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		s.count(cmds[0])
-		if s.twice.Load() {
-			if err := next(ctx, cmds); err != nil {
-				return err
-			}
-		}
-		return next(ctx, cmds)
-	}
-}
 
 // keysOf lists a lane's keys.
 func keysOf(tb testing.TB, rdb *redis.Client, lane string) []string {
@@ -237,6 +197,25 @@ func TestRedisAway(t *testing.T) {
 		got, err := read(t.Context(), v, e)
 		return err == nil && len(got) == 900_000
 	})
+}
+
+// The end of a connection is not the end of a voucher.
+func TestRedisConnectionCut(t *testing.T) {
+	t.Parallel()
+	rdb, lane, watch := redistest.Client(t), redistest.Lane(t), &spy{}
+	rdb.AddHook(watch)
+	v := vault.NewRedis(rdb)
+	e := put(t, v, lane, voucher(900_000))
+	r, err := v.Open(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch.cut.Store(true)
+	_, err = io.ReadAll(r)
+	mustBeAway(t, "read on", err)
+	if errors.Is(err, io.EOF) {
+		t.Errorf("%v passes for the end", err)
+	}
 }
 
 func TestRedisFull(t *testing.T) {
