@@ -4,20 +4,23 @@
 -- ARGV: "gone", then pairs of key and vault key: notes them as deleted.
 if KEY ~= 'gone' then
   local reply = {}
-  for _, key in ipairs(redis.call('ZRANGEBYSCORE', P .. 'keep', '-inf', now_ms(), 'LIMIT', 0, tonumber(ARGV[2]))) do
-    local r = redis.call('HMGET', upload_key(key), 'vault', 'leaving', 'state')
-    local leaving = r[2]
-    -- An upload that was revived has a voucher that leaves and another that stays.
-    if not leaving and r[1] and FINAL[r[3]] then
-      leaving = r[1]
-      redis.call('HSET', upload_key(key), 'leaving', leaving)
-      redis.call('HDEL', upload_key(key), 'vault')
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', P .. 'keep', '-inf', now_ms(), 'LIMIT', 0, tonumber(ARGV[2]))) do
+    local key, leaving = string.match(member, '^(%S+) (.+)$')
+    if not key then
+      key = member
+      local r = redis.call('HMGET', upload_key(key), 'vault', 'leaving', 'state')
+      leaving = r[2]
+      if r[1] and FINAL[r[3]] then
+        leaving = r[1]
+        redis.call('HSET', upload_key(key), 'leaving', leaving)
+        redis.call('HDEL', upload_key(key), 'vault')
+      end
     end
     if leaving then
       table.insert(reply, key)
       table.insert(reply, leaving)
     else
-      redis.call('ZREM', P .. 'keep', key)
+      redis.call('ZREM', P .. 'keep', member)
     end
   end
   return reply
@@ -26,11 +29,12 @@ for i = 2, #ARGV, 2 do
   local key, gone = ARGV[i], ARGV[i + 1]
   local u = upload_key(key)
   local r = redis.call('HMGET', u, 'vault', 'leaving', 'state')
-  local final = r[3] and FINAL[r[3]]
+  redis.call('ZREM', P .. 'keep', key .. ' ' .. gone)
   if r[2] == gone then redis.call('HDEL', u, 'leaving') end
-  if r[1] == gone and final then redis.call('HDEL', u, 'vault') end
-  local leaves = r[2] and r[2] ~= gone
-  local stays = r[1] and r[1] ~= gone
-  if not leaves and not (stays and final) then redis.call('ZREM', P .. 'keep', key) end
+  -- An upload that is to be sent, or was revived meanwhile, holds its voucher.
+  if r[1] == gone and FINAL[r[3]] then redis.call('HDEL', u, 'vault') end
+  if redis.call('HEXISTS', u, 'vault') + redis.call('HEXISTS', u, 'leaving') == 0 then
+    redis.call('ZREM', P .. 'keep', key)
+  end
 end
 return {}

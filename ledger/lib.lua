@@ -10,7 +10,8 @@
 --   o:<order>   zset    uploads of one order; score > 0: place in the line, score <= 0: ended
 --   s:<state>   zset    uploads by state; score: creation while unfinished, end once final (ms)
 --   look        zset    uploads that must have a task, by the time the reconciler looks at them next (ms)
---   keep        zset    uploads whose voucher may leave the vault, by the time it may (ms)
+--   keep        zset    uploads whose voucher may leave the vault, by the time it may (ms); with a vault key behind
+--                       it: a voucher that a revived upload no longer holds
 --   r:<bucket>  hash    request id -> upload key
 --   gate        hash    the lane's gate
 --   seq         string  the last place given in any line

@@ -38,13 +38,11 @@ redis.call('HSET', u, 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], '
   'made', now, 'since', now)
 if ARGV[3] ~= '' then redis.call('HSET', u, 'user', ARGV[3]) end
 if ARGV[4] ~= '' then redis.call('HSET', u, 'ref', ARGV[4]) end
-redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done', 'won')
+redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done', 'won', 'leaving')
+redis.call('ZREM', P .. 'keep', KEY)
 local drop = was[2] or was[3] or ''
-if drop ~= '' then
-  -- The caller drops the old voucher. Should it die before it can, the reconciler does.
-  redis.call('HSET', u, 'leaving', drop)
-  redis.call('ZADD', P .. 'keep', now + grace, KEY)
-end
+-- The caller drops the old voucher. Should it die before it can, the reconciler does.
+if drop ~= '' then redis.call('ZADD', P .. 'keep', now + grace, KEY .. ' ' .. drop) end
 move(KEY, state, 'queued', now)
 local generation = 0
 if join(KEY, order) then generation = assign(KEY, now + grace) end

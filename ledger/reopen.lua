@@ -3,7 +3,7 @@
 -- Returns: { "reopened", generation of the task to put (0: none), generation of the task it replaces } or
 --   { "refused", state } or { "unknown" }, or { "gone" } when the voucher is no longer kept.
 local u, now = upload_key(KEY), now_ms()
-local r = redis.call('HMGET', u, 'state', 'order', 'vault', 'gen', 'token', 'leaving')
+local r = redis.call('HMGET', u, 'state', 'order', 'vault', 'gen', 'token')
 local state, order = r[1], r[2]
 if not state then return { 'unknown' } end
 if r[5] == ARGV[3] then return { 'reopened', head_of(order) == KEY and tonumber(r[4]) or 0, 0 } end
@@ -13,7 +13,7 @@ if state == 'waiting' then
 end
 if state ~= 'rejected' and state ~= 'expired' then return { 'refused', state } end
 if (r[3] or '') == '' then return { 'gone' } end
-if not r[6] then redis.call('ZREM', P .. 'keep', KEY) end
+redis.call('ZREM', P .. 'keep', KEY)
 redis.call('HSET', u, 'since', now, 'token', ARGV[3])
 redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done')
 -- A retried upload waits from now on; only its creation, which never changes, stays older.

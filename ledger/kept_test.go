@@ -1,0 +1,223 @@
+package ledger_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// leave asserts which vouchers are to leave the vault, and notes that they have.
+func (b *bundle) leave(want ...ledger.Kept) {
+	b.t.Helper()
+	ks, err := b.Leaving(b.ctx, b.lane)
+	b.must(err)
+	again, err := b.Leaving(b.ctx, b.lane)
+	b.must(err)
+	if !slices.Equal(ks, want) || !slices.Equal(ks, again) {
+		b.t.Fatalf("leaving %v and then %v, want %v until they have left", ks, again, want)
+	}
+	b.must(b.Left(b.ctx, b.lane, ks))
+}
+
+func TestVouchersLeave(t *testing.T) {
+	t.Parallel()
+	set := ledger.Settings{KeepSent: time.Hour, KeepDead: 2 * time.Hour}
+	cases := map[string]struct {
+		end   func(*bundle, string)
+		after time.Duration
+	}{
+		"delivered": {func(b *bundle, id string) { b.attempt(id, delivered("r")) }, time.Hour},
+		"rejected":  {func(b *bundle, id string) { b.attempt(id, final()) }, 2 * time.Hour},
+		"expired":   {func(b *bundle, id string) { b.attempt(id, next(unclear(), ledger.Expired)) }, 2 * time.Hour},
+		"discarded": {func(b *bundle, id string) { b.discard(id) }, 0},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t, set)
+			o := b.open("order", "receipt")
+			b.leave()
+			c.end(b, o.ID)
+			key := b.get(o.ID).VaultKey
+			if c.after > 0 {
+				b.later(c.after - time.Minute)
+				b.leave()
+				b.later(time.Minute)
+			}
+			b.leave(ledger.Kept{ID: o.ID, VaultKey: key})
+			b.leave()
+			if u := b.get(o.ID); u.VaultKey != "" || u.State != ledger.State(name) {
+				t.Errorf("upload %+v, want it without a voucher", u)
+			}
+			if slices.Contains(b.keys(), "keep") {
+				t.Error("the index of vouchers is not empty")
+			}
+		})
+	}
+}
+
+func TestDeliveredVoucherMayLeaveAtOnce(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	o := b.open("order", "receipt")
+	k := ledger.Kept{ID: o.ID, VaultKey: b.get(o.ID).VaultKey}
+	b.must(b.Left(b.ctx, b.lane, nil))
+	b.must(b.Left(b.ctx, b.lane, []ledger.Kept{k}))
+	if u := b.get(o.ID); u.VaultKey != k.VaultKey {
+		t.Fatalf("upload %+v: the voucher of an unfinished upload was noted as gone", u)
+	}
+	b.attempt(o.ID, delivered("r"))
+	b.must(b.Left(b.ctx, b.lane, []ledger.Kept{k, {ID: "nonsense", VaultKey: "k"}}))
+	b.leave()
+	if u := b.get(o.ID); u.VaultKey != "" {
+		t.Fatalf("upload %+v, want it without a voucher", u)
+	}
+}
+
+// From the moment a voucher is named as leaving, its upload must not be sent again.
+func TestReopenWhatIsLeaving(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	o := b.open("order", "receipt")
+	b.attempt(o.ID, final())
+	b.later(b.set.KeepDead)
+	_, err := b.Leaving(b.ctx, b.lane)
+	b.must(err)
+	if _, err := b.Reopen(b.ctx, o.ID); !errors.Is(err, ledger.ErrNotKept) {
+		t.Fatalf("reopen: %v, want ErrNotKept", err)
+	}
+	b.state(o.ID, ledger.Rejected)
+}
+
+func TestReopenKeepsTheVoucher(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	o := b.open("order", "receipt")
+	b.attempt(o.ID, final())
+	b.reopen(o.ID)
+	b.later(2 * b.set.KeepDead)
+	b.leave()
+	b.attempt(o.ID, delivered("r"))
+}
+
+// revive opens an ended upload again, with a voucher of this vault key.
+func (b *bundle) revive(order, content, vaultKey string) ledger.Opened {
+	b.t.Helper()
+	n := b.upload(order, content)
+	n.VaultKey, n.Again = vaultKey, true
+	return b.openAs(n)
+}
+
+// A voucher was being deleted when its upload was revived and ended anew: the new voucher is not forgotten.
+func TestLeftLate(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	o := b.open("order", "receipt")
+	b.attempt(o.ID, final())
+	b.later(b.set.KeepDead)
+	old, err := b.Leaving(b.ctx, b.lane)
+	b.must(err)
+	if got := b.revive("order", "receipt", "new"); got.Drop != old[0].VaultKey {
+		t.Fatalf("opened %+v, want the voucher that was leaving to be dropped: %v", got, old)
+	}
+	b.attempt(o.ID, final())
+	b.must(b.Left(b.ctx, b.lane, old))
+	b.leave()
+	b.later(b.set.KeepDead)
+	b.leave(ledger.Kept{ID: o.ID, VaultKey: "new"})
+	b.leave()
+}
+
+// The producer died before it dropped the voucher that a revived upload no longer needs.
+func TestDropIsNotForgotten(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	o := b.open("order", "receipt")
+	old := b.get(o.ID).VaultKey
+	b.attempt(o.ID, final())
+	b.revive("order", "receipt", "new")
+	b.attempt(o.ID, final())
+	b.reopen(o.ID)
+	b.later(b.set.Grace)
+	b.leave(ledger.Kept{ID: o.ID, VaultKey: old})
+	b.leave()
+	if u := b.get(o.ID); u.VaultKey != "new" {
+		t.Fatalf("upload %+v, want it to hold its new voucher", u)
+	}
+	b.attempt(o.ID, delivered("r"))
+	b.leave(ledger.Kept{ID: o.ID, VaultKey: "new"})
+}
+
+func TestRemoveLeavesNothingBehind(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	stays := b.open("stays", "receipt")
+	b.attempt(stays.ID, final())
+	before := b.keys()
+	gone := map[string]func(string){
+		"delivered": func(id string) { b.attempt(id, delivered("r-1")) },
+		"discarded": func(id string) { b.discard(id) },
+		"late": func(id string) {
+			run := b.started(id, 1, "first")
+			b.later(lease)
+			for range ledger.KeptAttempts + 5 {
+				b.attempt(id, requestID(refused(ledger.FaultNone), "trimmed-"+time.Now().String()))
+			}
+			b.finish(run, delivered("late"))
+		},
+		"revived": func(id string) {
+			b.attempt(id, delivered("r-2"))
+			b.revive("revived", "receipt", "new")
+			b.attempt(id, delivered("r-3"))
+		},
+		"retried": func(id string) {
+			b.attempt(id, next(unavailable(), ledger.Expired))
+			b.reopen(id)
+			b.must(b.Release(b.ctx, b.started(id, 2, "n"), false))
+			b.attempt(id, delivered("r-4"))
+		},
+	}
+	for order, end := range gone {
+		end(b.open(order, "receipt").ID)
+	}
+	b.later(b.set.Retention + time.Hour)
+	if n, err := b.Remove(b.ctx, b.lane); err != nil || n != 0 {
+		t.Fatalf("removed %d, %v, before their vouchers left", n, err)
+	}
+	for range 2 { // one that was revived has two vouchers
+		ks, err := b.Leaving(b.ctx, b.lane)
+		b.must(err)
+		b.must(b.Left(b.ctx, b.lane, ks))
+	}
+	if n, err := b.Remove(b.ctx, b.lane); err != nil || n != len(gone) {
+		t.Fatalf("removed %d, %v, want %d", n, err, len(gone))
+	}
+	if after := b.keys(); !slices.Equal(after, before) {
+		t.Errorf("keys before %v\nand after  %v", before, after)
+	}
+	b.state(stays.ID, ledger.Rejected)
+}
+
+func TestRemoveKeepsTheYoung(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	o := b.open("order", "receipt")
+	b.attempt(o.ID, delivered("r"))
+	b.must(b.Left(b.ctx, b.lane, []ledger.Kept{{ID: o.ID, VaultKey: b.get(o.ID).VaultKey}}))
+	b.later(b.set.Retention - time.Hour)
+	if n, err := b.Remove(b.ctx, b.lane); err != nil || n != 0 {
+		t.Fatalf("removed %d, %v, want none", n, err)
+	}
+	b.state(o.ID, ledger.Delivered)
+}
+
+// An API that repeats its request ids must not make those of another upload vanish.
+func TestRemoveSparesAnothersRequestID(t *testing.T) {
+	b := setup(t, ledger.Settings{})
+	old, young := b.open("old", "receipt"), b.open("young", "receipt")
+	b.attempt(old.ID, delivered("same"))
+	b.later(b.set.Retention)
+	b.attempt(young.ID, delivered("same"))
+	ks, err := b.Leaving(b.ctx, b.lane)
+	b.must(err)
+	b.must(b.Left(b.ctx, b.lane, ks))
+	if n, err := b.Remove(b.ctx, b.lane); err != nil || n != 1 {
+		t.Fatalf("removed %d, %v, want 1", n, err)
+	}
+	b.finds("same", young.ID)
+}
