@@ -1,5 +1,237 @@
 package main
 
-type demoCmd struct{}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
 
-func (*demoCmd) Run() error { return nil }
+	"github.com/alicebob/miniredis/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
+
+	"github.com/voucherd/voucherd/internal/config"
+	"github.com/voucherd/voucherd/internal/demo"
+	"github.com/voucherd/voucherd/pandapon"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+)
+
+type demoCmd struct {
+	Once    bool   `help:"Play one outage, report, and end; exit code 0 only if every voucher was delivered." variable:"VOUCHERD_DEMO_ONCE"`
+	Redis   string `help:"Use this Redis instead of one in memory (lane demo)." placeholder:"URL" variable:"VOUCHERD_DEMO_REDIS"`
+	Voucher string `help:"Put this picture or PDF through as well." placeholder:"FILE" variable:"VOUCHERD_DEMO_VOUCHER"`
+	Order   string `help:"With --voucher: the order it is for." placeholder:"ID" variable:"VOUCHERD_DEMO_ORDER"`
+}
+
+// Help says what a user may wonder about.
+func (demoCmd) Help() string {
+	return "Runs a Redis in memory, a stand-in for PandaPon's API and a worker in one process. Nothing leaves this machine."
+}
+
+// demoLane keeps a demo apart from what else a Redis holds.
+const demoLane = "demo"
+
+// Run plays the demo.
+func (c *demoCmd) Run(ctx context.Context, s *session) (err error) {
+	own, err := c.own(s)
+	if err != nil {
+		return err
+	}
+	w, err := openWorld(ctx, c.Redis, s.stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	fmt.Fprintln(s.stdout, w.about())
+	show := demo.New(demo.Stage{
+		Tasks: w.delivery.store.tasks, Box: w.box, Lane: demoLane, Own: own,
+		View: demo.View{Out: s.stdout, Width: widthOf(s.stdout)},
+	})
+	if c.Once {
+		return show.Once(ctx)
+	}
+	return show.Forever(ctx)
+}
+
+// own reads the user's voucher.
+func (c *demoCmd) own(s *session) (*demo.Own, error) {
+	if c.Voucher == "" && c.Order == "" {
+		return nil, nil //nolint:nilnil // without one there is none
+	}
+	if c.Voucher == "" || c.Order == "" {
+		return nil, usagef("--voucher FILE and --order ID go together")
+	}
+	f, err := s.openVoucher(c.Voucher)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", c.Voucher, err)
+	}
+	return &demo.Own{Order: c.Order, Voucher: b}, nil
+}
+
+// widthOf gives the width of a terminal, nil for anything else.
+func widthOf(stream any) func() int {
+	f, ok := stream.(*os.File)
+	if !ok || !isTerminal(stream) {
+		return nil
+	}
+	return func() int {
+		width, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // file descriptors are small
+		if err != nil || width < 1 {
+			return 80
+		}
+		return width
+	}
+}
+
+// world is all that a demo stands on.
+type world struct {
+	redisURL string
+	memory   bool
+	apiURL   string
+	box      *sandbox.Sandbox
+	delivery *delivery
+	ends     []func() error // in the order of start
+}
+
+// openWorld starts a Redis, the sandbox and a worker.
+func openWorld(ctx context.Context, redisURL string, stderr io.Writer) (w *world, err error) {
+	w = &world{redisURL: redisURL}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.close())
+		}
+	}()
+	if redisURL == "" {
+		if err := w.startRedis(); err != nil {
+			return w, err
+		}
+	}
+	credentials := pandapon.Credentials{
+		AccessKey: "demo-key", Secret: pandapon.Secret(pandapon.NewNonce()), UserID: "demo-user",
+	}
+	if err := w.startSandbox(ctx, credentials); err != nil {
+		return w, err
+	}
+	return w, w.startWorker(ctx, credentials, demoLog(stderr))
+}
+
+// startRedis starts a Redis in this process. Its clock for expiry stands still unless it is pushed.
+func (w *world) startRedis() error {
+	mini := miniredis.NewMiniRedis()
+	if err := mini.Start(); err != nil {
+		return fmt.Errorf("start a redis in memory: %w", err)
+	}
+	w.redisURL, w.memory = "redis://"+mini.Addr()+"/0", true
+	const push = 100 * time.Millisecond
+	tick, stop, done := time.NewTicker(push), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for last := time.Now(); ; {
+			select {
+			case now := <-tick.C:
+				mini.FastForward(now.Sub(last))
+				last = now
+			case <-stop:
+				return
+			}
+		}
+	}()
+	w.ends = append(w.ends, func() error {
+		tick.Stop()
+		close(stop)
+		<-done
+		mini.Close()
+		return nil
+	})
+	return nil
+}
+
+// startSandbox starts the stand-in API on a free port of this machine's own.
+func (w *world) startSandbox(ctx context.Context, c pandapon.Credentials) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen for the sandbox: %w", err)
+	}
+	const thinking = 300 * time.Millisecond // so that an eye sees the state
+	w.box = sandbox.New(sandbox.Config{
+		Credentials: []pandapon.Credentials{c}, CheckNonce: true, Delay: thinking, MaxRequests: 10_000,
+	})
+	w.apiURL = "http://" + listener.Addr().String()
+	stop := serve(listener, w.box, zap.NewNop())
+	w.ends = append(w.ends, func() error { w.box.Close(); stop(); return nil })
+	return nil
+}
+
+// startWorker starts a worker whose schedules are compressed, by settings that anybody could set.
+func (w *world) startWorker(ctx context.Context, c pandapon.Credentials, log *zap.Logger) error {
+	cfg, err := config.Load(config.Input{Sections: workerSections(), Given: demoSettings(w, c)})
+	if err != nil {
+		return fmt.Errorf("the demo's settings (--redis): %w", err)
+	}
+	cfg.Lanes[0].Name = demoLane
+	if w.delivery, err = newDelivery(ctx, cfg, log); err != nil {
+		return err
+	}
+	if err := w.delivery.store.answers(ctx, w.redisURL); err != nil {
+		return errors.Join(err, w.delivery.close())
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- w.delivery.worker.Run(ctx) }()
+	w.ends = append(w.ends, func() error {
+		cancel()
+		return errors.Join(<-ended, w.delivery.close())
+	})
+	return nil
+}
+
+func demoSettings(w *world, c pandapon.Credentials) map[string]config.Given {
+	given := map[string]config.Given{}
+	for env, text := range map[string]string{
+		"VOUCHERD_REDIS_URL": w.redisURL, "PANDAPON_BASE_URL": w.apiURL, "PANDAPON_ACCESS_KEY": c.AccessKey,
+		"PANDAPON_ACCESS_SECRET": c.Secret.Reveal(), "PANDAPON_USER_ID": c.UserID,
+		"VOUCHERD_SHORT_SCHEDULE": "500ms,1s,2s", "VOUCHERD_LONG_SCHEDULE": "500ms,1s,2s",
+		"VOUCHERD_OUTAGE_ROW": "3", "VOUCHERD_OUTAGE_BASE": "1s", "VOUCHERD_OUTAGE_MAX": "2s",
+		"VOUCHERD_CALL_TIMEOUT": "5s", "VOUCHERD_RECONCILE_EVERY": "1s", "VOUCHERD_CONCURRENCY": "4",
+		"VOUCHERD_POLL_EVERY": "100ms", "VOUCHERD_GRACE": "5s", "VOUCHERD_FIRST_LOOK": "5s",
+	} {
+		given[env] = config.Given{Name: env, Text: text}
+	}
+	return given
+}
+
+// demoLog lets only what must not happen through to the screen.
+func demoLog(stderr io.Writer) *zap.Logger {
+	return newLog(stderr, config.Config{LogConsole: true}).WithOptions(zap.IncreaseLevel(zapcore.ErrorLevel))
+}
+
+// close ends everything in the reverse order of start.
+func (w *world) close() error {
+	var errs []error
+	for i := len(w.ends) - 1; i >= 0; i-- {
+		errs = append(errs, w.ends[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// about says what runs, and how to look into it from another terminal.
+func (w *world) about() string {
+	kind := "a Redis in memory"
+	if !w.memory {
+		kind = "your Redis"
+	}
+	return fmt.Sprintf(`A worker, a stand-in for PandaPon's API and %s; nothing leaves this machine.
+While it runs, from another terminal:
+  voucherd list --redis redis://%s
+  curl %s/_sandbox/requests
+`, kind, where(w.redisURL), w.apiURL)
+}

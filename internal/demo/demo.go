@@ -1,0 +1,198 @@
+// Package demo shows vouchers surviving an outage: it hands over receipts, lets the stand-in API fail, and tells what
+// becomes of each upload. It runs on a sandbox and a worker that its caller has started.
+package demo
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"time"
+
+	"github.com/voucherd/voucherd/internal/receipt"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+	"github.com/voucherd/voucherd/tasks"
+)
+
+// Stage is what the demo runs on. All of it is required but Own.
+type Stage struct {
+	Tasks *tasks.Client
+	Box   *sandbox.Sandbox
+	Lane  string
+	View  View
+	Own   *Own // the user's own voucher; nil: only generated ones
+}
+
+// Own is a voucher of the user's.
+type Own struct {
+	Order   string
+	Voucher []byte
+}
+
+// Show is one demo. Not safe for concurrent use.
+type Show struct {
+	Stage
+
+	watch   *watcher
+	began   time.Time
+	handed  int
+	earlier int // delivered, and no longer on the screen
+	outages []outage
+	lost    string // the order whose first answer was cut off
+}
+
+// outage is a time in which the API is away.
+type outage struct{ from, to time.Time }
+
+// New prepares a demo.
+func New(st Stage) *Show {
+	return &Show{Stage: st, watch: newWatcher(st.Tasks, st.Lane), began: time.Now()}
+}
+
+// The times of the short demo.
+const (
+	between  = 500 * time.Millisecond // two receipts
+	away     = 6 * time.Second        // the outage
+	onceEnds = 28 * time.Second       // whatever has not ended by then has failed
+)
+
+// Once plays the short demo: six receipts, an outage, a lost answer. It returns nil only if every upload was delivered
+// as it was handed over.
+func (s *Show) Once(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, onceEnds)
+	defer cancel()
+	err := s.play(ctx)
+	s.View.end()
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return errors.Join(s.report(), err)
+}
+
+// play is the script of the short demo.
+func (s *Show) play(ctx context.Context) error {
+	s.View.act("Two receipts are handed over while the API is well.")
+	if err := s.handOver(ctx, 2); err != nil {
+		return err
+	}
+	if err := s.follow(ctx, time.Now().Add(onceEnds), s.watch.settled); err != nil {
+		return err
+	}
+	s.goAway()
+	s.View.act(fmt.Sprintf("The API goes away for %s: it answers every call with HTTP 503. More receipts come in.", away))
+	if err := s.handOver(ctx, 4); err != nil {
+		return err
+	}
+	if err := s.follow(ctx, s.outages[0].from.Add(away), never); err != nil {
+		return err
+	}
+	s.comeBack()
+	s.Box.SetFaults(sandbox.Fault{Kind: sandbox.CutOff, Times: 1, OrderID: s.lost})
+	s.View.act("The API is back. It will take one voucher and be cut off before it can say so.")
+	err := s.follow(ctx, time.Now().Add(onceEnds), s.watch.settled)
+	s.Box.SetFaults()
+	return err
+}
+
+// goAway and comeBack are the beginning and the end of an outage.
+func (s *Show) goAway() {
+	s.Box.SetFaults(sandbox.Fault{Kind: sandbox.Outage})
+	s.outages = append(s.outages, outage{from: time.Now()})
+}
+
+func (s *Show) comeBack() {
+	s.Box.SetFaults()
+	s.outages[len(s.outages)-1].to = time.Now()
+}
+
+// handOver hands receipts over, one after the other. The user's own comes third, so that it meets the outage.
+func (s *Show) handOver(ctx context.Context, n int) error {
+	for range n {
+		r, again := tasks.Request{Lane: s.Lane}, false
+		if s.handed == 2 && s.Own != nil {
+			r.OrderID, r.Voucher, again = s.Own.Order, bytes.NewReader(s.Own.Voucher), true
+			s.Own = nil
+			n++
+		} else {
+			picture, err := drawReceipt(s.handed)
+			if err != nil {
+				return err
+			}
+			r.OrderID, r.Voucher = picture.order, picture
+		}
+		r.Again = again
+		u, err := s.Tasks.Enqueue(ctx, r)
+		if err != nil {
+			return fmt.Errorf("hand over the voucher of order %s: %w", r.OrderID, err)
+		}
+		s.handed++
+		if s.handed == 4 {
+			s.lost = u.OrderID
+		}
+		s.watch.add(u)
+		if err := s.follow(ctx, time.Now().Add(between), never); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookEvery is how often the uploads are looked at.
+const lookEvery = 80 * time.Millisecond
+
+func never() bool { return false }
+
+// follow shows what happens until a time, or until done says so. Time running out is an error only of the context.
+func (s *Show) follow(ctx context.Context, until time.Time, done func() bool) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		events, err := s.watch.look(ctx)
+		if err != nil {
+			return err
+		}
+		s.View.show(frame{at: time.Since(s.began), events: events, uploads: s.watch.uploads, lane: s.watch.lane})
+		if done() || time.Now().After(until) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return errors.New("the demo took longer than it should")
+			}
+			return ctx.Err()
+		}
+	}
+}
+
+// picture is a drawn receipt.
+type picture struct {
+	io.Reader
+
+	order string
+}
+
+// drawReceipt draws the n-th receipt, of an order that no other demo has.
+func drawReceipt(n int) (picture, error) {
+	digits, err := rand.Int(rand.Reader, big.NewInt(1e15))
+	if err != nil {
+		return picture{}, fmt.Errorf("pick an order number: %w", err)
+	}
+	p := picture{order: fmt.Sprintf("1800%015d", digits)}
+	format := receipt.PNG
+	if n%2 == 0 {
+		format = receipt.JPEG
+	}
+	cents := digits.Int64() % 900_000
+	var b bytes.Buffer
+	err = receipt.Draw(&b, receipt.Receipt{
+		Order: p.order, Amount: fmt.Sprintf("CNY %d.%02d", 100+cents/100, cents%100),
+		Paid: time.Now().Format("2006-01-02 15:04"), Format: format,
+	})
+	p.Reader = &b
+	return p, err
+}
