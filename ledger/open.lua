@@ -40,6 +40,13 @@ if ARGV[3] ~= '' then redis.call('HSET', u, 'user', ARGV[3]) end
 if ARGV[4] ~= '' then redis.call('HSET', u, 'ref', ARGV[4]) end
 redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done', 'won', 'leaving')
 redis.call('ZREM', P .. 'keep', KEY)
+if ARGV[12] ~= '' then
+  redis.call('HSET', u, 'done', now)
+  redis.call('ZADD', P .. 'o:' .. order, 0, KEY)
+  redis.call('ZADD', P .. 'keep', now + tonumber(ARGV[13]), KEY)
+  move(KEY, state, ARGV[12], now)
+  return { 'created', 0, '' }
+end
 local drop = was[2] or was[3] or ''
 -- The caller drops the old voucher. Should it die before it can, the reconciler does.
 if drop ~= '' then redis.call('ZADD', P .. 'keep', now + grace, KEY .. ' ' .. drop) end

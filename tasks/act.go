@@ -16,7 +16,7 @@ func (c *Client) Retry(ctx context.Context, id string) (ledger.Upload, error) {
 	if err != nil {
 		return ledger.Upload{}, c.explain(err)
 	}
-	if err := c.put(ctx, t, 0); err != nil {
+	if err = c.put(ctx, t, 0); err != nil {
 		return ledger.Upload{}, c.explain(err)
 	}
 	u, err := c.Get(ctx, id)
@@ -42,7 +42,7 @@ func (c *Client) discard(ctx context.Context, id string) (ledger.Upload, error) 
 	if err != nil {
 		return ledger.Upload{}, err
 	}
-	if err := c.put(ctx, next, 0); err != nil {
+	if err = c.put(ctx, next, 0); err != nil {
 		return ledger.Upload{}, err
 	}
 	u, err := c.ledger.Get(ctx, id)

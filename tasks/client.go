@@ -91,7 +91,7 @@ func (c *Client) enqueue(ctx context.Context, r Request) (ledger.Upload, error) 
 	if err != nil {
 		return ledger.Upload{}, err
 	}
-	if err := c.room.check(ctx); err != nil {
+	if err = c.room.check(ctx); err != nil {
 		return ledger.Upload{}, err
 	}
 	entry, err := c.vault.Put(ctx, vault.Meta{
@@ -108,7 +108,7 @@ func (c *Client) enqueue(ctx context.Context, r Request) (ledger.Upload, error) 
 	if err != nil {
 		return ledger.Upload{}, err
 	}
-	if err := c.settle(ctx, entry.Key, opened); err != nil {
+	if err = c.settle(ctx, entry.Key, opened); err != nil {
 		return ledger.Upload{}, err
 	}
 	u, err := c.ledger.Get(ctx, opened.ID)
@@ -177,5 +177,5 @@ const taskTimeout = 24 * time.Hour
 
 // drop removes a task that no longer counts. If it cannot, a worker drops it when it comes up.
 func (c *Client) drop(lane, id string, generation int64) {
-	_ = c.inspector.DeleteTask(ledger.Queue(lane), ledger.TaskID(id, generation)) //nolint:errcheck // a courtesy, see above
+	_ = c.inspector.DeleteTask(ledger.Queue(lane), ledger.TaskID(id, generation)) // a courtesy
 }

@@ -40,7 +40,7 @@ func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Reb
 	for s, err := range cat.All(ctx) {
 		switch {
 		case errors.Is(err, vault.ErrMissing):
-			if err := c.vault.Delete(ctx, s.Key); err != nil {
+			if err = c.vault.Delete(ctx, s.Key); err != nil {
 				return r, err
 			}
 			r.Leftover++

@@ -4,9 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
@@ -22,6 +21,7 @@ func ownRedis(s **redistest.Server, o redistest.Options) option {
 }
 
 func TestRedisKilledAndBack(t *testing.T) {
+	t.Parallel()
 	var s *redistest.Server
 	b := setup(t, ownRedis(&s, redistest.Options{AOF: true}))
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(20 * time.Millisecond)})
@@ -37,6 +37,7 @@ func TestRedisKilledAndBack(t *testing.T) {
 }
 
 func TestOutcomeSurvivesRedisPause(t *testing.T) {
+	t.Parallel()
 	var s *redistest.Server
 	b := setup(t, ownRedis(&s, redistest.Options{AOF: true}), func(b *bundle) { b.set.RedisTimeout = 200 * time.Millisecond })
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(300 * time.Millisecond)})
@@ -53,6 +54,7 @@ func TestOutcomeSurvivesRedisPause(t *testing.T) {
 }
 
 func TestFlushedQueue(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	ids := b.many(30)
 	b.must(asynq.NewInspectorFromRedisClient(b.rdb).DeleteQueue(ledger.Queue(b.lane), true))
@@ -65,6 +67,7 @@ func TestFlushedQueue(t *testing.T) {
 }
 
 func TestArchivedAndStuckTasks(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	ids := b.many(3)
 	inspector := asynq.NewInspectorFromRedisClient(b.rdb)
@@ -79,6 +82,7 @@ func TestArchivedAndStuckTasks(t *testing.T) {
 }
 
 func TestStopGivesBackAtOnce(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Outage})
 	b.ls.Gate.OutageBase = time.Minute
@@ -98,6 +102,7 @@ func TestStopGivesBackAtOnce(t *testing.T) {
 }
 
 func TestStopLetsRunningAttemptsFinish(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(time.Second)})
 	u := b.enqueue("order", 1)

@@ -32,6 +32,7 @@ func TestEveryFault(t *testing.T) {
 		{"bad gateway", sandbox.Fault{Kind: sandbox.Status, Status: 502}, ledger.VerdictUnclear, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, func(b *bundle) { b.set.CallTimeout = time.Second })
 			c.fault.Times = 1
 			b.api.SetFaults(c.fault)
@@ -56,6 +57,7 @@ func TestEveryFault(t *testing.T) {
 }
 
 func TestSlowIsNoFault(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(700 * time.Millisecond)})
 	u := b.enqueue("order", 1)
@@ -67,6 +69,7 @@ func TestSlowIsNoFault(t *testing.T) {
 }
 
 func TestRefusalBudget(t *testing.T) {
+	t.Parallel()
 	b := setup(t, func(b *bundle) { b.policy.RefusalBudget = 3 })
 	b.start("w1")
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Refuse, Code: 4711, Msg: "no such order", OrderID: "bad"})
@@ -86,6 +89,7 @@ func TestRefusalBudget(t *testing.T) {
 }
 
 func TestFinalCodeRejectsAtOnceAndRetryAllDelivers(t *testing.T) {
+	t.Parallel()
 	b := setup(t, func(b *bundle) { b.policy.CodesFinal = []string{"4711"} })
 	b.start("w1")
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Refuse, Code: 4711})
@@ -105,6 +109,7 @@ func TestFinalCodeRejectsAtOnceAndRetryAllDelivers(t *testing.T) {
 }
 
 func TestExpires(t *testing.T) {
+	t.Parallel()
 	b := setup(t, func(b *bundle) {
 		b.policy.MaxAge = 500 * time.Millisecond
 		b.policy.Short = []time.Duration{20 * time.Millisecond}
@@ -121,6 +126,7 @@ func TestExpires(t *testing.T) {
 }
 
 func TestInterruptedAttempt(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	u := b.enqueue("order", 1)
 	// A worker that died right after Begin: its attempt stands, and its lease has run out.
@@ -136,6 +142,7 @@ func TestInterruptedAttempt(t *testing.T) {
 }
 
 func TestUnreadableTaskIsDropped(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.start("w1")
 	b.putRaw("garbage", []byte("{"))

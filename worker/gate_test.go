@@ -41,6 +41,7 @@ func TestLaneFaults(t *testing.T) {
 		{"throttle", sandbox.Fault{Kind: sandbox.Throttle}, "throttled", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t)
 			b.api.SetFaults(c.fault)
 			ids := b.many(20)
@@ -59,6 +60,7 @@ func TestLaneFaults(t *testing.T) {
 }
 
 func TestOutageCostsNothing(t *testing.T) {
+	t.Parallel()
 	b := setup(t, func(b *bundle) {
 		b.ls.Gate.OutageBase, b.ls.Gate.OutageMax = 500*time.Millisecond, 500*time.Millisecond
 	})
@@ -82,6 +84,7 @@ func TestOutageCostsNothing(t *testing.T) {
 // TestOneBadUploadStandsAlone has one upload refused as if the account were wrong, in a lane with nothing else to do:
 // the next upload need not wait until the lane's next probe.
 func TestOneBadUploadStandsAlone(t *testing.T) {
+	t.Parallel()
 	b := setup(t, func(b *bundle) { b.ls.Gate.ProbeBase, b.ls.Gate.ProbeMax = time.Hour, time.Hour })
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Unauthorized, OrderID: "bad"})
 	b.start("w1")
@@ -96,6 +99,7 @@ func TestOneBadUploadStandsAlone(t *testing.T) {
 }
 
 func TestThrottleHoldsAllWorkers(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	const hold = 3 * time.Second
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Throttle, RetryAfter: "3", Times: 1})
@@ -120,6 +124,7 @@ func TestThrottleHoldsAllWorkers(t *testing.T) {
 }
 
 func TestSlotsGrowStepByStep(t *testing.T) {
+	t.Parallel()
 	b := setup(t, func(b *bundle) { b.conc = 16 })
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(100 * time.Millisecond)})
 	ids := b.many(80)
@@ -146,6 +151,7 @@ func TestSlotsGrowStepByStep(t *testing.T) {
 }
 
 func TestVaultAwayHoldsTheLane(t *testing.T) {
+	t.Parallel()
 	v := &flaky{}
 	b := setup(t, func(b *bundle) { b.vault = v })
 	v.Vault = redisVault(b)
@@ -166,6 +172,7 @@ func TestVaultAwayHoldsTheLane(t *testing.T) {
 }
 
 func TestLostVoucherIsInvalid(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	u := b.enqueue("order", 1)
 	b.must(b.vault.Delete(b.ctx, b.get(u.ID).VaultKey))

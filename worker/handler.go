@@ -16,20 +16,19 @@ import (
 	"github.com/voucherd/voucherd/vault"
 )
 
-// giveBack is the error that hands a task back to asynq, due again after Delay. Only an attempt that failed counts as
+// giveBackError is the error that hands a task back to asynq, due again after Delay. Only an attempt that failed counts as
 // a failure in asynq's statistics; a task that merely waited does not.
-type giveBack struct {
+type giveBackError struct {
 	Delay  time.Duration
 	Failed bool
 	Reason string
 }
 
-func (g *giveBack) Error() string { return g.Reason }
+func (g *giveBackError) Error() string { return g.Reason }
 
 // isFailure is asynq's IsFailure.
 func isFailure(err error) bool {
-	var g *giveBack
-	if errors.As(err, &g) {
+	if g, ok := errors.AsType[*giveBackError](err); ok {
 		return g.Failed
 	}
 	return !errors.Is(err, asynq.ErrLeaseExpired)
@@ -38,8 +37,7 @@ func isFailure(err error) bool {
 // retryDelay is asynq's RetryDelayFunc: our error carries the delay. Any other is asynq's own (a lost lease) or a
 // fault of ours (a panic); then the ledger's lease keeps the upload from being sent twice, and it may be asked soon.
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
-	var g *giveBack
-	if errors.As(err, &g) {
+	if g, ok := errors.AsType[*giveBackError](err); ok {
 		return g.Delay
 	}
 	return time.Second
@@ -49,7 +47,7 @@ func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 func (l *lane) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	p, err := tasks.ParsePayload(t.Payload())
 	if errors.Is(err, tasks.ErrNewerPayload) {
-		return &giveBack{Delay: newerDelay, Reason: err.Error()}
+		return &giveBackError{Delay: newerDelay, Reason: err.Error()}
 	}
 	if err != nil {
 		l.log.Error("task.unreadable", zap.Error(err))
@@ -71,7 +69,7 @@ func (l *lane) deliver(ctx context.Context, p tasks.Payload) (ledger.Recorded, e
 	defer cancel()
 	for {
 		if err := l.gate.enter(waiting); err != nil {
-			return ledger.Recorded{}, &giveBack{Reason: "waited for the lane"}
+			return ledger.Recorded{}, &giveBackError{Reason: "waited for the lane"}
 		}
 		rec, again, err := l.attempt(ctx, p)
 		if !again {
@@ -93,14 +91,14 @@ func (l *lane) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Recorde
 	b, err := l.begin(detached, p)
 	if err != nil {
 		l.log.Warn("ledger.unreachable", zap.String("upload_id", p.ID), zap.Error(err))
-		return rec, false, &giveBack{Delay: l.set.RedisPause, Reason: "the ledger cannot be reached"}
+		return rec, false, &giveBackError{Delay: l.set.RedisPause, Reason: "the ledger cannot be reached"}
 	}
 	switch b.Answer {
 	case ledger.Held:
 		l.gate.hold(b.Hold.Wait)
 		return rec, true, nil
 	case ledger.Busy, ledger.Early:
-		return rec, false, &giveBack{Delay: b.Hold.Wait, Reason: "not yet: " + string(b.Answer)}
+		return rec, false, &giveBackError{Delay: b.Hold.Wait, Reason: "not yet: " + string(b.Answer)}
 	case ledger.Stale:
 		return rec, false, fmt.Errorf("no longer counts (%s): %w", b.Hold.Reason, asynq.RevokeTask)
 	case ledger.Started:
@@ -112,7 +110,7 @@ func (l *lane) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Recorde
 	}
 	rec, err = l.finish(detached, b.Running, outcome)
 	if err != nil {
-		return rec, false, &giveBack{Delay: l.set.RedisPause, Reason: "the outcome could not be recorded"}
+		return rec, false, &giveBackError{Delay: l.set.RedisPause, Reason: "the outcome could not be recorded"}
 	}
 	if rec.LaneHeld != "" {
 		l.gate.hold(rec.HeldFor)
@@ -120,7 +118,7 @@ func (l *lane) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Recorde
 	success = outcome.Verdict == ledger.VerdictDelivered || outcome.Fault == ledger.FaultFinal
 	l.follow(detached, b.Running, rec)
 	if !rec.State.Final() {
-		return rec, false, &giveBack{Delay: rec.Wait, Failed: !rec.Lane, Reason: reason(outcome)}
+		return rec, false, &giveBackError{Delay: rec.Wait, Failed: !rec.Lane, Reason: reason(outcome)}
 	}
 	return rec, false, nil
 }
@@ -224,9 +222,9 @@ func (l *lane) pause(ctx context.Context) bool {
 // What fails here the reconciler does.
 func (l *lane) follow(ctx context.Context, run ledger.Running, rec ledger.Recorded) {
 	if rec.NextID != "" {
-		ctx, cancel := context.WithTimeout(ctx, l.set.RedisTimeout)
+		put, cancel := context.WithTimeout(ctx, l.set.RedisTimeout)
 		defer cancel()
-		if err := l.tasks.Put(ctx, ledger.Task{ID: rec.NextID, Generation: rec.NextGen}, 0); err != nil {
+		if err := l.tasks.Put(put, ledger.Task{ID: rec.NextID, Generation: rec.NextGen}, 0); err != nil {
 			l.log.Warn("task.not_put", zap.String("upload_id", rec.NextID), zap.Error(err))
 		}
 	}
@@ -235,6 +233,7 @@ func (l *lane) follow(ctx context.Context, run ledger.Running, rec ledger.Record
 		l.sweeper.sent(ledger.Kept{ID: run.ID, VaultKey: run.VaultKey})
 	case ledger.Rejected, ledger.Expired:
 		l.sweeper.dead(run.VaultKey, rec.State)
+	case ledger.Queued, ledger.Sending, ledger.Waiting, ledger.Discarded:
 	}
 }
 

@@ -68,8 +68,11 @@ type asynqLog struct{ log *zap.Logger }
 func (a asynqLog) Debug(args ...any) {
 	a.log.Debug("asynq", zap.String("message", fmt.Sprint(args...)))
 }
+
 func (a asynqLog) Info(args ...any) { a.log.Debug("asynq", zap.String("message", fmt.Sprint(args...))) }
+
 func (a asynqLog) Warn(args ...any) { a.log.Info("asynq", zap.String("message", fmt.Sprint(args...))) }
+
 func (a asynqLog) Error(args ...any) {
 	a.log.Error("asynq", zap.String("message", fmt.Sprint(args...)))
 }

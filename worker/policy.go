@@ -110,8 +110,8 @@ func (p Policy) classify(receipt pandapon.Receipt, err error) ledger.Outcome {
 		o.Verdict = ledger.VerdictInvalid
 		return o
 	}
-	var e *pandapon.Error
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*pandapon.Error](err)
+	if !ok {
 		// What is not known to have stayed here may have arrived.
 		o.Verdict = ledger.VerdictUnclear
 		return o

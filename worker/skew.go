@@ -60,8 +60,7 @@ func (s *skew) observe(ctx context.Context, l *lane, date, received time.Time) {
 
 // dateOf gives the time of the API's clock when it answered; zero when it did not say.
 func dateOf(receipt pandapon.Receipt, err error) time.Time {
-	var e *pandapon.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*pandapon.Error](err); ok {
 		return e.Date
 	}
 	return receipt.Date

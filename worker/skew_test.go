@@ -13,6 +13,7 @@ import (
 // TestClockSkew has an API whose clock is an hour ahead: the first call is refused, and tells the time; the next one is
 // signed with it.
 func TestClockSkew(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	ahead := sandbox.New(sandbox.Config{
 		Credentials: []pandapon.Credentials{{AccessKey: b.creds.AccessKey, Secret: b.creds.Secret}},

@@ -105,7 +105,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	var started []*lane
 	defer func() { stopAll(started) }()
 	for _, l := range w.lanes {
-		if err := l.start(); err != nil {
+		if err := l.start(); err != nil { //nolint:contextcheck // a lane ends by stop, in order, not with the context
 			return fmt.Errorf("start lane %s: %w", l.name, err)
 		}
 		started = append(started, l)

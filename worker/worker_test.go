@@ -60,7 +60,6 @@ type option func(*bundle)
 // setup makes a lane with compressed schedules; only settings differ from what users run.
 func setup(t *testing.T, opts ...option) *bundle {
 	t.Helper()
-	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	b := &bundle{
@@ -239,6 +238,7 @@ func (b *bundle) must(err error) {
 }
 
 func TestDelivers(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	u := b.enqueue("1022505290408395575", 1)
 	b.start("w1")
@@ -260,6 +260,7 @@ func TestDelivers(t *testing.T) {
 }
 
 func TestTwoWorkersWithOneTaskSendOnce(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.start("w1")
 	b.start("w2")
@@ -276,6 +277,7 @@ func TestTwoWorkersWithOneTaskSendOnce(t *testing.T) {
 }
 
 func TestLineKeepsItsOrder(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.start("w1")
 	b.start("w2")

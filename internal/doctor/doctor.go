@@ -146,7 +146,7 @@ func (e *examination) memory(_ context.Context) {
 	used, most := number(e.info["used_memory"]), number(e.info["maxmemory"])
 	switch {
 	case most == 0:
-		e.add(Warn, "redis memory", fmt.Sprintf("%s used, no maxmemory", size(used)),
+		e.add(Warn, "redis memory", size(used)+" used, no maxmemory",
 			"set `maxmemory` below what the machine has: then producers are refused in time, instead of Redis being killed")
 	case used*100 > most*fullShare:
 		e.add(Fail, "redis memory", fmt.Sprintf("%s of %s used (%d %%)", size(used), size(most), used*100/most),

@@ -61,8 +61,7 @@ func Open(rawURL string, conns int) (redis.UniversalClient, error) {
 
 // reason keeps go-redis' explanation and leaves the URL out.
 func reason(err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
 		return ue.Err
 	}
 	return fmt.Errorf("%w; write redis://[user:password@]host:port/database", err)

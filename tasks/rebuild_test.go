@@ -1,0 +1,91 @@
+package tasks_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/vault"
+)
+
+func TestRebuildAfterFlushAll(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, redistest.Options{})
+	rdb := s.Client()
+	v, err := vault.Open(t.Context(), "file://"+t.TempDir(), rdb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.Close() })
+	b := with(t, rdb, v)
+	var ids []string
+	for i := range 20 {
+		ids = append(ids, b.enqueue(tasks.Request{OrderID: fmt.Sprintf("order-%d", i%5), Voucher: pdf(fmt.Sprint(i))}).ID)
+	}
+	gone := b.enqueue(tasks.Request{OrderID: "gone", Voucher: pdf("gone")})
+	_, err = b.Discard(b.ctx, gone.ID)
+	b.must(err)
+	dead := b.enqueue(tasks.Request{OrderID: "dead", Voucher: pdf("dead"), Reference: "r-1"})
+	b.reject(dead)
+	before := map[string]ledger.Upload{}
+	for _, id := range ids {
+		u, err := b.Get(b.ctx, id)
+		b.must(err)
+		before[id] = u
+	}
+	b.must(rdb.FlushAll(b.ctx).Err())
+
+	steps := 0
+	r, err := b.Rebuild(b.ctx, func(done, all int) { steps = done; _ = all })
+	b.must(err)
+	if r.Restored != len(ids)+1 || r.Known != 0 || steps != len(ids)+1 {
+		t.Errorf("first: %+v after %d steps", r, steps)
+	}
+	for id, was := range before {
+		u, err := b.Get(b.ctx, id)
+		b.must(err)
+		if u.State != ledger.Queued || u.SHA256 != was.SHA256 || u.OrderID != was.OrderID || (u.Generation == 0) != (was.Generation == 0) {
+			t.Errorf("%+v became %+v", was, u)
+		}
+	}
+	if u, err := b.Get(b.ctx, dead.ID); err != nil || u.State != ledger.Rejected || u.Reference != "r-1" {
+		t.Errorf("the rejected one became %+v %v", u, err)
+	}
+	if len(b.pending()) != 5 {
+		t.Errorf("%d tasks, want one for each line", len(b.pending()))
+	}
+	again, err := b.Rebuild(b.ctx, func(int, int) {})
+	b.must(err)
+	if again.Restored != 0 || again.Known != len(ids)+1 || len(b.pending()) != 5 {
+		t.Errorf("second: %+v, %d tasks", again, len(b.pending()))
+	}
+	if u, err := b.Retry(b.ctx, dead.ID); err != nil || u.State != ledger.Queued {
+		t.Errorf("retry of the rejected one: %+v %v", u, err)
+	}
+}
+
+// reject has an attempt of an upload refused for good, as a worker would.
+func (b *bundle) reject(u ledger.Upload) {
+	b.t.Helper()
+	l := ledger.New(b.rdb, ledger.Settings{})
+	g, err := l.Begin(b.ctx, ledger.NewAttempt{ID: u.ID, Generation: u.Generation, Nonce: "n", Worker: "w", Lease: time.Minute})
+	b.must(err)
+	_, err = l.Finish(b.ctx, g.Running, ledger.Outcome{
+		Verdict: ledger.VerdictRefused, Fault: ledger.FaultFinal, HTTPStatus: 200, Code: "7", Next: ledger.Rejected,
+	})
+	b.must(err)
+	full, err := b.Get(b.ctx, u.ID)
+	b.must(err)
+	b.must(b.vault.Note(b.ctx, full.VaultKey, string(ledger.Rejected)))
+}
+
+func TestRedisVaultCannotRebuild(t *testing.T) {
+	t.Parallel()
+	if _, err := setup(t).Rebuild(t.Context(), func(int, int) {}); !errors.Is(err, tasks.ErrNoCatalogue) {
+		t.Errorf("error %v", err)
+	}
+}
