@@ -57,8 +57,8 @@ chaos: ## Kills and breaks everything for a while, then counts the vouchers (N=v
 cover: test ## Runs the tests and shows coverage by package; under 85 % of pandapon, ledger or worker it fails
 	@scripts/cover coverage.out 85 pandapon ledger worker
 
-up: ## Starts Redis and two workers with docker compose (PROFILE=demo: against the sandbox)
-	scripts/compose $(if $(PROFILE),--profile $(PROFILE)) up --build --detach
+up: ## Starts Redis and two workers with docker compose (PROFILE=demo: against the sandbox, without .env)
+	scripts/compose $(if $(PROFILE),--profile $(PROFILE) --env-file /dev/null) up --build --detach
 
 down: ## Stops them; vouchers and ledger stay in the volume
 	scripts/compose --profile demo down
