@@ -54,7 +54,15 @@ func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Reb
 	}
 	// Uploads of one order go back into their line in the order in which they came.
 	slices.SortStableFunc(found, func(a, b vault.Stored) int { return a.PutAt.Compare(b.PutAt) })
+	lane := ""
 	for i, s := range found {
+		// asynq's client believes that it has made the queue known already.
+		if s.Lane != lane {
+			if err := c.Register(ctx, s.Lane); err != nil {
+				return r, err
+			}
+			lane = s.Lane
+		}
 		known, err := c.restore(ctx, s)
 		if err != nil {
 			return r, c.explain(err)
