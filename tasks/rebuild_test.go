@@ -3,6 +3,7 @@ package tasks_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func TestRebuildAfterFlushAll(t *testing.T) {
 	b := with(t, rdb, v)
 	var ids []string
 	for i := range 20 {
-		ids = append(ids, b.enqueue(tasks.Request{OrderID: fmt.Sprintf("order-%d", i%5), Voucher: pdf(fmt.Sprint(i))}).ID)
+		ids = append(ids, b.enqueue(tasks.Request{OrderID: fmt.Sprintf("order-%d", i%5), Voucher: pdf(strconv.Itoa(i))}).ID)
 	}
 	gone := b.enqueue(tasks.Request{OrderID: "gone", Voucher: pdf("gone")})
 	_, err = b.Discard(b.ctx, gone.ID)
@@ -33,9 +34,7 @@ func TestRebuildAfterFlushAll(t *testing.T) {
 	b.reject(dead)
 	before := map[string]ledger.Upload{}
 	for _, id := range ids {
-		u, err := b.Get(b.ctx, id)
-		b.must(err)
-		before[id] = u
+		before[id] = b.get(id)
 	}
 	b.must(rdb.FlushAll(b.ctx).Err())
 
@@ -46,14 +45,13 @@ func TestRebuildAfterFlushAll(t *testing.T) {
 		t.Errorf("first: %+v after %d steps", r, steps)
 	}
 	for id, was := range before {
-		u, err := b.Get(b.ctx, id)
-		b.must(err)
+		u := b.get(id)
 		if u.State != ledger.Queued || u.SHA256 != was.SHA256 || u.OrderID != was.OrderID || (u.Generation == 0) != (was.Generation == 0) {
 			t.Errorf("%+v became %+v", was, u)
 		}
 	}
-	if u, err := b.Get(b.ctx, dead.ID); err != nil || u.State != ledger.Rejected || u.Reference != "r-1" {
-		t.Errorf("the rejected one became %+v %v", u, err)
+	if u := b.get(dead.ID); u.State != ledger.Rejected || u.Reference != "r-1" {
+		t.Errorf("the rejected one became %+v", u)
 	}
 	if len(b.pending()) != 5 {
 		t.Errorf("%d tasks, want one for each line", len(b.pending()))

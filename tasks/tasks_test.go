@@ -67,6 +67,13 @@ func (b *bundle) must(err error) {
 	}
 }
 
+func (b *bundle) get(id string) ledger.Upload {
+	b.t.Helper()
+	u, err := b.Get(b.ctx, id)
+	b.must(err)
+	return u
+}
+
 // pending lists the payloads that wait in the lane's queue.
 func (b *bundle) pending() []tasks.Payload {
 	b.t.Helper()
