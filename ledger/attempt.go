@@ -135,8 +135,8 @@ type Recorded struct {
 	Wait     time.Duration // until the next attempt is due
 	LaneHeld string        // why the gate is shut now; "": open
 	HeldFor  time.Duration // 0 when only this upload must wait: then its answers alone shut the gate
-	Lane     bool   // the answer was taken for the lane's: it cost the upload nothing
-	NextID   string // the upload that is now the head of the line; "": none
+	Lane     bool          // the answer was taken for the lane's: it cost the upload nothing
+	NextID   string        // the upload that is now the head of the line; "": none
 	NextGen  int64
 }
 

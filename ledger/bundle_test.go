@@ -204,3 +204,5 @@ func (b *bundle) earlier(key string, ms int64, fields ...string) {
 		}
 	}
 }
+
+func redisZ(score float64, member string) redis.Z { return redis.Z{Score: score, Member: member} }

@@ -1,7 +1,6 @@
 package ledger_test
 
 import (
-	"fmt"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -198,9 +197,12 @@ func TestGateDeadProbeGivesItsTurnBack(t *testing.T) {
 func TestGateProbeThatSendsNothingGivesItsTurnBack(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*bundle, ledger.Running){
-		"released":          func(b *bundle, r ledger.Running) { b.must(b.Release(b.ctx, r, false)) },
-		"no voucher":        func(b *bundle, r ledger.Running) { b.finish(r, invalid()) },
-		"released, retried": func(b *bundle, r ledger.Running) { b.must(b.Release(b.ctx, r, false)); b.must(b.Release(b.ctx, r, false)) },
+		"released":   func(b *bundle, r ledger.Running) { b.must(b.Release(b.ctx, r, false)) },
+		"no voucher": func(b *bundle, r ledger.Running) { b.finish(r, invalid()) },
+		"released, retried": func(b *bundle, r ledger.Running) {
+			b.must(b.Release(b.ctx, r, false))
+			b.must(b.Release(b.ctx, r, false))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t, ledger.Settings{})
@@ -212,88 +214,6 @@ func TestGateProbeThatSendsNothingGivesItsTurnBack(t *testing.T) {
 				t.Fatalf("gate %+v, want it shut as before and nobody probing", g)
 			}
 			b.probe(delivered("r"))
-			b.isOpen()
-		})
-	}
-}
-
-func TestGateThrottled(t *testing.T) {
-	b := setup(t, ledger.Settings{})
-	rec := b.attempt(b.fresh(), throttled(3*time.Second))
-	if rec.LaneHeld != "throttled" || !rec.Lane || rec.HeldFor <= 0 || rec.HeldFor > 3*time.Second {
-		t.Fatalf("recorded %+v, want the lane held for 3 s", rec)
-	}
-	b.pass()
-	b.probe(throttled(0))
-	for want := time.Minute; want < time.Hour; want = min(2*want, time.Hour) {
-		b.shutFor("throttled", want)
-		b.pass()
-		b.probe(throttled(0))
-	}
-	b.shutFor("throttled", time.Hour)
-	b.pass()
-	b.probe(delivered("r"))
-	b.isOpen()
-	b.attempt(b.fresh(), throttled(0))
-	b.shutFor("throttled", 30*time.Second)
-}
-
-// running begins attempts of n uploads while the gate is open.
-func (b *bundle) running(n int) []ledger.Running {
-	b.t.Helper()
-	var rs []ledger.Running
-	for i := range n {
-		rs = append(rs, b.started(b.fresh(), 1, fmt.Sprint("running-", i)))
-	}
-	return rs
-}
-
-func TestGateThrottledByCallsThatLeftTogether(t *testing.T) {
-	b := setup(t, ledger.Settings{})
-	rs := b.running(12)
-	for _, r := range rs[:4] {
-		b.finish(r, throttled(2*time.Second))
-	}
-	b.shutFor("throttled", 2*time.Second)
-	b.finish(rs[4], throttled(10*time.Second))
-	b.finish(rs[5], throttled(time.Second))
-	b.finish(rs[6], throttled(0))
-	b.shutFor("throttled", 10*time.Second)
-	short := unavailable()
-	short.Hold = time.Second
-	b.finish(rs[7], short)
-	if g := b.gate(); g.Wait < 5*time.Second {
-		t.Fatalf("gate %+v: another answer made the hold that was told shorter", g)
-	}
-	b.pass()
-	b.probe(throttled(0))
-	if g := b.gate(); g.Wait > 75*time.Second {
-		t.Fatalf("gate %+v: the answers to one burst made the next hold longer", g)
-	}
-}
-
-// A call that left before the lane was throttled succeeds: the hold was told, and stands.
-func TestGateThrottledIsNotOpenedByAnotherCall(t *testing.T) {
-	t.Parallel()
-	away := unavailable()
-	away.Hold = time.Minute
-	for name, o := range map[string]ledger.Outcome{
-		"told": throttled(time.Minute), "not told": throttled(0), "unavailable, told": away,
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := setup(t, ledger.Settings{})
-			rs := b.running(4)
-			b.finish(rs[0], o)
-			want := b.gate()
-			b.finish(rs[1], delivered("r"))
-			b.finish(rs[2], final())
-			b.finish(rs[3], refused(ledger.FaultRefusing))
-			if g := b.gate(); g.Reason != want.Reason || g.NextProbe != want.NextProbe {
-				t.Fatalf("gate %+v, want it as it was: %+v", g, want)
-			}
-			b.stopped(b.fresh(), 1, "n", ledger.Held)
-			b.pass()
-			b.probe(delivered("r2"))
 			b.isOpen()
 		})
 	}

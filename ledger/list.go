@@ -1,15 +1,11 @@
 package ledger
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // ErrCursor means that a page's cursor is not one that List gave.
@@ -33,7 +29,7 @@ type Page struct {
 }
 
 // List lists uploads without their attempts, newest first: unfinished ones by their creation, finished ones by their
-// end. It reads no more than the page needs.
+// end. It reads no more than the page needs. An upload that ends while it is listed, newest first, may be missed.
 func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
 	or(&q.Limit, 100)
 	from, err := l.start(ctx, q)
@@ -46,11 +42,12 @@ func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
 	}
 	var page Page
 	for len(page.Uploads) < q.Limit {
-		next, err := nextEntries(ctx, sources, q.Limit-len(page.Uploads), from.before)
+		next, err := sources.take(ctx, min(q.Limit-len(page.Uploads), readAtOnce))
 		if err != nil {
 			return Page{}, err
 		}
 		if len(next) == 0 {
+			page.Cursor = ""
 			return page, nil
 		}
 		us, err := l.loadEntries(ctx, next)
@@ -65,26 +62,14 @@ func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
 		last := next[len(next)-1]
 		page.Cursor = fmt.Sprintf("%d.%s.%s", last.score, last.key, last.lane)
 	}
+	more, err := sources.take(ctx, 1)
+	if err != nil {
+		return Page{}, err
+	}
+	if len(more) == 0 {
+		page.Cursor = ""
+	}
 	return page, nil
-}
-
-// place is where a page starts, and in which direction it goes.
-type place struct {
-	entry        // the last entry of the page before
-	set    bool  // there was a page before
-	since  int64 // ms; 0: any time
-	before func(a, b entry) int
-	oldest bool
-}
-
-// entry is one upload in an index of states.
-type entry struct {
-	score     int64
-	key, lane string
-}
-
-func compareEntries(a, b entry) int {
-	return cmp.Or(cmp.Compare(a.score, b.score), cmp.Compare(a.key, b.key), cmp.Compare(a.lane, b.lane))
 }
 
 func (l *Ledger) start(ctx context.Context, q Query) (place, error) {
@@ -110,31 +95,31 @@ func (l *Ledger) start(ctx context.Context, q Query) (place, error) {
 }
 
 // sources gives one reader for each index that the query touches.
-func (l *Ledger) sources(ctx context.Context, q Query, from place) ([]*source, error) {
+func (l *Ledger) sources(ctx context.Context, q Query, from place) (merge, error) {
 	lanes := []string{q.Lane}
 	if q.Lane == "" {
 		var err error
 		if lanes, err = l.Lanes(ctx); err != nil {
-			return nil, err
+			return merge{}, err
 		}
 	}
 	states := States()
 	if q.State != "" {
 		states = []State{q.State}
 	}
-	var all []*source
+	all := merge{rdb: l.rdb, before: from.before}
 	for _, lane := range lanes {
 		if q.OrderID != "" {
 			s, err := l.orderSource(ctx, lane, q.OrderID, from)
 			if err != nil {
-				return nil, err
+				return merge{}, err
 			}
-			all = append(all, s)
+			all.sources = append(all.sources, s)
 			continue
 		}
 		for _, state := range states {
-			all = append(all, &source{
-				rdb: l.rdb, index: prefix(lane) + "s:" + string(state), lane: lane, from: from, chunk: int64(q.Limit) + 1,
+			all.sources = append(all.sources, &source{
+				index: prefix(lane) + "s:" + string(state), lane: lane, from: from, chunk: int64(min(q.Limit, readAtOnce)) + 1,
 			})
 		}
 	}
@@ -153,82 +138,13 @@ func (l *Ledger) orderSource(ctx context.Context, lane, order string, from place
 	}
 	s := &source{lane: lane, from: from, done: true}
 	for _, u := range us {
-		e := entry{u.CreatedAt.UnixMilli(), u.ID[len(lane)+1:], lane}
+		e := entry{latest(u.CreatedAt, u.EndedAt).UnixMilli(), u.ID[len(lane)+1:], lane}
 		if e.score >= from.since && (!from.set || from.before(e, from.entry) > 0) {
 			s.buffer = append(s.buffer, e)
 		}
 	}
 	slices.SortFunc(s.buffer, from.before)
 	return s, nil
-}
-
-// source reads one index of states, page by page.
-type source struct {
-	rdb    redis.UniversalClient
-	index  string
-	lane   string
-	from   place
-	chunk  int64
-	offset int64
-	buffer []entry
-	done   bool
-}
-
-// fill reads on until something is in the buffer, or the index ends.
-func (s *source) fill(ctx context.Context) error {
-	for len(s.buffer) == 0 && !s.done {
-		low, high := "-inf", "+inf"
-		if s.from.since > 0 {
-			low = strconv.FormatInt(s.from.since, 10)
-		}
-		if s.from.set && s.from.oldest {
-			low = strconv.FormatInt(s.from.score, 10)
-		} else if s.from.set {
-			high = strconv.FormatInt(s.from.score, 10)
-		}
-		by := redis.ZRangeArgs{
-			Key: s.index, ByScore: true, Rev: !s.from.oldest, Start: low, Stop: high, Offset: s.offset, Count: s.chunk,
-		}
-		if by.Rev { // Redis wants the higher bound first then
-			by.Start, by.Stop = high, low
-		}
-		zs, err := s.rdb.ZRangeArgsWithScores(ctx, by).Result()
-		if err != nil {
-			return fmt.Errorf("list uploads of lane %s: %w", s.lane, err)
-		}
-		s.offset += int64(len(zs))
-		s.done = int64(len(zs)) < s.chunk
-		for _, z := range zs {
-			key, ok := z.Member.(string)
-			e := entry{int64(z.Score), key, s.lane}
-			if ok && (!s.from.set || s.from.before(e, s.from.entry) > 0) {
-				s.buffer = append(s.buffer, e)
-			}
-		}
-	}
-	return nil
-}
-
-// nextEntries merges the sources and takes the first n.
-func nextEntries(ctx context.Context, sources []*source, n int, before func(a, b entry) int) ([]entry, error) {
-	var out []entry
-	for len(out) < n {
-		var best *source
-		for _, s := range sources {
-			if err := s.fill(ctx); err != nil {
-				return nil, err
-			}
-			if len(s.buffer) > 0 && (best == nil || before(s.buffer[0], best.buffer[0]) < 0) {
-				best = s
-			}
-		}
-		if best == nil {
-			return out, nil
-		}
-		out = append(out, best.buffer[0])
-		best.buffer = best.buffer[1:]
-	}
-	return out, nil
 }
 
 // loadEntries reads the uploads of entries in their order; those that are gone are left out.

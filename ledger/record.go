@@ -25,11 +25,11 @@ func (l *Ledger) readUpload(lane, key string, f map[string]string, lines []strin
 	if won := f["won"]; won != "" {
 		u.shows(readAttempt(won))
 	}
-	done := at(integer(f["done"]))
-	u.UpdatedAt = latest(u.UpdatedAt, done)
+	u.EndedAt = at(integer(f["done"]))
+	u.UpdatedAt = latest(u.UpdatedAt, u.EndedAt)
 	switch {
 	case u.State == Delivered:
-		u.DeliveredAt = done
+		u.DeliveredAt = u.EndedAt
 	case u.State == Waiting:
 		u.NextAttempt = at(integer(f["next"]))
 	}

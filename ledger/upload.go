@@ -94,6 +94,8 @@ type Upload struct {
 
 	// VaultKey is where the voucher lies; empty when it is no longer kept.
 	VaultKey string `json:"-"`
+	// EndedAt is when it came to its final state; zero while it is unfinished.
+	EndedAt Time `json:"-"`
 	// Since is when its present budget and age limit began: its creation, or the last retry.
 	Since Time `json:"-"`
 }

@@ -1,0 +1,164 @@
+package ledger_test
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq" //nolint:depguard // what the ledger knows of asynq's keys must be true of the real ones
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+func TestDueAfterACrashBetweenLedgerAndQueue(t *testing.T) {
+	q := setupQueue(t)
+	o := q.open("order", "receipt")
+	q.quiet() // the producer may be about to put it
+	q.later(q.set.Grace)
+	q.repairs(o.ID, 2)
+	q.stopped(o.ID, 1, "late producer", ledger.Stale)
+	q.put(o.ID, 2)
+	q.later(q.set.Grace)
+	q.quiet()
+}
+
+func TestDueLooksLessOftenAtWhatLives(t *testing.T) {
+	q := setupQueue(t)
+	o := q.open("order", "receipt")
+	q.put(o.ID, 1)
+	q.later(q.set.Grace)
+	for want := q.set.FirstLook; want < 3*q.set.LongLook; want *= 2 {
+		q.quiet()
+		z, err := q.rdb.ZScore(q.ctx, q.prefix()+"look", q.key(o.ID)).Result()
+		q.must(err)
+		now, err := q.rdb.Time(q.ctx).Result()
+		q.must(err)
+		wait := time.UnixMilli(int64(z)).Sub(now)
+		if limit := min(want, q.set.LongLook); wait > limit || wait < limit-10*time.Second {
+			t.Fatalf("looks again after %v, want %v", wait, limit)
+		}
+		q.later(wait)
+	}
+}
+
+func TestDueWhateverBecameOfTheTask(t *testing.T) {
+	t.Parallel()
+	name := func(q *queue) string { return ledger.Queue(q.lane) }
+	cases := map[string]struct {
+		lives bool
+		fate  func(q *queue, id string)
+	}{
+		"pending":   {true, func(*queue, string) {}},
+		"paused":    {true, func(q *queue, _ string) { q.must(q.inspector.PauseQueue(name(q))) }},
+		"deleted":   {false, func(q *queue, id string) { q.must(q.inspector.DeleteTask(name(q), ledger.TaskID(id, 1))) }},
+		"archived":  {false, func(q *queue, id string) { q.must(q.inspector.ArchiveTask(name(q), ledger.TaskID(id, 1))) }},
+		"flushed":   {false, func(q *queue, _ string) { q.flush() }},
+		"list gone": {false, func(q *queue, _ string) { q.must(q.rdb.Del(q.ctx, q.asynqKey("pending")).Err()) }},
+		"queue gone": {false, func(q *queue, _ string) {
+			_, err := q.inspector.DeleteAllPendingTasks(name(q))
+			q.must(err)
+			q.must(q.inspector.DeleteQueue(name(q), true))
+		}},
+	}
+	for what, c := range cases {
+		t.Run(what, func(t *testing.T) {
+			q := setupQueue(t)
+			o := q.open("order", "receipt")
+			q.put(o.ID, 1)
+			c.fate(q, o.ID)
+			q.later(q.set.Grace)
+			if c.lives {
+				q.quiet()
+				return
+			}
+			q.repairs(o.ID, 2)
+		})
+	}
+}
+
+func TestDueScheduledTask(t *testing.T) {
+	q := setupQueue(t)
+	o := q.open("order", "receipt")
+	q.put(o.ID, 1, asynq.ProcessIn(time.Hour))
+	q.later(q.set.Grace)
+	q.quiet()
+	q.must(q.rdb.Del(q.ctx, q.asynqKey("scheduled")).Err())
+	q.later(q.set.FirstLook)
+	q.repairs(o.ID, 2)
+}
+
+func TestDueActiveTask(t *testing.T) {
+	q := setupQueue(t)
+	o := q.open("order", "receipt")
+	q.put(o.ID, 1)
+	got, end := q.serve()
+	<-got
+	q.later(q.set.Grace)
+	q.quiet()
+	// Stuck: no worker has it any more, and asynq will not take it back.
+	q.must(q.rdb.ZRem(q.ctx, q.asynqKey("lease"), ledger.TaskID(o.ID, 1)).Err())
+	q.later(q.set.FirstLook)
+	q.repairs(o.ID, 2)
+	end <- nil
+}
+
+func TestDueActiveTaskOfADeadWorker(t *testing.T) {
+	q := setupQueue(t)
+	o := q.open("order", "receipt")
+	q.put(o.ID, 1)
+	got, end := q.serve()
+	<-got
+	lease := func(ago time.Duration) {
+		now, err := q.rdb.Time(q.ctx).Result()
+		q.must(err)
+		score := float64(now.Add(-ago).Unix())
+		q.must(q.rdb.ZAddXX(q.ctx, q.asynqKey("lease"), redisZ(score, ledger.TaskID(o.ID, 1))).Err())
+	}
+	q.later(q.set.Grace)
+	lease(q.set.Grace / 2)
+	q.quiet() // asynq may still find it
+	lease(2 * q.set.Grace)
+	q.later(q.set.FirstLook)
+	q.repairs(o.ID, 2)
+	end <- nil
+}
+
+func TestDueTaskInRetry(t *testing.T) {
+	q := setupQueue(t)
+	o := q.open("order", "receipt")
+	q.put(o.ID, 1)
+	got, end := q.serve()
+	<-got
+	q.attempt(o.ID, after(unavailable(), time.Hour))
+	end <- io.ErrUnexpectedEOF
+	q.eventually("the task is in retry", func() bool {
+		n, err := q.rdb.ZCard(q.ctx, q.asynqKey("retry")).Result()
+		q.must(err)
+		return n == 1
+	})
+	q.quiet()
+	q.later(time.Hour + q.set.Grace)
+	q.quiet()
+	q.must(q.rdb.Del(q.ctx, q.asynqKey("retry")).Err())
+	q.later(q.set.FirstLook)
+	q.repairs(o.ID, 2)
+}
+
+func TestDueTellsWhenTheNextAttemptIs(t *testing.T) {
+	q := setupQueue(t)
+	o := q.open("order", "receipt")
+	q.attempt(o.ID, after(unavailable(), time.Hour))
+	q.quiet()
+	found, err := q.Sweep(q.ctx, q.lane, "0")
+	q.must(err)
+	if len(found.Repairs) > 0 {
+		t.Fatalf("swept %+v: its worker may be about to give its task back", found)
+	}
+	// It was lost while another look at it was far away.
+	q.must(q.rdb.HSet(q.ctx, q.prefix()+"u:"+q.key(o.ID), "idle", q.set.LongLook.Milliseconds()).Err())
+	found, err = q.Sweep(q.ctx, q.lane, "0")
+	q.must(err)
+	if len(found.Repairs) != 1 || found.Repairs[0].Wait < 59*time.Minute || found.Repairs[0].Wait > time.Hour {
+		t.Fatalf("swept %+v, want a task that is due in an hour", found)
+	}
+}
