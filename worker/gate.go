@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -25,28 +26,41 @@ type gate struct {
 
 func newGate(most int) *gate { return &gate{most: most, slots: 1} }
 
-// enter waits for a slot, or for the end of the context.
-func (g *gate) enter(ctx context.Context) error {
-	turn := make(chan struct{})
+// errWaited means that a task's turn did not come: the lane stops, the task's context has ended, or it has waited long
+// enough to go round through the queue once more.
+var errWaited = errors.New("waited for the lane")
+
+// enter waits for a slot, until stop is closed, the context ends or the limit is over.
+func (g *gate) enter(ctx context.Context, stop <-chan struct{}, limit time.Duration) error {
 	g.mu.Lock()
+	if len(g.waiting) == 0 && g.free() {
+		g.used++
+		g.mu.Unlock()
+		return nil
+	}
+	turn := make(chan struct{})
 	g.waiting = append(g.waiting, turn)
 	g.admit()
 	g.mu.Unlock()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
 	select {
 	case <-turn:
 		return nil
 	case <-ctx.Done():
+	case <-stop:
+	case <-timer.C:
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if i := slices.Index(g.waiting, turn); i >= 0 {
 		g.waiting = slices.Delete(g.waiting, i, i+1)
-		return ctx.Err()
+		return errWaited
 	}
 	// Its turn came at the same moment: it is passed on.
 	g.used--
 	g.admit()
-	return ctx.Err()
+	return errWaited
 }
 
 // leave gives a slot back. A success may make the slots grow.
@@ -94,9 +108,12 @@ func (g *gate) wake() {
 
 // admit lets in who may. The caller holds the lock.
 func (g *gate) admit() {
-	for len(g.waiting) > 0 && g.used < g.slots && !time.Now().Before(g.until) {
+	for len(g.waiting) > 0 && g.free() {
 		close(g.waiting[0])
 		g.waiting = g.waiting[1:]
 		g.used++
 	}
 }
+
+// free says whether a slot can be taken now. The caller holds the lock.
+func (g *gate) free() bool { return g.used < g.slots && !time.Now().Before(g.until) }

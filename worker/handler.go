@@ -65,11 +65,9 @@ const newerDelay = time.Minute
 
 // deliver takes a task through the gate and makes one attempt.
 func (l *lane) deliver(ctx context.Context, p tasks.Payload) (ledger.Recorded, error) {
-	waiting, cancel := l.untilStop(ctx)
-	defer cancel()
 	for {
-		if err := l.gate.enter(waiting); err != nil {
-			return ledger.Recorded{}, &giveBackError{Reason: "waited for the lane"}
+		if err := l.gate.enter(ctx, l.stopping, l.set.HoldLimit); err != nil {
+			return ledger.Recorded{}, &giveBackError{Reason: err.Error()}
 		}
 		rec, again, err := l.attempt(ctx, p)
 		if !again {

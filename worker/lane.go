@@ -98,21 +98,6 @@ func (l *lane) stop() {
 	l.work.Wait()
 }
 
-// untilStop gives a context that ends when the lane stops, when the task's does, or when it has waited long enough
-// to go round through the queue once more.
-func (l *lane) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, l.set.HoldLimit)
-	stop := make(chan struct{})
-	go func() {
-		select {
-		case <-l.stopping:
-			cancel()
-		case <-stop:
-		}
-	}()
-	return ctx, func() { close(stop); cancel() }
-}
-
 // upload makes the call, signed now.
 func (l *lane) upload(ctx context.Context, run ledger.Running, voucher io.Reader) (pandapon.Receipt, error) {
 	creds := l.creds
