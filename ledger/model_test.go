@@ -1,0 +1,215 @@
+package ledger_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// model is what the ledger should know, in plain Go. Its machine (machine_test.go) does the same to both.
+type model struct {
+	uploads map[string]*modelUpload
+	seq     int
+}
+
+type modelUpload struct {
+	id, order, vault string
+	state, was       ledger.State
+	generation       int64
+	place            int // in its line; 0: it has ended
+	refusals         int
+	early            bool // its next attempt is not due yet
+	lapsed           bool // the lease of its attempt is over
+	attempts         []*modelAttempt
+	running          *modelAttempt
+}
+
+type modelAttempt struct {
+	upload  *modelUpload
+	run     ledger.Running
+	verdict ledger.Verdict
+	request string
+}
+
+// head gives the upload of an order that comes first.
+func (m *model) head(order string) *modelUpload {
+	var first *modelUpload
+	for _, u := range m.uploads {
+		if u.order == order && u.place > 0 && (first == nil || u.place < first.place) {
+			first = u
+		}
+	}
+	return first
+}
+
+// line gives those of an order that have not ended, in order.
+func (m *model) line(order string) []*modelUpload {
+	var line []*modelUpload
+	for range m.uploads {
+		var first *modelUpload
+		for _, u := range m.uploads {
+			if u.order == order && u.place > 0 && (first == nil || u.place < first.place) &&
+				(len(line) == 0 || u.place > line[len(line)-1].place) {
+				first = u
+			}
+		}
+		if first != nil {
+			line = append(line, first)
+		}
+	}
+	return line
+}
+
+func (m *model) join(u *modelUpload) {
+	m.seq++
+	u.place, u.state = m.seq, ledger.Queued
+	if m.head(u.order) == u {
+		u.generation++
+	}
+}
+
+func (m *model) end(u *modelUpload, state ledger.State) {
+	first := m.head(u.order) == u
+	if u.running != nil && u.running.verdict == "" {
+		u.running.verdict = ledger.VerdictInterrupted
+	}
+	u.state, u.place, u.running, u.early = state, 0, nil, false
+	if next := m.head(u.order); first && next != nil {
+		next.generation++
+	}
+}
+
+// open gives what Open should say.
+func (m *model) open(n ledger.NewUpload) ledger.Opened {
+	id := ledger.UploadID(n.Lane, n.UserID, n.OrderID, n.SHA256)
+	u := m.uploads[id]
+	if u != nil && u.state.Final() && !n.Again {
+		return ledger.Opened{ID: id, Duplicate: true, Drop: n.VaultKey}
+	}
+	if n.Replace {
+		for _, other := range m.line(n.OrderID) {
+			if other != u && other.state == ledger.Queued && len(other.attempts) == 0 {
+				m.end(other, ledger.Discarded)
+			}
+		}
+	}
+	want := ledger.Opened{ID: id}
+	switch {
+	case u == nil:
+		u = &modelUpload{id: id, order: n.OrderID, vault: n.VaultKey}
+		m.uploads[id] = u
+		m.join(u)
+	case u.state.Final():
+		want.Revived, want.Drop = true, u.vault
+		u.vault, u.refusals = n.VaultKey, 0
+		m.join(u)
+	default:
+		want.Duplicate, want.Drop = true, n.VaultKey
+	}
+	if m.head(n.OrderID) == u {
+		want.Generation = u.generation
+	}
+	return want
+}
+
+// begin gives what Begin should answer if the gate is open.
+func (m *model) begin(u *modelUpload, generation int64) ledger.Answer {
+	switch {
+	case u.state.Final(), u.generation != generation, m.head(u.order) != u:
+		return ledger.Stale
+	case u.state == ledger.Sending && !u.lapsed:
+		return ledger.Busy
+	case u.early:
+		return ledger.Early
+	default:
+		return ledger.Started
+	}
+}
+
+// started notes an attempt.
+func (m *model) started(u *modelUpload, run ledger.Running) *modelAttempt {
+	if u.state == ledger.Sending {
+		u.running.verdict = ledger.VerdictInterrupted
+	} else {
+		u.was = u.state
+	}
+	a := &modelAttempt{upload: u, run: run}
+	u.attempts, u.running, u.state, u.lapsed = append(u.attempts, a), a, ledger.Sending, false
+	return a
+}
+
+// finish gives how Finish should record an outcome. Free: it was a probe's or the lane's, and costs nothing.
+func (m *model) finish(a *modelAttempt, o ledger.Outcome, lane, probe bool) string {
+	u := a.upload
+	if a.verdict != "" && a.verdict != ledger.VerdictInterrupted {
+		return "repeated"
+	}
+	how := "recorded"
+	if u.running != a || a.verdict == ledger.VerdictInterrupted {
+		how = "late"
+	}
+	a.verdict, a.request = o.Verdict, o.RequestID
+	if how == "late" && (o.Verdict != ledger.VerdictDelivered || u.state == ledger.Delivered) {
+		return how
+	}
+	free := lane || probe
+	if o.Verdict == ledger.VerdictRefused && !free {
+		u.refusals++
+	}
+	own := o.Verdict == ledger.VerdictDelivered || o.Verdict == ledger.VerdictInvalid || o.Fault == ledger.FaultFinal
+	if o.Next.Final() && !lane && (own || !probe) {
+		m.end(u, o.Next)
+		return how
+	}
+	u.state, u.running, u.early = ledger.Waiting, nil, !free && o.Delay > 0
+	return how
+}
+
+func (m *model) release(a *modelAttempt) {
+	u := a.upload
+	if u.running == a {
+		u.attempts, u.running, u.state = u.attempts[:len(u.attempts)-1], nil, u.was
+	}
+}
+
+// TestModel drives the ledger with random interleavings of all that producers, workers, people and the reconciler do,
+// and compares it with the model after each step.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, redistest.Options{})
+	plain, lossy := s.Client(), s.Client()
+	lossy.AddHook(deaf{})
+	lane := redistest.Lane(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		rdb := plain
+		if rapid.Bool().Draw(rt, "replies are lost") {
+			rdb = lossy
+		}
+		if err := rdb.FlushAll(context.Background()).Err(); err != nil {
+			rt.Fatal(err)
+		}
+		l := ledger.New(rdb, ledger.Settings{Gate: ledger.GateSettings{
+			OutageRow: 4, LaneRow: 3, RefusingRow: 3, OutageBase: time.Second, OutageMax: time.Minute,
+		}})
+		b := &bundle{Ledger: l, t: quiet{TB: t, rt: rt}, ctx: t.Context(), rdb: rdb, lane: lane, set: l.Settings()}
+		m := &machine{bundle: b, model: &model{uploads: map[string]*modelUpload{}}, lossy: rdb == lossy}
+		rt.Repeat(m.actions())
+	})
+}
+
+// quiet lets the helpers of a bundle fail a run of rapid instead of the test.
+type quiet struct {
+	testing.TB
+
+	rt *rapid.T
+}
+
+func (q quiet) Helper()                           { q.rt.Helper() }
+func (q quiet) Fatal(args ...any)                 { q.rt.Fatal(args...) }
+func (q quiet) Fatalf(format string, args ...any) { q.rt.Fatal(fmt.Sprintf(format, args...)) }
