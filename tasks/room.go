@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"strconv"
 	"strings"
@@ -88,7 +89,8 @@ func isUnreachable(err error) bool {
 
 // explain makes a failure to reach Redis say which Redis. asynq hides the cause of its errors, so their text is asked.
 func (c *Client) explain(err error) error {
-	if err == nil || isUnreachable(err) {
+	var file *fs.PathError // a full or unreadable disk is no Redis, though its cause passes for a net.Error
+	if err == nil || isUnreachable(err) || errors.As(err, &file) {
 		return err
 	}
 	if strings.Contains(err.Error(), "OOM command not allowed") {

@@ -84,8 +84,7 @@ func (c *selection) find(ctx context.Context, st *store, d deed) ([]string, erro
 
 // explain says in a sentence why an upload was left alone.
 func (d deed) explain(id string, err error) string {
-	var state *ledger.StateError
-	if errors.As(err, &state) {
+	if state, ok := errors.AsType[*ledger.StateError](err); ok {
 		return fmt.Sprintf("%s is %s; %s", id, state.State, d.only)
 	}
 	return fmt.Sprintf("%s: %v", id, err)
@@ -93,14 +92,14 @@ func (d deed) explain(id string, err error) string {
 
 // each does it to all, reports what could not be done, and goes on.
 func (c *selection) each(ctx context.Context, s *session, ids []string, d deed) error {
-	bar := newBar(s.stderr, len(ids))
+	progress := newBar(s.stderr, len(ids))
 	done, moved, failed := 0, 0, 0
 	for _, id := range ids {
 		u, err := d.do(ctx, id)
 		var state *ledger.StateError
 		switch {
 		case ctx.Err() != nil:
-			bar.close()
+			progress.close()
 			fmt.Fprintf(s.stderr, "Stopped: %d of %d uploads were %s.\n", done, len(ids), d.done)
 			return silent(exitInterrupted)
 		case err == nil:
@@ -109,7 +108,7 @@ func (c *selection) each(ctx context.Context, s *session, ids []string, d deed) 
 			moved++ // a worker was quicker
 		default:
 			failed++
-			bar.clear()
+			progress.clear()
 			fmt.Fprintln(s.stderr, "voucherd:", d.explain(id, err))
 		}
 		if err == nil && c.JSON {
@@ -117,9 +116,9 @@ func (c *selection) each(ctx context.Context, s *session, ids []string, d deed) 
 				return err
 			}
 		}
-		bar.add()
+		progress.add()
 	}
-	bar.close()
+	progress.close()
 	c.sum(s.stderr, d.done, done, moved, failed)
 	if failed > 0 {
 		return silent(exitFailed)

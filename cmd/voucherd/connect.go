@@ -78,15 +78,15 @@ func (s *session) withStore(ctx context.Context, do func(context.Context, *store
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	if err := st.answers(ctx, cfg.RedisURL); err != nil {
+	if err := st.answers(ctx, cfg.RedisURL, "VOUCHERD_REDIS_URL"); err != nil {
 		return err
 	}
 	return do(ctx, st)
 }
 
 // answers returns nil if Redis answers. go-redis tries again within limits of its own, which do not follow a context,
-// so a question that takes too long is left behind.
-func (st *store) answers(ctx context.Context, address string) error {
+// so a question that takes too long is left behind. setting is what the address is set by.
+func (st *store) answers(ctx context.Context, address, setting string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	answer := make(chan error, 1)
@@ -104,10 +104,10 @@ func (st *store) answers(ctx context.Context, address string) error {
 	case err == nil, errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &said):
-		return fmt.Errorf("redis at %s refuses to work: %w (VOUCHERD_REDIS_URL)", where(address), err)
+		return fmt.Errorf("redis at %s refuses to work: %w (%s)", where(address), err, setting)
 	default:
-		return fmt.Errorf("%w; is it running, and is VOUCHERD_REDIS_URL right?",
-			&tasks.UnreachableError{Addr: where(address), Err: err})
+		return fmt.Errorf("%w; is it running, and is %s right?",
+			&tasks.UnreachableError{Addr: where(address), Err: err}, setting)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -84,7 +85,7 @@ func widthOf(stream any) func() int {
 		return nil
 	}
 	return func() int {
-		width, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // file descriptors are small
+		width, _, err := term.GetSize(int(f.Fd()))
 		if err != nil || width < 1 {
 			return 80
 		}
@@ -166,7 +167,7 @@ func (w *world) startSandbox(ctx context.Context, c pandapon.Credentials) error 
 		Credentials: []pandapon.Credentials{c}, CheckNonce: true, Delay: thinking, MaxRequests: 10_000,
 	})
 	w.apiURL = "http://" + listener.Addr().String()
-	stop := serve(listener, w.box, zap.NewNop())
+	stop := serve(ctx, listener, w.box, zap.NewNop())
 	w.ends = append(w.ends, func() error { w.box.Close(); stop(); return nil })
 	return nil
 }
@@ -175,13 +176,13 @@ func (w *world) startSandbox(ctx context.Context, c pandapon.Credentials) error 
 func (w *world) startWorker(ctx context.Context, c pandapon.Credentials, log *zap.Logger) error {
 	cfg, err := config.Load(config.Input{Sections: workerSections(), Given: demoSettings(w, c)})
 	if err != nil {
-		return fmt.Errorf("the demo's settings (--redis): %w", err)
+		return err
 	}
 	cfg.Lanes[0].Name = demoLane
 	if w.delivery, err = newDelivery(ctx, cfg, log); err != nil {
 		return err
 	}
-	if err := w.delivery.store.answers(ctx, w.redisURL); err != nil {
+	if err := w.delivery.store.answers(ctx, w.redisURL, "--redis"); err != nil {
 		return errors.Join(err, w.delivery.close())
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -195,9 +196,9 @@ func (w *world) startWorker(ctx context.Context, c pandapon.Credentials, log *za
 }
 
 func demoSettings(w *world, c pandapon.Credentials) map[string]config.Given {
-	given := map[string]config.Given{}
+	given := map[string]config.Given{"VOUCHERD_REDIS_URL": {Name: "--redis", Text: w.redisURL}}
 	for env, text := range map[string]string{
-		"VOUCHERD_REDIS_URL": w.redisURL, "PANDAPON_BASE_URL": w.apiURL, "PANDAPON_ACCESS_KEY": c.AccessKey,
+		"PANDAPON_BASE_URL": w.apiURL, "PANDAPON_ACCESS_KEY": c.AccessKey,
 		"PANDAPON_ACCESS_SECRET": c.Secret.Reveal(), "PANDAPON_USER_ID": c.UserID,
 		"VOUCHERD_SHORT_SCHEDULE": "500ms,1s,2s", "VOUCHERD_LONG_SCHEDULE": "500ms,1s,2s",
 		"VOUCHERD_OUTAGE_ROW": "3", "VOUCHERD_OUTAGE_BASE": "1s", "VOUCHERD_OUTAGE_MAX": "2s",
@@ -217,21 +218,21 @@ func demoLog(stderr io.Writer) *zap.Logger {
 // close ends everything in the reverse order of start.
 func (w *world) close() error {
 	var errs []error
-	for i := len(w.ends) - 1; i >= 0; i-- {
-		errs = append(errs, w.ends[i]())
+	for _, end := range slices.Backward(w.ends) {
+		errs = append(errs, end())
 	}
 	return errors.Join(errs...)
 }
 
 // about says what runs, and how to look into it from another terminal.
 func (w *world) about() string {
-	kind := "a Redis in memory"
+	kind, redis := "a Redis in memory", w.redisURL
 	if !w.memory {
-		kind = "your Redis"
+		kind, redis = "your Redis", "URL" // the user knows it, and it may hold a password
 	}
 	return fmt.Sprintf(`A worker, a stand-in for PandaPon's API and %s; nothing leaves this machine.
 While it runs, from another terminal:
-  voucherd list --redis redis://%s
+  voucherd list --redis %s
   curl %s/_sandbox/requests
-`, kind, where(w.redisURL), w.apiURL)
+`, kind, redis, w.apiURL)
 }

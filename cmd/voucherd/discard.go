@@ -56,7 +56,7 @@ func (s *session) ask(ctx context.Context, question string) (bool, error) {
 	fmt.Fprint(s.stderr, question)
 	answer := make(chan string, 1)
 	go func() {
-		line, _ := bufio.NewReader(s.stdin).ReadString('\n') //nolint:errcheck // the end of the input is no yes
+		line, _ := bufio.NewReader(s.stdin).ReadString('\n') // the end of the input is no yes
 		answer <- strings.ToLower(strings.TrimSpace(line))
 	}()
 	select {

@@ -87,14 +87,14 @@ func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *store, lin
 		q := h.Sum32() % handsAtOnce
 		queues[q] = append(queues[q], i)
 	}
-	bar := newBar(s.stderr, len(lines))
-	defer bar.close()
+	progress := newBar(s.stderr, len(lines))
+	defer progress.close()
 	var hands sync.WaitGroup
 	for _, queue := range queues {
 		hands.Go(func() {
 			for _, i := range queue {
 				fates[i] = c.handOne(ctx, st, lines[i], dir, stop)
-				bar.add()
+				progress.add()
 			}
 		})
 	}

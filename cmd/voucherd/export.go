@@ -42,11 +42,16 @@ func (c *exportCmd) Run(ctx context.Context, s *session) error {
 				return err //nolint:wrapcheck // the writer's own error says enough
 			}
 			err := eachPage(ctx, st, q, func(u ledger.Upload) error { return rows.Write(exportRow(u)) })
-			rows.Flush()
-			return errors.Join(err, out.Flush())
+			if rows.Flush(); err == nil {
+				err = out.Flush()
+			}
+			return err
 		}
 		err := eachPage(ctx, st, q, func(u ledger.Upload) error { return printJSON(out, u) })
-		return errors.Join(err, out.Flush())
+		if err == nil {
+			err = out.Flush()
+		}
+		return err
 	})
 }
 

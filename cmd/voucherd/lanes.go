@@ -40,13 +40,15 @@ func (c *lanesCmd) Run(ctx context.Context, s *session) error {
 			if i > 0 {
 				fmt.Fprintln(s.stdout)
 			}
-			printLane(s.stdout, l)
+			if err := printLane(s.stdout, l); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
 }
 
-func printLane(w io.Writer, l tasks.LaneStatus) {
+func printLane(w io.Writer, l tasks.LaneStatus) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, value string) { fmt.Fprintf(t, "%s\t%s\n", name, value) }
 	row("lane", l.Lane)
@@ -75,7 +77,7 @@ func printLane(w io.Writer, l tasks.LaneStatus) {
 	if len(counts) > 0 {
 		row("uploads", strings.Join(counts, ", "))
 	}
-	t.Flush()
+	return t.Flush() //nolint:wrapcheck // the terminal's own error says enough
 }
 
 // gateWords says whether a lane's gate lets attempts pass, and if not, why and until when.

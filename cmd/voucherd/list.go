@@ -105,8 +105,8 @@ func collect(ctx context.Context, st *store, q ledger.Query, limit int) (found [
 		if limit > 0 {
 			q.Limit = min(page, limit-len(found))
 		}
-		p, err := st.tasks.List(ctx, q)
-		if err != nil {
+		var p ledger.Page
+		if p, err = st.tasks.List(ctx, q); err != nil {
 			return nil, false, err
 		}
 		found = append(found, p.Uploads...)

@@ -33,6 +33,8 @@ type cli struct {
 	Retry   retryCmd   `cmd:"" help:"Send rejected and expired uploads again, waiting ones now."`
 	Discard discardCmd `cmd:"" help:"Give up on uploads that are not being sent."`
 	Lanes   lanesCmd   `cmd:"" help:"Show each lane: its gate, its backlog, the API's last answer."`
+	Rebuild rebuildCmd `cmd:"" help:"Put every undelivered upload of a file vault back into a Redis that lost them."`
+	Doctor  doctorCmd  `cmd:"" help:"Check Redis, clock, vault and lanes, and say what to do."`
 	Export  exportCmd  `cmd:"" help:"Write the whole ledger, oldest first, for audits."`
 	Sign    signCmd    `cmd:"" help:"Print an upload's signed request as a curl command."`
 	Sandbox sandboxCmd `cmd:"" help:"Run a stand-in for PandaPon's API that checks calls and fails on demand."`
@@ -78,6 +80,8 @@ func newParser(s *session) (*kong.Kong, error) {
 		Retry:   retryCmd{Plugins: settingFlags(querySections())},
 		Discard: discardCmd{Plugins: settingFlags(querySections())},
 		Lanes:   lanesCmd{Plugins: settingFlags(querySections())},
+		Rebuild: rebuildCmd{Plugins: settingFlags(querySections())},
+		Doctor:  doctorCmd{Plugins: settingFlags(querySections())},
 		Export:  exportCmd{Plugins: settingFlags(querySections())},
 		Sign:    signCmd{Plugins: settingFlags(signSections())},
 	},

@@ -21,8 +21,8 @@ const (
 	stopLimit   = 5 * time.Second // for calls under way when the server is stopped
 )
 
-// serve answers on a listener until stop is called, which waits for calls under way.
-func serve(listener net.Listener, handler http.Handler, log *zap.Logger) (stop func()) {
+// serve answers on a listener until stop is called, which waits for calls under way. The context only carries values.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *zap.Logger) (stop func()) {
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, ErrorLog: zap.NewStdLog(log),
 	}
@@ -34,9 +34,9 @@ func serve(listener net.Listener, handler http.Handler, log *zap.Logger) (stop f
 		}
 	}()
 	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
+		if err := server.Shutdown(limited); err != nil {
 			_ = server.Close() // what did not end in time is cut
 		}
 		<-done

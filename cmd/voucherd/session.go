@@ -41,7 +41,7 @@ func (s *session) getenv(name string) string {
 // isTerminal says whether a stream is a terminal.
 func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // file descriptors are small
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // silent ends a command with an exit code when all has been said already.
@@ -61,6 +61,13 @@ func (s *session) fail(err error) int {
 	case errors.As(err, &quiet):
 		return int(quiet)
 	}
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(s.stderr, "voucherd: stopped before the end")
+		return exitInterrupted
+	}
+	if errors.Is(err, ledger.ErrNotFound) {
+		err = fmt.Errorf("%w; a key is an upload id, an order id or a request id", err)
+	}
 	fmt.Fprintln(s.stderr, "voucherd:", err)
 	switch {
 	case errors.As(err, &usage), errors.As(err, &settings):
@@ -69,8 +76,6 @@ func (s *session) fail(err error) int {
 		return exitUsage
 	case errors.Is(err, ledger.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, context.Canceled):
-		return exitInterrupted
 	default:
 		return exitFailed
 	}
@@ -86,8 +91,12 @@ func settingFlags(sections []config.Section) kong.Plugins {
 		}
 		var tag strings.Builder
 		for _, t := range [][2]string{
-			{"name", s.Flag}, {"help", upperFirst(s.Help) + "."}, {"placeholder", s.Value}, {"group", string(s.Section)},
-			{envTag, s.Env}, {defaultTag, s.Default},
+			{"name", s.Flag},
+			{"help", upperFirst(s.Help) + "."},
+			{"placeholder", s.Value},
+			{"group", string(s.Section)},
+			{envTag, s.Env},
+			{defaultTag, s.Default},
 		} {
 			fmt.Fprintf(&tag, "%s:%q ", t[0], t[1])
 		}

@@ -31,7 +31,9 @@ func (c *showCmd) Run(ctx context.Context, s *session) error {
 			if i > 0 {
 				fmt.Fprintln(s.stdout)
 			}
-			printUpload(s.stdout, u)
+			if err := printUpload(s.stdout, u); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

@@ -10,7 +10,7 @@ import (
 type versionCmd struct{}
 
 // Run prints what this binary was built from.
-func (*versionCmd) Run(s *session) error {
+func (*versionCmd) Run(s *session) error { //nolint:unparam // kong wants an error
 	b := build()
 	fmt.Fprintf(s.stdout, "voucherd %s (commit %s, %s, %s/%s)\n", b.version, b.commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return nil

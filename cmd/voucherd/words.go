@@ -85,28 +85,36 @@ func localTime(t ledger.Time) string {
 }
 
 // printUpload prints an upload and its attempts for people.
-func printUpload(w io.Writer, u ledger.Upload) {
+func printUpload(w io.Writer, u ledger.Upload) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range [][2]string{
-		{"upload", u.ID}, {"order", u.OrderID}, {"lane", u.Lane}, {"user", u.UserID}, {"reference", u.Reference},
-		{"state", stateWords(u)}, {"request id", u.RequestID},
+		{"upload", u.ID},
+		{"order", u.OrderID},
+		{"lane", u.Lane},
+		{"user", u.UserID},
+		{"reference", u.Reference},
+		{"state", stateWords(u)},
+		{"request id", u.RequestID},
 		{"voucher", fmt.Sprintf("%s, %d bytes, sha256 %s", cmp.Or(u.MediaType, "file"), u.Size, u.SHA256)},
-		{"created", localTime(u.CreatedAt)}, {"delivered", localTime(u.DeliveredAt)}, {"next attempt", localTime(u.NextAttempt)},
-		{"expires", localTime(u.ExpiresAt)}, {"attempts", strconv.Itoa(u.AttemptCount)}, {"refusals", strconv.Itoa(u.Refusals)},
+		{"created", localTime(u.CreatedAt)},
+		{"delivered", localTime(u.DeliveredAt)},
+		{"next attempt", localTime(u.NextAttempt)},
+		{"expires", localTime(u.ExpiresAt)},
+		{"attempts", strconv.Itoa(u.AttemptCount)},
+		{"refusals", strconv.Itoa(u.Refusals)},
 	} {
 		if row[1] != "" {
 			fmt.Fprintf(t, "%s\t%s\n", row[0], row[1])
 		}
 	}
-	t.Flush()
-	if len(u.Attempts) == 0 {
-		return
+	if err := t.Flush(); err != nil || len(u.Attempts) == 0 {
+		return err //nolint:wrapcheck // the terminal's own error says enough
 	}
 	fmt.Fprintln(w)
-	printAttempts(w, u.Attempts)
+	return printAttempts(w, u.Attempts)
 }
 
-func printAttempts(w io.Writer, attempts []ledger.Attempt) {
+func printAttempts(w io.Writer, attempts []ledger.Attempt) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "#\tSTARTED\tTOOK\tVERDICT\tHTTP\tCODE\tREQUEST ID\tWORKER\tWHAT WAS SAID")
 	for _, a := range attempts {
@@ -120,7 +128,7 @@ func printAttempts(w io.Writer, attempts []ledger.Attempt) {
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Number, localTime(a.StartedAt), took, verdictWords(a.Verdict),
 			dash(status), dash(a.Code), dash(a.RequestID), a.Worker, dash(cmp.Or(a.Msg, a.Error)))
 	}
-	t.Flush()
+	return t.Flush() //nolint:wrapcheck // the terminal's own error says enough
 }
 
 func dash(s string) string { return cmp.Or(s, "-") }

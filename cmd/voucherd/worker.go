@@ -49,7 +49,7 @@ func (c *workerCmd) Run(ctx context.Context, s *session) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
 	// The listener is the last to go, so that it can still say that the worker is stopping.
-	stop := serve(listener, healthRoutes(d.worker.Ready), log)
+	stop := serve(ctx, listener, healthRoutes(d.worker.Ready), log)
 	defer stop()
 	log.Info("worker.listening", zap.Stringer("address", listener.Addr()))
 	return d.worker.Run(ctx)

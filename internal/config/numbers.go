@@ -10,7 +10,7 @@ func retries() []Setting {
 		row(Retries, "long-schedule", "5s,30s,2m,10m,30m,1h,2h,4h", "TIMES", "delays after refusals; the last one repeats",
 			schedule(func(c *Config) *[]time.Duration { return &c.Policy.Long })),
 		row(Retries, "refusal-budget", "8", "N", "refusals until an upload is rejected",
-			count(1, 10000, func(c *Config) *int { return &c.Policy.RefusalBudget })),
+			count(10000, func(c *Config) *int { return &c.Policy.RefusalBudget })),
 		row(Retries, "max-age", "168h", "TIME", "age after which a failing upload expires",
 			atLeast(time.Second, func(c *Config) []*time.Duration {
 				return []*time.Duration{&c.Policy.MaxAge, &c.Ledger.MaxAge}
@@ -39,15 +39,15 @@ func codes(flag, help string, field func(*Config) *[]string) Setting {
 func gate() []Setting {
 	return []Setting{
 		row(Gate, "outage-row", "5", "N", "attempts in a row without an answer that shut a lane's gate",
-			count(1, 1000, func(c *Config) *int { return &c.Ledger.Gate.OutageRow })),
+			count(1000, func(c *Config) *int { return &c.Ledger.Gate.OutageRow })),
 		row(Gate, "outage-base", "5s", "TIME", "first hold of an outage, doubling",
 			span(func(c *Config) *time.Duration { return &c.Ledger.Gate.OutageBase })),
 		row(Gate, "outage-max", "60s", "TIME", "longest hold of an outage",
 			span(func(c *Config) *time.Duration { return &c.Ledger.Gate.OutageMax })),
 		row(Gate, "lane-row", "3", "N", "answers in a row about credentials, or about the endpoint, that shut the gate",
-			count(1, 1000, func(c *Config) *int { return &c.Ledger.Gate.LaneRow })),
+			count(1000, func(c *Config) *int { return &c.Ledger.Gate.LaneRow })),
 		row(Gate, "refusing-row", "5", "N", "different uploads in a row with the same refusal that shut the gate",
-			count(1, 1000, func(c *Config) *int { return &c.Ledger.Gate.RefusingRow })),
+			count(1000, func(c *Config) *int { return &c.Ledger.Gate.RefusingRow })),
 		row(Gate, "probe-base", "10s", "TIME", "first hold for credentials, endpoint, refusing and vault, doubling",
 			span(func(c *Config) *time.Duration { return &c.Ledger.Gate.ProbeBase })),
 		row(Gate, "probe-max", "5m", "TIME", "longest of these holds",

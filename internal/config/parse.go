@@ -21,7 +21,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 32)
 		if err == nil && n <= maxDays {
-			return time.Duration(n) * 24 * time.Hour, nil //nolint:gosec // at most maxDays
+			return time.Duration(n) * 24 * time.Hour, nil
 		}
 	}
 	d, err := time.ParseDuration(s)
@@ -56,15 +56,15 @@ func span(field func(*Config) *time.Duration) reader {
 	return atLeast(time.Millisecond, func(c *Config) []*time.Duration { return []*time.Duration{field(c)} })
 }
 
-// count reads a whole number within bounds.
-func count(least, most int, field func(*Config) *int) reader {
+// count reads a whole number from 1 on.
+func count(most int, field func(*Config) *int) reader {
 	return func(c *Config, s string) error {
 		n, err := strconv.Atoi(s)
 		if err != nil {
 			return fmt.Errorf("%q is not a whole number", s)
 		}
-		if n < least || n > most {
-			return fmt.Errorf("%d is not between %d and %d", n, least, most)
+		if n < 1 || n > most {
+			return fmt.Errorf("%d is not between 1 and %d", n, most)
 		}
 		*field(c) = n
 		return nil

@@ -147,7 +147,7 @@ func door() []Setting {
 func delivery() []Setting {
 	return []Setting{
 		row(Delivery, "concurrency", "16", "N", "most calls to the API at a time, for each lane of this worker",
-			count(1, 1000, func(c *Config) *int { return &c.concurrency })),
+			count(1000, func(c *Config) *int { return &c.concurrency })),
 		row(Delivery, "call-timeout", "60s", "TIME", "limit of one call to the API; the same for all workers",
 			span(func(c *Config) *time.Duration { return &c.Worker.CallTimeout })),
 		row(Delivery, "shutdown-timeout", "", "TIME",

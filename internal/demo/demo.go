@@ -108,22 +108,13 @@ func (s *Show) comeBack() {
 	s.outages[len(s.outages)-1].to = time.Now()
 }
 
-// handOver hands receipts over, one after the other. The user's own comes third, so that it meets the outage.
+// handOver hands receipts over, one after the other.
 func (s *Show) handOver(ctx context.Context, n int) error {
 	for range n {
-		r, again := tasks.Request{Lane: s.Lane}, false
-		if s.handed == 2 && s.Own != nil {
-			r.OrderID, r.Voucher, again = s.Own.Order, bytes.NewReader(s.Own.Voucher), true
-			s.Own = nil
-			n++
-		} else {
-			picture, err := drawReceipt(s.handed)
-			if err != nil {
-				return err
-			}
-			r.OrderID, r.Voucher = picture.order, picture
+		r, err := s.next()
+		if err != nil {
+			return err
 		}
-		r.Again = again
 		u, err := s.Tasks.Enqueue(ctx, r)
 		if err != nil {
 			return fmt.Errorf("hand over the voucher of order %s: %w", r.OrderID, err)
@@ -138,6 +129,18 @@ func (s *Show) handOver(ctx context.Context, n int) error {
 		}
 	}
 	return nil
+}
+
+// next is what to hand over next. The user's own voucher comes third, so that it meets the outage; it is sent even if an
+// earlier demo delivered it.
+func (s *Show) next() (tasks.Request, error) {
+	if s.handed == 2 && s.Own != nil {
+		return tasks.Request{
+			Lane: s.Lane, OrderID: s.Own.Order, Voucher: bytes.NewReader(s.Own.Voucher), Again: true,
+		}, nil
+	}
+	p, err := drawReceipt(s.handed)
+	return tasks.Request{Lane: s.Lane, OrderID: p.order, Voucher: p}, err
 }
 
 // lookEvery is how often the uploads are looked at.

@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
@@ -36,7 +35,7 @@ func (s *Show) Forever(ctx context.Context) error {
 	s.View.end()
 	if err := s.report(); err != nil {
 		// Being stopped in the middle is no failure: what has not ended would have.
-		fmt.Fprintf(s.View.Out, "Still under way: %v\n", err)
+		s.View.say("Still under way: %v\n", err)
 	}
 	if errors.Is(late, context.DeadlineExceeded) {
 		return nil

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"text/tabwriter"
@@ -12,12 +13,12 @@ import (
 
 // report prints what became of every upload, and returns an error unless all were delivered as they were handed over.
 func (s *Show) report() error {
-	t := tabwriter.NewWriter(s.View.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "UPLOAD\tORDER\tATTEMPTS\tVERDICT\tREQUEST ID")
+	var table bytes.Buffer
+	table.WriteString("UPLOAD\tORDER\tATTEMPTS\tVERDICT\tREQUEST ID\n")
 	arrived := arrivals(s.Box.Requests())
 	var faults []error
 	for _, u := range s.watch.uploads {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", u.ID, u.OrderID, u.AttemptCount, u.Verdict, u.RequestID)
+		fmt.Fprintf(&table, "%s\t%s\t%d\t%s\t%s\n", u.ID, u.OrderID, u.AttemptCount, u.Verdict, u.RequestID)
 		switch {
 		case u.State != ledger.Delivered:
 			faults = append(faults, fmt.Errorf("order %s is %s, not delivered", u.OrderID, u.State))
@@ -25,10 +26,14 @@ func (s *Show) report() error {
 			faults = append(faults, fmt.Errorf("order %s counts as delivered, but the API never got its voucher byte for byte", u.OrderID))
 		}
 	}
+	t := tabwriter.NewWriter(s.View.Out, 0, 0, 2, ' ', 0)
+	if _, err := table.WriteTo(t); err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
-	fmt.Fprintln(s.View.Out, "\n"+s.seen())
+	s.View.say("\n%s\n", s.seen())
 	return errors.Join(faults...)
 }
 
@@ -74,7 +79,7 @@ func (s *Show) seen() string {
 		"it was asked %d times meanwhile, for the gate lets one probe at a time through.",
 		s.earlier+len(s.watch.uploads), delivered, away.Round(100*time.Millisecond), during)
 	if twice > 0 {
-		text += fmt.Sprintf(" %d arrived twice, because its first answer was lost: sent again rather than lost, and marked unclear.", twice)
+		text += fmt.Sprintf(" %d arrived twice: its first answer was cut off, and a voucher that may have arrived is sent again, and said so (unclear).", twice)
 	}
 	return text
 }

@@ -32,7 +32,7 @@ type frame struct {
 func (v *View) act(what string) {
 	v.headline = what
 	if v.Width == nil {
-		fmt.Fprintf(v.Out, "\n%s\n", what)
+		v.say("\n%s\n", what)
 	}
 }
 
@@ -40,7 +40,7 @@ func (v *View) act(what string) {
 func (v *View) show(f frame) {
 	if v.Width == nil {
 		for _, e := range f.events {
-			fmt.Fprintf(v.Out, "  %s  %-20s %s\n", seconds(f.at), e.order, e.what)
+			v.say("  %s  %-20s %s\n", seconds(f.at), e.order, e.what)
 		}
 		return
 	}
@@ -112,7 +112,7 @@ func (v *View) draw(lines []string) {
 		b.WriteString("\x1b[K\n")
 	}
 	v.drawn = max(v.drawn, len(lines))
-	fmt.Fprint(v.Out, b.String())
+	v.say("%s", b.String())
 }
 
 // cut keeps a line within the terminal's width: a line that wraps would spoil the picture. Colours take no room.
@@ -134,4 +134,7 @@ func cut(line string, width int) string {
 }
 
 // end leaves the last picture where it is.
-func (v *View) end() { fmt.Fprintln(v.Out) }
+func (v *View) end() { v.say("\n") }
+
+// say writes to the screen. One that cannot be written to has nobody before it who could be told.
+func (v *View) say(format string, args ...any) { _, _ = fmt.Fprintf(v.Out, format, args...) }

@@ -91,8 +91,7 @@ func withoutBOM(r io.Reader) io.Reader {
 
 // plain drops csv's own name from its complaint.
 func plain(err error) error {
-	var p *csv.ParseError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*csv.ParseError](err); ok {
 		return fmt.Errorf("line %d, column %d: %w", p.Line, p.Column, p.Err)
 	}
 	return err

@@ -115,8 +115,10 @@ func rule(img draw.Image, y int) {
 func frame(img draw.Image, r image.Rectangle, c color.Color) {
 	const thick = 4
 	for _, side := range []image.Rectangle{
-		{r.Min, image.Pt(r.Max.X, r.Min.Y+thick)}, {image.Pt(r.Min.X, r.Max.Y-thick), r.Max},
-		{r.Min, image.Pt(r.Min.X+thick, r.Max.Y)}, {image.Pt(r.Max.X-thick, r.Min.Y), r.Max},
+		{r.Min, image.Pt(r.Max.X, r.Min.Y+thick)},
+		{image.Pt(r.Min.X, r.Max.Y-thick), r.Max},
+		{r.Min, image.Pt(r.Min.X+thick, r.Max.Y)},
+		{image.Pt(r.Max.X-thick, r.Min.Y), r.Max},
 	} {
 		draw.Draw(img, side, image.NewUniform(c), image.Point{}, draw.Src)
 	}
