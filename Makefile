@@ -58,7 +58,7 @@ cover: test ## Runs the tests and shows coverage by package; under 85 % of panda
 	@scripts/cover coverage.out 85 pandapon ledger worker
 
 up: ## Starts Redis and two workers with docker compose (PROFILE=demo: against the sandbox, without .env)
-	scripts/compose $(if $(PROFILE),--profile $(PROFILE) --env-file /dev/null) up --build --detach
+	scripts/compose $(if $(PROFILE),--env-file deploy/$(PROFILE).env --profile $(PROFILE)) up --build --detach
 
 down: ## Stops them; vouchers and ledger stay in the volume
 	scripts/compose --profile demo down
