@@ -1,0 +1,141 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
+)
+
+// handover is what a request to take a voucher says, by whichever door it came.
+type handover struct {
+	orderID, userID, lane, reference string
+
+	again, replace bool
+	given          []string // fields that were there
+	voucher        spool
+}
+
+// handoverFields are the fields beside the voucher.
+func handoverFields() []string {
+	return []string{"orderId", "userId", "lane", "reference", "again", "replace"}
+}
+
+// maxField is more than any field may have.
+const maxField = 4 << 10
+
+// first notes that a field is there, and refuses to see it twice.
+func (h *handover) first(field string) error {
+	if slices.Contains(h.given, field) {
+		return invalidf(field, "stands more than once")
+	}
+	h.given = append(h.given, field)
+	return nil
+}
+
+func (h *handover) has(field string) bool { return slices.Contains(h.given, field) }
+
+// set takes a field as text.
+func (h *handover) set(field, value string) error {
+	if !slices.Contains(handoverFields(), field) {
+		return invalidf(clip(strings.ToValidUTF8(field, "?"), 40), "is not a field here; there are voucher, %s", strings.Join(handoverFields(), ", "))
+	}
+	if err := h.first(field); err != nil {
+		return err
+	}
+	switch field {
+	case "orderId":
+		h.orderID = value
+	case "userId":
+		h.userID = value
+	case "lane":
+		h.lane = value
+	case "reference":
+		h.reference = value
+	case "again":
+		return setBool(&h.again, field, value)
+	case "replace":
+		return setBool(&h.replace, field, value)
+	}
+	return nil
+}
+
+func setBool(to *bool, field, value string) error {
+	switch value {
+	case "true", "1":
+		*to = true
+	case "false", "0", "":
+	default:
+		return invalidf(field, "is neither true nor false")
+	}
+	return nil
+}
+
+// fromQuery takes the fields that stand in the query.
+func (h *handover) fromQuery(r *http.Request) error {
+	values, err := queryOf(r, handoverFields()...)
+	if err != nil {
+		return err
+	}
+	for name := range values {
+		if err := h.set(name, values.Get(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// laneOf says which lane a request means.
+func (g *Gateway) laneOf(name string) (string, error) {
+	if name == "" && len(g.cfg.Lanes) == 1 {
+		return g.cfg.Lanes[0].Name, nil
+	}
+	if name == "" {
+		name = tasks.DefaultLane
+	}
+	var names []string
+	for _, l := range g.cfg.Lanes {
+		if l.Name == name {
+			return name, nil
+		}
+		names = append(names, l.Name)
+	}
+	if len(names) == 0 {
+		return name, nil
+	}
+	return "", invalidf("lane", "there is none of this name, so nobody would deliver the voucher; there are %s", strings.Join(names, ", "))
+}
+
+// enqueue stores what was handed over: when it returns, the voucher lies in vault and ledger. From here on a caller
+// who leaves changes nothing any more.
+func (g *Gateway) enqueue(ctx context.Context, h *handover) (ledger.Upload, error) {
+	voucher, err := h.voucher.reader()
+	if err != nil {
+		return ledger.Upload{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.limits.StoreTime)
+	defer cancel()
+	u, err := g.tasks.Enqueue(ctx, tasks.Request{
+		Lane: h.lane, OrderID: h.orderID, UserID: h.userID, Reference: h.reference, Voucher: voucher,
+		Again: h.again, Replace: h.replace,
+	})
+	if err == nil {
+		return u, nil
+	}
+	if p := explain(err); p.kind != problemInternal {
+		return u, p
+	}
+	// Whatever it is, it may pass, and handing over again does no harm: callers shall try again.
+	return u, &problem{
+		kind: problemAway, retryAfter: awayPause, cause: err, detail: "the voucher could not be stored; hand it over again",
+	}
+}
+
+// answerTime leaves room to answer when the body took longer than the server's own limit.
+func (g *Gateway) answerTime(w http.ResponseWriter, d time.Duration) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d)) // only real connections have one
+}

@@ -1,0 +1,129 @@
+package gateway
+
+import (
+	"net/http"
+)
+
+// access says who may call a route.
+type access int
+
+const (
+	anybody   access = iota // health
+	anyToken                // whoever has a token
+	operators               // operators alone
+)
+
+// route registers a handler whose error becomes a problem.
+func (g *Gateway) route(pattern string, who access, h func(http.ResponseWriter, *http.Request) error) {
+	g.routeHandler(pattern, who, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			g.refuse(w, r, explain(err))
+		}
+	}))
+}
+
+// routeHandler registers a handler that answers for itself.
+func (g *Gateway) routeHandler(pattern string, who access, h http.Handler) {
+	g.mux.Handle(pattern, &routed{gateway: g, who: who, handler: h})
+}
+
+// routed is a handler behind the login. That it is one tells it from the mux's own answers.
+type routed struct {
+	gateway *Gateway
+	who     access
+	handler http.Handler
+}
+
+func (h *routed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.who == anybody || h.gateway.admit(w, r, h.who) {
+		h.handler.ServeHTTP(w, r)
+	}
+}
+
+// admit says whether the caller may go on; if not, it has answered.
+func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, who access) bool {
+	identity, refusal := g.login(r)
+	if refusal == nil {
+		exchangeOf(r).identity = identity
+		if who == operators && !identity.Operator() {
+			refusal = &problem{kind: problemForbidden, detail: "this needs an operator's token"}
+		}
+	}
+	if refusal != nil {
+		g.refuse(w, r, refusal)
+		return false
+	}
+	return true
+}
+
+func (g *Gateway) routes() {
+	g.mux = http.NewServeMux()
+	g.route("GET /livez", anybody, live)
+	g.route("GET /readyz", anybody, g.readyz)
+
+	g.route("POST /v1/uploads", anyToken, g.postUpload)
+	g.route("GET /v1/uploads", anyToken, g.listUploads)
+	g.route("GET /v1/uploads/{id}", anyToken, g.getUpload)
+	g.route("POST /v1/uploads/{id}/retry", operators, g.retryUpload)
+	g.route("POST /v1/uploads/{id}/discard", operators, g.discardUpload)
+	g.route("GET /v1/uploads/{id}/voucher", operators, g.getVoucher)
+	g.route("GET /v1/lanes", anyToken, g.listLanes)
+	g.route("GET /openapi.json", anyToken, openAPI)
+
+	if g.cfg.Metrics != nil {
+		g.routeHandler("GET /metrics", anyToken, g.cfg.Metrics)
+	}
+	if g.cfg.Queues != nil || g.cfg.QueuesReadOnly != nil {
+		g.routeHandler("/queues/", anyToken, http.HandlerFunc(g.queues))
+	}
+	g.pageRoutes()
+}
+
+// queues shows asynqmon: to operators the one that acts, to all others the one that looks.
+func (g *Gateway) queues(w http.ResponseWriter, r *http.Request) {
+	h := g.cfg.QueuesReadOnly
+	if IdentityOf(r).Operator() {
+		h = g.cfg.Queues
+	}
+	if h == nil {
+		g.refuse(w, r, &problem{kind: problemNotFound})
+		return
+	}
+	w.Header().Set("Content-Security-Policy", queuesPolicy)
+	h.ServeHTTP(w, r)
+}
+
+// dispatch finds the route. What the mux itself would answer is for those who have a token: its redirects to a path's
+// clean form stay, its 404 and 405 become problems.
+func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request) {
+	h, pattern := g.mux.Handler(r)
+	if _, ok := h.(*routed); ok {
+		g.mux.ServeHTTP(w, r)
+		return
+	}
+	if !g.admit(w, r, anyToken) {
+		return
+	}
+	if pattern != "" {
+		h.ServeHTTP(w, r)
+		return
+	}
+	said := &discarded{header: http.Header{}}
+	h.ServeHTTP(said, r)
+	if said.status == http.StatusMethodNotAllowed {
+		allow := said.header.Get("Allow")
+		g.refuse(w, r, &problem{kind: problemMethod, allow: allow, detail: "this path takes " + allow})
+		return
+	}
+	g.refuse(w, r, &problem{kind: problemNotFound, detail: "there is nothing here; /openapi.json describes what there is"})
+}
+
+// discarded keeps of an answer only what dispatch asks for.
+type discarded struct {
+	header http.Header
+	status int
+}
+
+func (d *discarded) Header() http.Header         { return d.header }
+func (d *discarded) Write(p []byte) (int, error) { return len(p), nil }
+func (d *discarded) WriteHeader(status int)      { d.status = status }

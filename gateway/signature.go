@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"crypto/subtle"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/voucherd/voucherd/pandapon"
+)
+
+// signatureWindow is how far off a timestamp may be, as PandaPon's manual has it.
+const signatureWindow = 600 * time.Second
+
+// verify gives the lane whose secret signed a call. A nonce may be missing or repeated: the endpoint's page calls it
+// optional, and handing a voucher over twice does no harm.
+func (d *dropIn) verify(r *http.Request) (*laneDoor, *problem) {
+	value := map[string]string{}
+	for _, name := range []string{
+		pandapon.HeaderAccessKey, pandapon.HeaderTimestamp, pandapon.HeaderNonce, pandapon.HeaderUserID, pandapon.HeaderSignature,
+	} {
+		all := r.Header.Values(name)
+		if len(all) > 1 { // the API might read another one than was checked here
+			return nil, &problem{kind: problemSignature, detail: "the header " + name + " stands more than once"}
+		}
+		if len(all) == 1 {
+			value[name] = all[0]
+		}
+	}
+	for _, name := range []string{pandapon.HeaderAccessKey, pandapon.HeaderTimestamp, pandapon.HeaderSignature} {
+		if value[name] == "" {
+			return nil, &problem{kind: problemSignature, detail: "the header " + name + " is missing"}
+		}
+	}
+	lane := d.signer(value)
+	if lane == nil {
+		return nil, &problem{kind: problemSignature, detail: "access-key or signature is not that of a lane"}
+	}
+	at, err := d.rule.ParseTimestamp(value[pandapon.HeaderTimestamp])
+	if err != nil {
+		return nil, &problem{kind: problemTimestamp, detail: err.Error()}
+	}
+	if off := d.now().Sub(at).Abs(); off > signatureWindow {
+		return nil, &problem{kind: problemTimestamp, detail: "the timestamp is more than 600 seconds off, or in another unit than " + d.unit()}
+	}
+	return lane, nil
+}
+
+func (d *dropIn) unit() string {
+	if d.rule.Unit == pandapon.Seconds {
+		return "seconds"
+	}
+	return "milliseconds"
+}
+
+// signer finds the lane with this access key and a secret that gives this signature. Lanes may share an account; then
+// the one of this sub-account counts, or else the first. Every lane's signature is worked out, so that the time taken
+// does not tell which access keys there are.
+func (d *dropIn) signer(value map[string]string) *laneDoor {
+	var found *laneDoor
+	given := []byte(strings.ToUpper(value[pandapon.HeaderSignature]))
+	for _, l := range d.lanes {
+		user := l.Credentials.UserID
+		c := l.Credentials
+		c.UserID = value[pandapon.HeaderUserID]
+		c.AccessKey = value[pandapon.HeaderAccessKey]
+		want := []byte(d.rule.Sign(c, value[pandapon.HeaderTimestamp], value[pandapon.HeaderNonce]))
+		signed := subtle.ConstantTimeCompare(given, want)
+		known := subtle.ConstantTimeCompare([]byte(c.AccessKey), []byte(l.Credentials.AccessKey))
+		if signed&known == 1 && (found == nil || user == c.UserID && found.Credentials.UserID != c.UserID) {
+			found = l
+		}
+	}
+	return found
+}
