@@ -1,0 +1,175 @@
+// Package audit holds the ledger against the log of the API, an independent witness, and says what does not agree.
+package audit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+)
+
+// Facts are all that is known at the end of a run.
+type Facts struct {
+	Handed   []Handed                 // what Enqueue accepted
+	Uploads  map[string]ledger.Upload // by id, with their attempts
+	Requests []sandbox.Request        // the API's log
+	Found    map[string][]string      // by request id: the uploads that a search for it gave
+
+	Killed      map[string]time.Time // workers that were killed, by their names in the ledger
+	RedisAway   []Span               // when Redis was killed or paused
+	RetriedFrom time.Time            // from when rejected uploads were sent again, at the end of their line
+	ThrottleFor time.Duration        // what the API asks for when it throttles
+}
+
+// Handed is a voucher that Enqueue accepted.
+type Handed struct {
+	UploadID, Lane, OrderID, SHA256 string
+
+	Place int // among the vouchers of its order
+}
+
+// Span is a time from one instant to another.
+type Span struct{ From, To time.Time }
+
+// overlaps says whether a span shares time with another.
+func (s Span) overlaps(from, to time.Time) bool { return s.From.Before(to) && from.Before(s.To) }
+
+// Check is one thing that must hold, and where it does not.
+type Check struct {
+	Name   string   `json:"name"`
+	Looked int      `json:"looked"` // at so many things
+	Broken int      `json:"broken"`
+	Where  []string `json:"where,omitempty"` // the first of them
+}
+
+// shown is how many breaches are told of each kind.
+const shown = 20
+
+func (c *Check) breach(format string, args ...any) {
+	c.Broken++
+	if len(c.Where) < shown {
+		c.Where = append(c.Where, fmt.Sprintf(format, args...))
+	}
+}
+
+// Resent is an upload that the API took more than once, and what the ledger says of each time.
+type Resent struct {
+	UploadID string   `json:"uploadId"`
+	OrderID  string   `json:"orderId"`
+	Attempts []string `json:"attempts"`
+}
+
+// Result is what an audit found.
+type Result struct {
+	Checks   []Check
+	Resent   []Resent
+	Attempts map[int]int // number of uploads by their attempts
+	Verdicts map[ledger.Verdict]int
+}
+
+// books are the facts, made searchable.
+type books struct {
+	Facts
+
+	tries    map[string]try // by nonce
+	accepted map[string]int // by order and hash: how often the API took it
+}
+
+// try is an attempt and its upload.
+type try struct {
+	ledger.Attempt
+
+	upload ledger.Upload
+}
+
+// Run makes all checks.
+func Run(f Facts) Result {
+	f.Requests = slices.Clone(f.Requests)
+	slices.SortFunc(f.Requests, func(a, b sandbox.Request) int { return a.Number - b.Number })
+	b := books{Facts: f, tries: map[string]try{}, accepted: map[string]int{}}
+	for _, u := range f.Uploads {
+		for _, a := range u.Attempts {
+			b.tries[a.Nonce] = try{a, u}
+		}
+	}
+	for _, r := range f.Requests {
+		if r.Accepted {
+			b.accepted[r.OrderID+" "+r.SHA256]++
+		}
+	}
+	r := Result{Attempts: map[int]int{}, Verdicts: map[ledger.Verdict]int{}}
+	for _, u := range f.Uploads {
+		r.Attempts[u.AttemptCount]++
+		for _, a := range u.Attempts {
+			r.Verdicts[a.Verdict]++
+		}
+	}
+	var resent Check
+	resent, r.Resent = b.resent()
+	r.Checks = []Check{
+		b.lost(), b.unknown(), b.written(), b.verdicts(), b.answers(), b.searchable(), resent,
+		b.interrupted(), b.order(), b.oneAtATime(), b.throttled(),
+	}
+	return r
+}
+
+// lost looks for accepted vouchers that did not arrive.
+func (b books) lost() Check {
+	c := Check{Name: "every voucher that Enqueue accepted is delivered", Looked: len(b.Handed)}
+	for _, h := range b.Handed {
+		u, ok := b.Uploads[h.UploadID]
+		switch {
+		case !ok:
+			c.breach("%s (order %s) is not in the ledger", h.UploadID, h.OrderID)
+		case u.State != ledger.Delivered:
+			c.breach("%s (order %s) is %s: %s %s", h.UploadID, h.OrderID, u.State, u.Verdict, u.Msg)
+		case b.accepted[h.OrderID+" "+h.SHA256] == 0:
+			c.breach("%s (order %s) counts as delivered, but the API never took it", h.UploadID, h.OrderID)
+		}
+	}
+	return c
+}
+
+// unknown looks for vouchers that the API took and nobody handed over.
+func (b books) unknown() Check {
+	c := Check{Name: "the API took nothing that was not handed over", Looked: len(b.accepted)}
+	rest := maps.Clone(b.accepted)
+	for _, h := range b.Handed {
+		delete(rest, h.OrderID+" "+h.SHA256)
+	}
+	for what := range rest {
+		c.breach("order and voucher %s", what)
+	}
+	return c
+}
+
+// written looks for requests that left without their attempt.
+func (b books) written() Check {
+	c := Check{Name: "every request at the API stands in the ledger as one attempt", Looked: len(b.Requests)}
+	seen := map[string]int{}
+	for _, r := range b.Requests {
+		t, ok := b.tries[r.Nonce]
+		switch {
+		case !ok:
+			c.breach("request %d (order %s, at %s, fault %q): nonce %s is no attempt's", r.Number, r.OrderID, clock(r.At), r.Fault, r.Nonce)
+		case seen[r.Nonce] > 0:
+			c.breach("request %d (order %s) repeats the nonce of request %d", r.Number, r.OrderID, seen[r.Nonce])
+		case r.Complete && (t.upload.OrderID != r.OrderID || t.upload.SHA256 != r.SHA256):
+			c.breach("request %d carries order %s and voucher %.8s, its attempt is of order %s and voucher %.8s",
+				r.Number, r.OrderID, r.SHA256, t.upload.OrderID, t.upload.SHA256)
+		}
+		seen[r.Nonce] = r.Number
+	}
+	for id, u := range b.Uploads {
+		if u.AttemptCount <= ledger.KeptAttempts && len(u.Attempts) != u.AttemptCount {
+			c.breach("%s counts %d attempts and lists %d", id, u.AttemptCount, len(u.Attempts))
+		}
+	}
+	return c
+}
+
+// clock writes an instant for comparing with logs.
+func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }

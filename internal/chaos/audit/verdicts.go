@@ -1,0 +1,133 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+)
+
+// mayHaveArrived says whether a verdict admits that the API may have taken the voucher.
+func mayHaveArrived(v ledger.Verdict) bool {
+	return v == ledger.VerdictUnclear || v == ledger.VerdictInterrupted
+}
+
+// verdicts looks for attempts whose verdict the API's log contradicts.
+func (b books) verdicts() Check {
+	c := Check{Name: "no verdict contradicts the API's log", Looked: len(b.tries)}
+	byNonce := map[string]sandbox.Request{}
+	for _, r := range b.Requests {
+		byNonce[r.Nonce] = r
+	}
+	for nonce, t := range b.tries {
+		r, arrived := byNonce[nonce]
+		switch {
+		case t.Verdict == "":
+			c.breach("%s attempt %d never ended", t.upload.ID, t.Number)
+		case t.Verdict == ledger.VerdictDelivered && !r.Accepted:
+			c.breach("%s attempt %d: delivered, but the API did not take it (%s)", t.upload.ID, t.Number, r.Fault)
+		case r.Accepted && t.Verdict != ledger.VerdictDelivered && !mayHaveArrived(t.Verdict):
+			c.breach("%s attempt %d: %s, but the API took it (%s)", t.upload.ID, t.Number, t.Verdict, r.Fault)
+		case t.Verdict == ledger.VerdictInvalid:
+			c.breach("%s attempt %d: the vault had lost or damaged the voucher: %s", t.upload.ID, t.Number, t.Error)
+		case arrived && t.Verdict == ledger.VerdictRefused && r.HTTPStatus == 0:
+			c.breach("%s attempt %d: refused, but the API gave no answer", t.upload.ID, t.Number)
+		}
+	}
+	return c
+}
+
+// answers looks for request ids that came back and are not found. An answer that left while its worker was killed, or
+// had just given up, did not come back.
+func (b books) answers() Check {
+	c := Check{Name: "every request id that came back is found"}
+	for _, r := range b.Requests {
+		t, ok := b.tries[r.Nonce]
+		if !ok || r.Code == 0 || r.RequestID == "" {
+			continue
+		}
+		gone := t.Verdict == ledger.VerdictInterrupted || t.HTTPStatus == 0 && t.Verdict == ledger.VerdictUnclear
+		if gone {
+			continue
+		}
+		c.Looked++
+		if t.RequestID != r.RequestID {
+			c.breach("request %d (%s, HTTP %d) gave %s, attempt %d of %s (%s) has %q",
+				r.Number, r.Fault, r.HTTPStatus, r.RequestID, t.Number, t.upload.ID, t.Verdict, t.RequestID)
+		} else if !slices.Contains(b.Found[r.RequestID], t.upload.ID) {
+			c.breach("a search for %s (request %d) gives %v and not %s", r.RequestID, r.Number, b.Found[r.RequestID], t.upload.ID)
+		}
+	}
+	return c
+}
+
+// searchable looks for request ids that the ledger shows and does not find.
+func (b books) searchable() Check {
+	c := Check{Name: "every request id in the ledger is found"}
+	for _, t := range b.tries {
+		if t.RequestID == "" {
+			continue
+		}
+		c.Looked++
+		if !slices.Contains(b.Found[t.RequestID], t.upload.ID) {
+			c.breach("a search for %s gives %v and not %s", t.RequestID, b.Found[t.RequestID], t.upload.ID)
+		}
+	}
+	return c
+}
+
+// resent lists what the API took more than once, and looks for those where the ledger does not say why.
+func (b books) resent() (Check, []Resent) {
+	c := Check{Name: "sent again after the API took it only where the earlier attempt says that it may have arrived", Looked: len(b.Uploads)}
+	taken := map[string][]sandbox.Request{}
+	for _, r := range b.Requests {
+		if t, ok := b.tries[r.Nonce]; ok && r.Accepted {
+			taken[t.upload.ID] = append(taken[t.upload.ID], r)
+		}
+	}
+	var all []Resent
+	for id, rs := range taken {
+		if len(rs) == 1 {
+			continue
+		}
+		one := Resent{UploadID: id, OrderID: rs[0].OrderID}
+		for i, r := range rs {
+			t := b.tries[r.Nonce]
+			one.Attempts = append(one.Attempts, fmt.Sprintf("attempt %d by %s: %s (API: fault %q)", t.Number, t.Worker, t.Verdict, r.Fault))
+			if i < len(rs)-1 && !mayHaveArrived(t.Verdict) {
+				c.breach("%s (order %s) was sent again after attempt %d, which says %s", id, r.OrderID, t.Number, t.Verdict)
+			}
+		}
+		all = append(all, one)
+	}
+	slices.SortFunc(all, func(x, y Resent) int { return taken[x.UploadID][0].Number - taken[y.UploadID][0].Number })
+	return c, all
+}
+
+// aroundAway is how long before or after Redis was away an attempt may have lost a reply to it: a call's and a
+// command's time limits.
+const aroundAway = 12 * time.Second
+
+// interrupted looks for attempts cut off although nobody cut them off.
+func (b books) interrupted() Check {
+	c := Check{Name: "attempts are interrupted only where a worker was killed or Redis was away"}
+	for _, t := range b.tries {
+		if t.Verdict != ledger.VerdictInterrupted {
+			continue
+		}
+		c.Looked++
+		killed, ok := b.Killed[t.Worker]
+		if ok && !killed.Before(t.StartedAt.Add(-time.Second)) {
+			continue
+		}
+		away := func(s Span) bool {
+			return s.overlaps(t.StartedAt.Add(-aroundAway), t.StartedAt.Add(aroundAway))
+		}
+		if !slices.ContainsFunc(b.RedisAway, away) {
+			c.breach("%s attempt %d by %s at %s", t.upload.ID, t.Number, t.Worker, clock(t.StartedAt.Time))
+		}
+	}
+	return c
+}

@@ -1,0 +1,101 @@
+// Command chaos pushes vouchers through real workers and a real Redis while it kills, stops and empties what it can, and
+// lets the API fail in every way it knows. Then it holds the ledger against the API's own log. Loopback only.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9/logging"
+)
+
+func main() {
+	logging.Disable() // that Redis is away is meant
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run carries out a scenario. It gives 0 when all that must hold did, 1 when something did not, 2 for wrong arguments.
+func run(ctx context.Context, args []string) int {
+	o, err := parse(args, os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		return 2
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, o.limit(),
+		fmt.Errorf("the run was to take at most %g minutes (--minutes)", o.minutes))
+	defer cancel()
+	w, err := newWorld(limited, o, stageOf(o))
+	if err == nil {
+		w.say("settings: %s", w.settings)
+		err = w.play(limited)
+	}
+	if err != nil {
+		w.report.Error = err.Error()
+	}
+	w.finish(o)
+	w.close()
+	if !w.report.good() {
+		return 1
+	}
+	return 0
+}
+
+// stageOf is what the scenario needs.
+func stageOf(o options) stage {
+	s := stage{lanes: accounts("main", "second"), vars: compressed(), workers: o.workers, delay: 150 * time.Millisecond}
+	switch o.scenario {
+	case scenarioOutage:
+		s.lanes, s.vars, s.delay = accounts("main"), nil, 50*time.Millisecond
+	case scenarioRejected:
+		s.lanes, s.delay = accounts("main"), 0
+	}
+	return s
+}
+
+// play carries out the scenario.
+func (w *world) play(ctx context.Context) error {
+	switch w.opts.scenario {
+	case scenarioOutage:
+		return w.playOutage(ctx)
+	case scenarioRejected:
+		return w.playRejected(ctx)
+	case scenarioRebuild:
+		return w.playRebuild(ctx)
+	default:
+		return w.playChaos(ctx)
+	}
+}
+
+// finish prints and saves the report.
+func (w *world) finish(o options) {
+	r := w.report
+	r.Took = time.Since(w.began)
+	r.Settings = map[string]string{}
+	for _, v := range w.settings.vars {
+		r.Settings[v[0]] = v[1]
+	}
+	if w.fleet != nil {
+		var faults []string
+		r.Workers, _, faults = w.fleet.account()
+		r.check("workers end only when told to, and in time", len(r.Workers), faults...)
+	}
+	r.print(os.Stdout)
+	if o.report != "" {
+		if err := r.save(o.report); err != nil {
+			fmt.Fprintln(os.Stderr, "chaos:", err)
+			r.Error = err.Error()
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	scenario string
+	vouchers int
+	workers  int
+	seed     uint64
+	minutes  float64
+	vault    string
+	report   string
+	bin      string
+	keep     bool
+}
+
+const (
+	scenarioChaos    = "chaos"
+	scenarioOutage   = "outage"
+	scenarioRejected = "rejected"
+	scenarioRebuild  = "rebuild"
+)
+
+// defaults are the numbers of vouchers and workers of each scenario.
+func defaults(scenario string) (vouchers, workers int) {
+	switch scenario {
+	case scenarioOutage:
+		return 5000, 3
+	case scenarioRejected:
+		return 12_000, 2
+	case scenarioRebuild:
+		return 1000, 2
+	default:
+		return 400, 2
+	}
+}
+
+// parse reads the command line.
+func parse(args []string, help io.Writer) (options, error) {
+	var o options
+	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	f.SetOutput(help)
+	f.StringVar(&o.scenario, "scenario", scenarioChaos, "chaos, outage, rejected or rebuild")
+	f.IntVar(&o.vouchers, "n", 0, "vouchers to push through (default 400; outage 5000, rejected 12000, rebuild 1000)")
+	f.IntVar(&o.workers, "workers", 0, "worker processes (default 2; outage 3)")
+	f.Uint64Var(&o.seed, "seed", 1, "what the plan is made from: the same seed does the same things at the same times")
+	f.Float64Var(&o.minutes, "minutes", 10, "most minutes that the run may take")
+	f.StringVar(&o.vault, "vault", "", "where vouchers lie: redis or file (default redis; rebuild file)")
+	f.StringVar(&o.report, "report", "", "file that takes the report as JSON")
+	f.StringVar(&o.bin, "bin", "", "voucherd to run, instead of one built from the source")
+	f.BoolVar(&o.keep, "keep", false, "keep logs and data even when all went well")
+	if err := f.Parse(args); err != nil {
+		return o, err //nolint:wrapcheck // it has been printed
+	}
+	scenarios := []string{scenarioChaos, scenarioOutage, scenarioRejected, scenarioRebuild}
+	if f.NArg() > 0 || !slices.Contains(scenarios, o.scenario) {
+		return o, fmt.Errorf("--scenario is one of %v, and there are no other arguments", scenarios)
+	}
+	vouchers, workers := defaults(o.scenario)
+	if o.vouchers == 0 {
+		o.vouchers = vouchers
+	}
+	if o.workers == 0 {
+		o.workers = workers
+	}
+	if o.vault == "" {
+		o.vault = "redis"
+		if o.scenario == scenarioRebuild {
+			o.vault = "file"
+		}
+	}
+	return o, o.check()
+}
+
+func (o options) check() error {
+	switch {
+	case o.vouchers < 1 || o.workers < 1 || o.vouchers > 100_000 || o.workers > 20:
+		return errors.New("--n is 1 to 100000 and --workers 1 to 20")
+	case o.vault != "redis" && o.vault != "file":
+		return errors.New("--vault is redis or file")
+	case o.scenario == scenarioRebuild && o.vault != "file":
+		return errors.New("only a file vault outlives Redis: --scenario rebuild needs --vault file")
+	case o.minutes <= 0 || o.minutes > 120:
+		return errors.New("--minutes is above 0 and at most 120")
+	}
+	return nil
+}
+
+// limit is how long the run may take.
+func (o options) limit() time.Duration { return time.Duration(o.minutes * float64(time.Minute)) }

@@ -1,0 +1,242 @@
+// Package plan makes, from a seed, all that a chaos run is going to do: which vouchers are handed over when, when the API
+// fails and how, and what is done to the processes. The same options give the same plan.
+package plan
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+)
+
+// Options are what a plan is made of.
+type Options struct {
+	Seed     uint64
+	Vouchers int
+	Workers  int
+	Lanes    []string
+}
+
+// FinalCode is the code that doomed orders are refused with; the workers' settings call it final.
+const FinalCode = 4711
+
+// Plan is all that a run is going to do. Times count from the start of the run.
+type Plan struct {
+	Orders  []Order
+	Strikes []Strike      // what the API does, in order of time, one after the other
+	Blows   []Blow        // what is done to the processes, in order of time
+	Outage  Outage        // the long one, after all strikes
+	Length  time.Duration // until the API is healed for good
+}
+
+// Order is an order and its vouchers, which are handed over one after the other.
+type Order struct {
+	ID, Lane string
+	Vouchers []Voucher
+	Doomed   bool // the API refuses its vouchers for good until the end of the run
+}
+
+// Voucher is one file to be handed over.
+type Voucher struct {
+	Number int
+	Size   int           // bytes
+	At     time.Duration // not before
+	Again  time.Duration // handed over once more then, as a backend does that has forgotten; 0: not
+}
+
+// Strike is a fault of the API for a while.
+type Strike struct {
+	At    time.Duration
+	Fault sandbox.Fault // with its For
+}
+
+// Outage is a time when the API is away altogether. From Quiet on nothing is handed over, so that what the workers ask
+// of Redis can be counted.
+type Outage struct{ From, Quiet, To time.Duration }
+
+// Kind is a kind of blow.
+type Kind string
+
+// The kinds of blow.
+const (
+	KillWorker Kind = "kill -9 worker" // and started again after For
+	StopWorker Kind = "SIGTERM worker" // and started again after For
+	KillRedis  Kind = "kill -9 redis"  // and started again after For
+	PauseRedis Kind = "SIGSTOP redis"  // for For
+	FlushQueue Kind = "flush queue"    // of Lane
+)
+
+// Blow is one thing that is done to a process.
+type Blow struct {
+	At     time.Duration
+	Kind   Kind
+	Worker int
+	Lane   string
+	For    time.Duration
+}
+
+// String tells what is done.
+func (b Blow) String() string {
+	switch b.Kind {
+	case KillWorker, StopWorker:
+		return fmt.Sprintf("%s %d, back after %v", b.Kind, b.Worker+1, b.For)
+	case KillRedis, PauseRedis:
+		return fmt.Sprintf("%s for %v", b.Kind, b.For)
+	case FlushQueue:
+		return fmt.Sprintf("%s of lane %s", b.Kind, b.Lane)
+	default:
+		return string(b.Kind)
+	}
+}
+
+const (
+	perRound    = 500 // vouchers; every fault strikes once a round
+	mostRounds  = 40
+	shortOutage = 6 * time.Second
+	longOutage  = 20 * time.Second // from two rounds on
+	grain       = 10 * time.Millisecond
+)
+
+// planner throws the dice.
+type planner struct {
+	Options
+
+	dice *rand.Rand
+}
+
+// New makes the plan of some options.
+func New(o Options) Plan {
+	p := planner{Options: o, dice: rand.New(rand.NewPCG(o.Seed, 0))} //nolint:gosec // a plan shall repeat
+	rounds := min(max(1, o.Vouchers/perRound), mostRounds)
+	var out Plan
+	at := time.Second
+	for round := range rounds {
+		from := at
+		out.Strikes, at = p.strikes(out.Strikes, at)
+		out.Blows = append(out.Blows, p.blows(from, at, round == 0)...)
+	}
+	length := shortOutage
+	if rounds > 1 {
+		length = longOutage
+	}
+	out.Outage = Outage{From: at, Quiet: at + length/4, To: at + length}
+	out.Length = out.Outage.To
+	out.Orders = p.orders(out.Outage.Quiet - time.Second)
+	return out
+}
+
+// between throws a time.
+func (p planner) between(low, high time.Duration) time.Duration {
+	return (low + time.Duration(p.dice.Int64N(int64(high-low)))).Truncate(grain)
+}
+
+// strikes lets every fault strike once, in any order, each for a time and with a probability.
+func (p planner) strikes(all []Strike, at time.Duration) (longer []Strike, end time.Duration) {
+	faults := []sandbox.Fault{
+		{Kind: sandbox.Outage},
+		{Kind: sandbox.Hang, Probability: p.chance(0.1, 0.4), Before: p.dice.IntN(2) == 0},
+		{Kind: sandbox.Slow, Probability: p.chance(0.3, 1), Delay: sandbox.Duration(p.between(200*time.Millisecond, time.Second))},
+		{Kind: sandbox.Reset, Probability: p.chance(0.2, 0.7), Before: p.dice.IntN(2) == 0},
+		{Kind: sandbox.CutOff, Probability: p.chance(0.2, 0.7)},
+		{Kind: sandbox.NotJSON, Probability: p.chance(0.2, 0.7)},
+		{Kind: sandbox.Throttle, Probability: p.chance(0.1, 0.5), RetryAfter: "1"},
+		{Kind: sandbox.Unauthorized, Probability: p.chance(0.3, 1)},
+		{Kind: sandbox.Gone, Probability: p.chance(0.3, 1)},
+		{Kind: sandbox.Refuse, Probability: p.chance(0.2, 0.8), Code: 9000 + p.dice.IntN(3)},
+		{Kind: sandbox.Status, Status: []int{302, 400, 404, 408, 500, 502, 504}[p.dice.IntN(7)], Probability: p.chance(0.3, 1)},
+	}
+	p.dice.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
+	for _, f := range faults {
+		f.For = sandbox.Duration(p.between(time.Second, 1800*time.Millisecond))
+		all = append(all, Strike{At: at, Fault: f})
+		at += time.Duration(f.For) + p.between(150*time.Millisecond, 500*time.Millisecond)
+	}
+	return all, at
+}
+
+// chance throws a probability in steps of a hundredth.
+func (p planner) chance(low, high float64) float64 {
+	return float64(int(100*(low+p.dice.Float64()*(high-low)))) / 100
+}
+
+// longPause is longer than a producer may be kept waiting for an error.
+const longPause = 7 * time.Second
+
+// blows strike one after the other within a round, in any order. What a killed worker leaves takes asynq half a minute
+// to give up; so the first of them come early.
+func (p planner) blows(from, to time.Duration, first bool) []Blow {
+	lane := p.Lanes[p.dice.IntN(len(p.Lanes))]
+	rest := []Blow{
+		{Kind: StopWorker, Worker: p.dice.IntN(p.Workers), For: p.between(0, time.Second)},
+		{Kind: KillRedis, For: p.between(0, 2*time.Second)},
+		{Kind: PauseRedis, For: p.between(time.Second, 3*time.Second)},
+		{Kind: FlushQueue, Lane: lane},
+	}
+	if first {
+		rest[2].For = longPause
+	}
+	p.dice.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+	victim := p.dice.IntN(p.Workers)
+	all := slices.Concat([]Blow{p.kill(victim)}, rest[:2], []Blow{p.kill((victim + 1) % p.Workers)}, rest[2:])
+	idle := to - from
+	for _, b := range all {
+		idle -= b.For
+	}
+	gap := max(idle, 0) / time.Duration(len(all))
+	for i := range all {
+		all[i].At = from + p.between(0, gap/2+grain)
+		from += all[i].For + gap
+	}
+	return all
+}
+
+func (p planner) kill(worker int) Blow {
+	return Blow{Kind: KillWorker, Worker: worker, For: p.between(0, 1500*time.Millisecond)}
+}
+
+// orders spreads the vouchers over orders and over time. Some orders have several, and one has many.
+func (p planner) orders(within time.Duration) []Order {
+	var all []Order
+	for n := 0; n < p.Vouchers; {
+		size := 1
+		switch throw := p.dice.IntN(100); {
+		case len(all) == 1:
+			size = 12
+		case throw < 10:
+			size = 3 + p.dice.IntN(3)
+		case throw < 25:
+			size = 2
+		}
+		size = min(size, p.Vouchers-n)
+		o := Order{
+			ID:     "10225" + strconv.Itoa(int(p.Seed%1000)) + "-" + strconv.Itoa(len(all)), //nolint:gosec // below 1000
+			Lane:   p.Lanes[max(0, p.dice.IntN(2*len(p.Lanes))-len(p.Lanes))],
+			Doomed: p.dice.IntN(60) == 0,
+		}
+		at := p.between(0, within)
+		for range size {
+			v := Voucher{Number: n, At: at, Size: p.size()}
+			if p.dice.IntN(12) == 0 {
+				v.Again = v.At + p.between(100*time.Millisecond, 15*time.Second)
+				v.Again = min(v.Again, within)
+			}
+			o.Vouchers = append(o.Vouchers, v)
+			n++
+			at = min(at+p.between(0, 3*time.Second), within)
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+// size throws a voucher's size: most are small, some need several chunks of a Redis vault.
+func (p planner) size() int {
+	const kib = 1 << 10
+	if p.dice.IntN(25) == 0 {
+		return 256*kib + p.dice.IntN(512*kib)
+	}
+	return kib + p.dice.IntN(32*kib)
+}

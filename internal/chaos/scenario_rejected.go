@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/voucherd/voucherd/internal/chaos/audit"
+	"github.com/voucherd/voucherd/internal/chaos/plan"
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+)
+
+// playRejected lets every upload be refused for good, more of them than asynq's archive would keep, and then sends all
+// again with one command.
+func (w *world) playRejected(ctx context.Context) error {
+	w.api.SetFaults(sandbox.Fault{Kind: sandbox.Refuse, Code: plan.FinalCode, Msg: "no such order"})
+	if err := w.fleet.startAll(); err != nil {
+		return err
+	}
+	producers, err := w.handOver(ctx)
+	if err != nil {
+		return err
+	}
+	var took time.Duration
+	if err := w.drain(ctx, &took); err != nil {
+		return err
+	}
+	if err := w.listed(ctx, producers.handed); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := w.retryRejected(ctx); err != nil {
+		return err
+	}
+	w.report.Drain = time.Since(began)
+	var some []string
+	if w.report.Rejected != w.opts.vouchers {
+		some = append(some, fmt.Sprintf("%d", w.report.Rejected))
+	}
+	w.report.check("every upload was rejected", w.opts.vouchers, some...)
+	return w.reconcile(ctx, producers.handed, began)
+}
+
+// listed asks the command line for what was rejected.
+func (w *world) listed(ctx context.Context, handed []audit.Handed) error {
+	out, _, err := w.voucherd(ctx, "list", "--state", "rejected", "--json", "--limit", strconv.Itoa(2*len(handed)))
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for row := range strings.Lines(out) {
+		var u ledger.Upload
+		if err := json.Unmarshal([]byte(row), &u); err != nil {
+			return fmt.Errorf("read what `voucherd list --json` printed: %w", err)
+		}
+		if u.State == ledger.Rejected && u.Code == strconv.Itoa(plan.FinalCode) {
+			seen[u.ID] = true
+		}
+	}
+	var missing []string
+	for _, h := range handed {
+		if !seen[h.UploadID] {
+			missing = append(missing, h.UploadID)
+		}
+	}
+	w.report.check("`voucherd list --state rejected` lists every rejected upload, with the code", len(handed), missing...)
+	return nil
+}
