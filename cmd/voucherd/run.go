@@ -27,6 +27,7 @@ const (
 type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Show vouchers surviving an outage; needs nothing but this program."`
 	Worker  workerCmd  `cmd:"" help:"Deliver what was enqueued, until stopped."`
+	Gateway gatewayCmd `cmd:"" help:"Take vouchers over HTTP, until stopped."`
 	Enqueue enqueueCmd `cmd:"" help:"Hand over a voucher, or many."`
 	Show    showCmd    `cmd:"" help:"Show an upload and its attempts."`
 	List    listCmd    `cmd:"" help:"List uploads, newest first."`
@@ -37,6 +38,7 @@ type cli struct {
 	Doctor  doctorCmd  `cmd:"" help:"Check Redis, clock, vault and lanes, and say what to do."`
 	Export  exportCmd  `cmd:"" help:"Write the whole ledger, oldest first, for audits."`
 	Sign    signCmd    `cmd:"" help:"Print an upload's signed request as a curl command."`
+	Token   tokenCmd   `cmd:"" help:"Make tokens for the gateway."`
 	Sandbox sandboxCmd `cmd:"" help:"Run a stand-in for PandaPon's API that checks calls and fails on demand."`
 	Version versionCmd `cmd:"" help:"Print version, commit and Go version."`
 }
@@ -74,6 +76,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func newParser(s *session) (*kong.Kong, error) {
 	return kong.New(&cli{
 		Worker:  workerCmd{Plugins: settingFlags(workerSections())},
+		Gateway: gatewayCmd{Plugins: settingFlags(gatewaySections())},
 		Enqueue: enqueueCmd{Plugins: settingFlags(producerSections())},
 		Show:    showCmd{Plugins: settingFlags(querySections())},
 		List:    listCmd{Plugins: settingFlags(querySections())},
