@@ -106,6 +106,7 @@ func (l *lane) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Recorde
 		l.release(detached, b.Running, err)
 		return rec, true, nil
 	}
+	l.count.Attempted(l.name, outcome.Verdict, outcome.Duration)
 	rec, err = l.finish(detached, b.Running, outcome)
 	if err != nil {
 		return rec, false, &giveBackError{Delay: l.set.RedisPause, Reason: "the outcome could not be recorded"}

@@ -27,6 +27,7 @@ type lane struct {
 	tasks  *tasks.Client
 	api    *pandapon.Client
 	log    *zap.Logger
+	count  Observer
 
 	gate     *gate
 	skew     *skew
@@ -42,7 +43,7 @@ func newLane(cfg Config, lc LaneConfig) *lane {
 	l := &lane{
 		name: lc.Name, creds: lc.Credentials, set: cfg.Settings, policy: cfg.Policy,
 		ledger: cfg.Ledger, vault: cfg.Vault, tasks: cfg.Tasks, api: lc.API,
-		log:  cfg.Log.With(zap.String("lane", lc.Name)),
+		log: cfg.Log.With(zap.String("lane", lc.Name)), count: cfg.Observer,
 		gate: newGate(lc.Concurrency), skew: &skew{}, stopping: make(chan struct{}), givingUp: make(chan struct{}),
 	}
 	l.sweeper = newSweeper(l)
@@ -78,7 +79,7 @@ func (l *lane) start() error {
 
 func (l *lane) reconciler() *reconciler {
 	return &reconciler{
-		lane: l.name, name: l.set.Name, ledger: l.ledger, vault: l.vault, tasks: l.tasks, log: l.log,
+		lane: l.name, name: l.set.Name, ledger: l.ledger, vault: l.vault, tasks: l.tasks, log: l.log, count: l.count,
 		every: l.set.ReconcileEvery, patience: max(30*time.Second, 2*l.set.ReconcileEvery),
 		grace: l.ledger.Settings().Grace, orphans: l.set.OrphanAge,
 	}

@@ -21,6 +21,7 @@ type reconciler struct {
 	vault    vault.Vault
 	tasks    *tasks.Client
 	log      *zap.Logger
+	count    Observer
 	every    time.Duration
 	patience time.Duration // for one pass
 	grace    time.Duration // how long tasks may seem to be missing before they are looked for
@@ -123,6 +124,7 @@ func (r *reconciler) put(ctx context.Context, repairs []ledger.Repair, why strin
 		}
 	}
 	if len(repairs) > 0 {
+		r.count.Repaired(r.lane, len(repairs))
 		r.log.Warn("reconciler.repaired", zap.Int("tasks", len(repairs)), zap.String("found", why))
 	}
 	return nil

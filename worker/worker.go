@@ -28,7 +28,20 @@ type Config struct {
 	Policy     Policy
 	Settings   Settings
 	Lanes      []LaneConfig
+	Observer   Observer // nil: nobody counts
 }
+
+// Observer counts what a worker does. It must be safe for concurrent use.
+type Observer interface {
+	Attempted(lane string, verdict ledger.Verdict, took time.Duration)
+	Repaired(lane string, tasks int)
+}
+
+// nobody is the Observer of a worker that has none.
+type nobody struct{}
+
+func (nobody) Attempted(string, ledger.Verdict, time.Duration) {}
+func (nobody) Repaired(string, int)                            {}
 
 // LaneConfig is one PandaPon account.
 type LaneConfig struct {
@@ -83,6 +96,9 @@ func New(cfg Config) (*Worker, error) {
 	cfg.Policy, cfg.Settings = cfg.Policy.WithDefaults(), cfg.Settings.WithDefaults()
 	if len(cfg.Lanes) == 0 {
 		return nil, errors.New("a worker needs at least one lane")
+	}
+	if cfg.Observer == nil {
+		cfg.Observer = nobody{}
 	}
 	cfg.QueueRedis.AddHook(calm{pause: cfg.Settings.RedisPause})
 	w := &Worker{cfg: cfg}

@@ -1,0 +1,112 @@
+// Package metrics makes what workers and the gateway see available to Prometheus. What it exports, with names and
+// labels, stands in docs/operations.md.
+package metrics
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// Metrics counts what one process does. It is safe for concurrent use.
+type Metrics struct {
+	registry *prometheus.Registry
+	attempts *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	repairs  *prometheus.CounterVec
+	enqueued *prometheus.HistogramVec
+	redis    *prometheus.CounterVec
+}
+
+// New gives a process its metrics, those of the Go runtime included.
+func New() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "voucherd_attempts_total", Help: "Attempts that this worker made, by verdict.",
+		}, []string{"lane", "verdict"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "voucherd_attempt_duration_seconds", Help: "How long attempts took, from opening the voucher to the answer.",
+			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"lane"}),
+		repairs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "voucherd_repairs_total", Help: "Tasks that the reconciler put because an unfinished upload had none.",
+		}, []string{"lane"}),
+		enqueued: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "voucherd_enqueue_duration_seconds", Help: "How long it took to accept a voucher, or to refuse it.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30},
+		}, []string{"result"}),
+		redis: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "voucherd_redis_errors_total", Help: "Commands to Redis that failed: away, or refused by it.",
+		}, []string{"kind"}),
+	}
+	m.registry.MustRegister(m.attempts, m.duration, m.repairs, m.enqueued, m.redis,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Attempted counts one attempt of a worker.
+func (m *Metrics) Attempted(lane string, verdict ledger.Verdict, took time.Duration) {
+	m.attempts.WithLabelValues(lane, string(verdict)).Inc()
+	m.duration.WithLabelValues(lane).Observe(took.Seconds())
+}
+
+// Repaired counts tasks that a reconciler put.
+func (m *Metrics) Repaired(lane string, tasks int) {
+	m.repairs.WithLabelValues(lane).Add(float64(tasks))
+}
+
+// Enqueued counts one voucher that was handed over: accepted, duplicate, refused (the caller's fault) or failed (ours).
+func (m *Metrics) Enqueued(result string, took time.Duration) {
+	m.enqueued.WithLabelValues(result).Observe(took.Seconds())
+}
+
+// Handler serves the metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Watch counts the errors of a Redis client.
+func (m *Metrics) Watch(rdb redis.UniversalClient) { rdb.AddHook(hook{m}) }
+
+type hook struct{ m *Metrics }
+
+// DialHook changes nothing.
+func (h hook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook counts a command that failed.
+func (h hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		h.count(err)
+		return err
+	}
+}
+
+// ProcessPipelineHook counts a pipeline that failed, once.
+func (h hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		h.count(err)
+		return err
+	}
+}
+
+func (h hook) count(err error) {
+	_, replied := errors.AsType[redis.Error](err)
+	switch {
+	case err == nil, errors.Is(err, redis.Nil), errors.Is(err, context.Canceled), redis.HasErrorPrefix(err, "NOSCRIPT"):
+	case replied:
+		h.m.redis.WithLabelValues("refused").Inc()
+	default:
+		h.m.redis.WithLabelValues("away").Inc()
+	}
+}

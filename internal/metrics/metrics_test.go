@@ -1,0 +1,112 @@
+package metrics_test
+
+import (
+	"context"
+	"errors"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/internal/metrics"
+	"github.com/voucherd/voucherd/internal/redisconn"
+	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
+)
+
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
+
+// scrape gives the exported text.
+func scrape(t *testing.T, m *metrics.Metrics) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+	return w.Body.String()
+}
+
+func has(t *testing.T, text string, lines ...string) {
+	t.Helper()
+	for _, l := range lines {
+		if !strings.Contains(text, l+"\n") {
+			t.Errorf("not exported: %s\n%s", l, text[strings.Index(text, "voucherd_"):])
+		}
+	}
+}
+
+// lanes counts how often it is asked.
+type lanes struct {
+	asked atomic.Int64
+	err   error
+}
+
+func (l *lanes) Lanes(context.Context) ([]tasks.LaneStatus, error) {
+	l.asked.Add(1)
+	return []tasks.LaneStatus{{
+		Lane: "default", Reason: "outage", OldestAgeMS: 90_500, Uploads: map[ledger.State]int64{ledger.Waiting: 3},
+	}}, l.err
+}
+
+func TestExports(t *testing.T) {
+	t.Parallel()
+	m := metrics.New()
+	m.WatchLanes(&lanes{})
+	m.Attempted("default", ledger.VerdictUnclear, 300*time.Millisecond)
+	m.Repaired("default", 4)
+	m.Enqueued("accepted", time.Millisecond)
+	has(t, scrape(t, m),
+		`voucherd_attempts_total{lane="default",verdict="unclear"} 1`,
+		`voucherd_attempt_duration_seconds_bucket{lane="default",le="0.5"} 1`,
+		`voucherd_attempt_duration_seconds_bucket{lane="default",le="0.25"} 0`,
+		`voucherd_repairs_total{lane="default"} 4`,
+		`voucherd_enqueue_duration_seconds_count{result="accepted"} 1`,
+		`voucherd_uploads{lane="default",state="waiting"} 3`,
+		`voucherd_uploads{lane="default",state="rejected"} 0`,
+		`voucherd_oldest_unfinished_seconds{lane="default"} 90.5`,
+		`voucherd_gate_shut{lane="default",reason="outage"} 1`,
+		`voucherd_gate_shut{lane="default",reason="vault"} 0`,
+		`voucherd_lane_paused{lane="default"} 0`,
+		`voucherd_ledger_up 1`,
+	)
+}
+
+func TestScrapingDoesNotLoadRedis(t *testing.T) {
+	t.Parallel()
+	m, l := metrics.New(), &lanes{}
+	m.WatchLanes(l)
+	for range 50 {
+		scrape(t, m)
+	}
+	if n := l.asked.Load(); n != 1 {
+		t.Errorf("asked %d times for 50 scrapes", n)
+	}
+}
+
+func TestLedgerDown(t *testing.T) {
+	t.Parallel()
+	m := metrics.New()
+	m.WatchLanes(&lanes{err: errors.New("away")})
+	has(t, scrape(t, m), `voucherd_ledger_up 0`)
+}
+
+func TestRedisErrors(t *testing.T) {
+	t.Parallel()
+	m := metrics.New()
+	s := redistest.Start(t, redistest.Options{})
+	rdb, err := redisconn.Open(s.URL(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rdb.Close() })
+	m.Watch(rdb)
+	ctx := t.Context()
+	_ = rdb.Get(ctx, "nothing").Err()
+	_ = rdb.Do(ctx, "nonsense").Err()
+	_ = rdb.EvalSha(ctx, "0123456789012345678901234567890123456789", nil).Err()
+	has(t, scrape(t, m), `voucherd_redis_errors_total{kind="refused"} 1`)
+	s.Kill()
+	_ = rdb.Ping(ctx).Err()
+	has(t, scrape(t, m), `voucherd_redis_errors_total{kind="away"} 1`)
+}
