@@ -23,7 +23,7 @@ demo: ## Shows vouchers surviving an outage, all in one process (ARGS=--once for
 	$(GO) run ./cmd/voucherd demo $(ARGS)
 
 test: ## Runs the tests with the race detector, on a Redis of their own (PKG=./ledger/... ARGS='-run Begin')
-	@scripts/ensure redis-server cc
+	@scripts/ensure redis-server cc chromium promtool
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m -coverprofile=coverage.out $(ARGS) $(PKG)
 
 check: $(LINT) ## Checks modules, build, vet, formatting and lint rules; changes nothing
