@@ -1,0 +1,66 @@
+package tasks_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/vault"
+)
+
+// A backend hands a voucher over and keeps the upload's id. Doing it twice is harmless: the same voucher for the same
+// order is the same upload.
+func ExampleClient_Enqueue() {
+	ctx := context.Background()
+	options, err := redis.ParseURL(redistest.URL()) // yours: "redis://127.0.0.1:6379/0"
+	if err != nil {
+		panic(err)
+	}
+	rdb := redis.NewClient(options)
+	defer func() { _ = rdb.Close() }()
+	vouchers, err := vault.Open(ctx, "redis:", rdb) // as the workers' VOUCHERD_VAULT says
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = vouchers.Close() }()
+	client := tasks.New(tasks.Config{Redis: rdb, Vault: vouchers})
+
+	for range 2 {
+		upload, err := client.Enqueue(ctx, tasks.Request{
+			Lane:      "example",                          // left out: "default"
+			OrderID:   "1022505290408395575",              // PandaPon's id of the order, as text
+			Reference: "invoice 2041",                     // your own name for it; never sent
+			Voucher:   strings.NewReader("%PDF-1.7 paid"), // the picture or PDF: a file, a request's body, any io.Reader
+		})
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(upload.ID, upload.State, upload.Duplicate)
+	}
+
+	// Output:
+	// example-oy3mptd6zb54rmuauep4kc6j3o queued false
+	// example-oy3mptd6zb54rmuauep4kc6j3o queued true
+}
+
+// What cannot be sent is refused at once, with the field and a sentence for the person who sent it.
+func ExampleInvalidError() {
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // it is never asked
+	defer func() { _ = rdb.Close() }()
+	client := tasks.New(tasks.Config{Redis: rdb, Vault: vault.NewRedis(rdb)})
+
+	_, err := client.Enqueue(context.Background(), tasks.Request{
+		OrderID: "order 17", Voucher: strings.NewReader("%PDF-1.7 paid"),
+	})
+	if invalid, ok := errors.AsType[*tasks.InvalidError](err); ok {
+		fmt.Println(invalid)
+	}
+
+	// Output:
+	// orderId: has 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begins with a digit or letter
+}
