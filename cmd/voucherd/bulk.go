@@ -18,7 +18,7 @@ type selection struct {
 	Keys  []string `arg:"" optional:"" name:"key" help:"Upload ids, order ids or request ids."`
 	State string   `help:"Instead of keys: every upload in this state." placeholder:"STATE"`
 	Since string   `help:"With --state: only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`
-	Lane  string   `help:"With --state: only uploads of this lane." placeholder:"NAME"`
+	Lane  string   `help:"Only uploads of this lane." placeholder:"NAME"`
 	JSON  bool     `help:"Print JSON, one upload a line." name:"json"`
 }
 
@@ -27,8 +27,8 @@ func (c *selection) check() error {
 	switch {
 	case len(c.Keys) == 0 && c.State == "":
 		return usagef("name uploads by their keys, or all in one state with --state")
-	case len(c.Keys) > 0 && (c.State != "" || c.Since != "" || c.Lane != ""):
-		return usagef("keys and --state, --since or --lane exclude each other: use one of them")
+	case len(c.Keys) > 0 && (c.State != "" || c.Since != ""):
+		return usagef("keys and --state or --since exclude each other: use one of them")
 	}
 	_, err := query(c.State, c.Since)
 	return err
@@ -61,9 +61,12 @@ func (c *selection) find(ctx context.Context, st *store, d deed) ([]string, erro
 		if err != nil {
 			return nil, err
 		}
+		found = slices.DeleteFunc(found, func(u ledger.Upload) bool { return c.Lane != "" && u.Lane != c.Lane })
 		fit := slices.DeleteFunc(slices.Clone(found), func(u ledger.Upload) bool { return !d.may(u.State) })
 		switch {
 		case len(fit) > 0:
+		case len(found) == 0:
+			return nil, fmt.Errorf("%q in lane %s: %w", key, c.Lane, ledger.ErrNotFound)
 		case len(found) == 1:
 			return nil, fmt.Errorf("%s is %s; %s", found[0].ID, found[0].State, d.only)
 		default:

@@ -1,0 +1,80 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/voucherd/voucherd/internal/redistest"
+)
+
+func TestAManifestReportsEveryLineAndIsSafeToRunAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	rows := "order,file,reference\n"
+	for n := range 25 {
+		order, file := b.picture(n)
+		rows += fmt.Sprintf("%s,%s,ref %d\n", order, filepath.Base(file), n)
+	}
+	b.file("empty.jpg", nil)
+	list := b.file("list.csv", []byte(rows+"77,none.jpg,\n78,empty.jpg,\nbad order,empty.jpg,\n"))
+	first := b.must(1, "enqueue", "--manifest", list)
+	b.want(first, 1, "25 accepted, 0 known already, 3 failed, 0 not tried", "none.jpg: no such file", "empty.jpg is empty", "Run it again")
+	again := b.must(1, "enqueue", "--manifest", list, "--json")
+	b.want(again, 1, "0 accepted, 25 known already, 3 failed")
+	for i, line := range lines(again.stdout) {
+		var fate struct {
+			Line                           int
+			OrderID, File, Fate, ID, State string
+			Error                          string
+		}
+		if err := json.Unmarshal([]byte(line), &fate); err != nil {
+			t.Fatal(err)
+		}
+		known := fate.Fate == "known" && fate.ID != "" && fate.State == "queued" && fate.Error == ""
+		failed := fate.Fate == "failed" && fate.ID == "" && fate.Error != ""
+		if fate.Line != i+2 || known == failed || known != (i < 25) {
+			t.Errorf("line %d: %s", i+2, line)
+		}
+		if known && !strings.Contains(first.stdout, fate.ID) {
+			t.Errorf("the first run gave line %d another id than %s", i+2, fate.ID)
+		}
+	}
+	b.worker()
+	eventually(t, "all are delivered once", func() bool { return len(b.box.Requests()) >= 25 })
+	b.want(b.run("enqueue", "--manifest", b.file("good.csv", []byte(rows))), 0, "25 known already")
+	if n := len(b.box.Requests()); n != 25 {
+		t.Errorf("%d requests for 25 vouchers", n)
+	}
+}
+
+func TestAManifestThatIsWrongHandsNothingOver(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	order, file := b.picture(1)
+	for says, rows := range map[string]string{
+		"there is no column": "order,path\n1,x\n",
+		"line 3":             "order,file\n" + order + "," + file + "\n2\n",
+		"it is empty":        "",
+	} {
+		b.want(b.runWith(strings.NewReader(rows), "enqueue", "--manifest", "-"), 1, says, "nothing was handed over")
+	}
+	b.want(b.run("enqueue", "--manifest", b.dir), 1, "is a directory")
+	b.want(b.run("enqueue", "--manifest", "x.csv", "--order", "1"), 2, "--manifest takes no")
+	b.want(b.run("list", "--lane", b.lane), 0, "No upload matches")
+}
+
+func TestAManifestStopsWhenRedisIsFull(t *testing.T) {
+	t.Parallel()
+	small := redistest.Start(t, redistest.Options{MaxMemory: "4mb"})
+	b := newBench(t)
+	rows := "order,file\n"
+	for n := range 300 {
+		order, file := b.picture(n % 5)
+		rows += fmt.Sprintf("%s-%d,%s\n", order, n, file)
+	}
+	o := b.must(1, "enqueue", "--redis", small.URL(), "--manifest", b.file("list.csv", []byte(rows)))
+	b.want(o, 1, "redis has no room", "not tried", "Run it again")
+}

@@ -1,0 +1,127 @@
+package main_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+)
+
+// get asks an address and gives the status and the text.
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Do(r)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(text)
+}
+
+// listening gives the address that a worker's log names.
+func listening(t *testing.T, log *lockedBuffer) string {
+	t.Helper()
+	var address string
+	eventually(t, "the worker listens", func() bool {
+		m := regexp.MustCompile(`"event":"worker.listening","address":"([^"]+)"`).FindStringSubmatch(log.String())
+		if m != nil {
+			address = "http://" + m[1]
+		}
+		return m != nil
+	})
+	return address
+}
+
+func TestTheWorkerSaysHowItIs(t *testing.T) {
+	t.Parallel()
+	own := redistest.Start(t, redistest.Options{})
+	b := newBench(t)
+	log, stop := b.worker("--redis", own.URL(), "--worker-name", "number-one")
+	address := listening(t, log)
+	ready := func() int { code, _ := get(t, address+"/readyz"); return code }
+	eventually(t, "it is ready", func() bool { return ready() == http.StatusOK })
+	own.Kill()
+	eventually(t, "it is not ready without Redis", func() bool { return ready() == http.StatusServiceUnavailable })
+	if code, _ := get(t, address+"/livez"); code != http.StatusOK {
+		t.Errorf("livez says %d while only Redis is away", code)
+	}
+	own.Restart()
+	eventually(t, "it is ready again by itself", func() bool { return ready() == http.StatusOK })
+	order, file := b.picture(1)
+	u := upload(t, b.must(0, "enqueue", "--redis", own.URL(), "--order", order, "--wait", "--json", file).stdout)
+	if u.Attempts[0].Worker != "number-one" {
+		t.Errorf("the attempt was made by %q", u.Attempts[0].Worker)
+	}
+	if code := stop(); code != 0 {
+		t.Errorf("stopped with %d:\n%s", code, log)
+	}
+	if !strings.Contains(log.String(), `"event":"upload.attempted"`) {
+		t.Errorf("the attempt is not in the log:\n%s", log)
+	}
+}
+
+func TestAStoppedWorkerFinishesItsCall(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.box.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(600e6)})
+	_, stop := b.worker()
+	order, file := b.picture(1)
+	b.must(0, "enqueue", "--order", order, file)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if err := b.box.Wait(ctx, func(r []sandbox.Request) bool { return len(r) == 1 }); err != nil {
+		t.Fatal(err)
+	}
+	if code := stop(); code != 0 {
+		t.Errorf("stopped with %d", code)
+	}
+	b.want(b.run("show", order), 0, "delivered")
+}
+
+func TestTheWorkerRefusesToStart(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	bare := []string{"VOUCHERD_REDIS_URL=" + redistest.URL()}
+	account := append(bare, "PANDAPON_ACCESS_KEY=k", "PANDAPON_USER_ID=u")
+	for _, tc := range []struct {
+		env  []string
+		args string
+		code int
+		says []string
+	}{
+		{b.env, "--listen " + taken.Addr().String(), 1, []string{"--listen", "address already in use"}},
+		{b.env, "--listen nowhere", 1, []string{"--listen", "missing port"}},
+		{b.env, "--vault file://" + b.dir + "/none", 1, []string{"VOUCHERD_VAULT", "does not exist"}},
+		{account, "", 2, []string{"PANDAPON_ACCESS_SECRET: is not set", "PANDAPON_ACCESS_SECRET_FILE"}},
+		{bare, "", 2, []string{"3 settings", "PANDAPON_ACCESS_KEY", "PANDAPON_USER_ID", "PANDAPON_ACCESS_SECRET"}},
+		{append(account, "PANDAPON_ACCESS_SECRET="+secret, "VOUCHERD_MAX_AGE=soon", "PANDAPON_BASE_URL=ftp://x", "VOUCHERD_JITTER=7"),
+			"--concurrency 0 --call-timeout 2m --shutdown-timeout 1m --upload-path nowhere --redis gopher://:" + secret + "@x", 2,
+			[]string{
+				"7 settings are not right", "\n  VOUCHERD_MAX_AGE: ", "\n  PANDAPON_BASE_URL: ", "\n  VOUCHERD_JITTER: ", "\n  --concurrency: ",
+				"\n  --shutdown-timeout: ", "\n  --upload-path: ", "\n  --redis: ",
+			}},
+	} {
+		o := start(t.Context(), strings.NewReader(""), tc.env, append([]string{"worker"}, strings.Fields(tc.args)...)...)
+		want(t, o, tc.code, tc.says...)
+	}
+}
