@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// result is a whole run.
+type result struct {
+	Made        time.Time `json:"made"`
+	Took        string    `json:"took"`
+	Machine     machine   `json:"machine"`
+	Quick       bool      `json:"quick"`
+	Concurrency int       `json:"concurrency"`
+	Targets     []target  `json:"targets"`
+	Samples     []sample  `json:"samples"`
+}
+
+// machine is where it was measured.
+type machine struct {
+	OS    string `json:"os"`
+	CPUs  int    `json:"cpus"`
+	Model string `json:"model,omitempty"`
+	Go    string `json:"go"`
+	Redis string `json:"redis"`
+	Load  string `json:"loadAtEnd,omitempty"` // what else it was busy with, the benchmark included
+}
+
+func (st *stage) result(ctx context.Context) result {
+	m := machine{OS: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Go: runtime.Version()}
+	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		_, rest, _ := strings.Cut(string(b), "model name")
+		model, _, _ := strings.Cut(strings.TrimLeft(rest, "\t :"), "\n")
+		m.Model = model
+	}
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		m.Load = strings.Join(strings.Fields(string(b))[:3], " ")
+	}
+	if v, err := st.redisVersion(ctx); err == nil {
+		m.Redis = v
+	}
+	return result{
+		Made: time.Now().UTC().Truncate(time.Second), Took: st.spent().Round(time.Second).String(), Machine: m, Quick: st.opts.quick,
+		Concurrency: st.opts.concurrency, Targets: targetsOf(st.samples), Samples: st.samples,
+	}
+}
+
+// save writes results.json and the charts into a directory.
+func (r result) save(dir string) error {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return fmt.Errorf("make the directory for results: %w", err)
+	}
+	text, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return fmt.Errorf("write the results: %w", err)
+	}
+	files := map[string][]byte{"results.json": append(text, '\n')}
+	for _, c := range r.charts() {
+		files[c.file+".svg"] = []byte(c.svg())
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil { //nolint:gosec // for everybody to read
+			return fmt.Errorf("write the results: %w", err)
+		}
+	}
+	return nil
+}
+
+// The marks in performance.md between which the program writes.
+const (
+	docBegin = "<!-- bench: from here on written by the program -->"
+	docEnd   = "<!-- bench: up to here -->"
+)
+
+// document renews what the program writes in docs: the block in performance.md, and beside it charts and results.json.
+func (r result) document(docs string) error {
+	path := filepath.Join(docs, "performance.md")
+	text, err := os.ReadFile(path) //nolint:gosec // the user names the directory
+	if err != nil {
+		return fmt.Errorf("read the document: %w", err)
+	}
+	before, rest, begins := bytes.Cut(text, []byte(docBegin))
+	_, after, ends := bytes.Cut(rest, []byte(docEnd))
+	if !begins || !ends {
+		return fmt.Errorf("%s lacks the marks between which tables belong", path)
+	}
+	var b bytes.Buffer
+	b.Write(before)
+	b.WriteString(docBegin + "\n\n" + r.about())
+	for _, c := range r.charts() {
+		fmt.Fprintf(&b, "\n![%s](performance/%s.svg)\n", c.title, c.file)
+	}
+	for _, t := range r.all() {
+		b.WriteString(t.markdown())
+	}
+	b.WriteString("\n" + docEnd)
+	b.Write(after)
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil { //nolint:gosec // for everybody to read
+		return fmt.Errorf("write the document: %w", err)
+	}
+	return r.save(filepath.Join(docs, "performance"))
+}
+
+// about says what was run where.
+func (r result) about() string {
+	return fmt.Sprintf("Measured on %s: %d CPUs (%s), %s, Redis %s; load average at the end %s. %d calls at a time. It took %s.\n",
+		r.Made.Format("2006-01-02"), r.Machine.CPUs, r.Machine.Model, r.Machine.Go, r.Machine.Redis, r.Machine.Load, r.Concurrency, r.Took)
+}

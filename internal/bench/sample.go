@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// system is what is measured.
+type system struct {
+	name      string
+	kind      string
+	file      bool // vouchers lie in a directory
+	retention time.Duration
+}
+
+func plainLoop() system  { return system{name: "HTTP loop", kind: kindPlain} }
+func naiveQueue() system { return system{name: "naive", kind: kindNaive} }
+func inRedis() system    { return system{name: "redis vault", kind: kindVoucherd} }
+func inFiles() system    { return system{name: "file vault", kind: kindVoucherd, file: true} }
+
+// retained is the same system, with finished tasks kept for an hour, which is voucherd's default.
+func (s system) retained() system {
+	s.name, s.retention = s.name+", 1 h", time.Hour
+	return s
+}
+
+// sample is one measurement. What does not apply is 0.
+type sample struct {
+	Scenario    string  `json:"scenario"`
+	System      string  `json:"system"`
+	Round       int     `json:"round"`
+	VoucherSize int     `json:"voucherBytes"`
+	Workers     int     `json:"workers"`
+	Concurrency int     `json:"concurrency"`
+	APIMS       float64 `json:"apiMs,omitempty"`
+	RedisMS     float64 `json:"redisMs,omitempty"`
+	Waiting     int     `json:"waiting,omitempty"`         // uploads in the queue behind those measured
+	Delivered   int     `json:"deliveredBefore,omitempty"` // in the ledger
+
+	Enqueue *phase `json:"enqueue,omitempty"`
+	Drain   *phase `json:"drain,omitempty"`
+
+	WaitingBytes   float64 `json:"redisBytesPerWaitingUpload,omitempty"`
+	DeliveredBytes float64 `json:"redisBytesPerDeliveredUpload,omitempty"`
+	IdleMemory     int64   `json:"workerIdleBytes,omitempty"` // resident, before the first task
+	PeakMemory     int64   `json:"workerPeakBytes,omitempty"` // of one worker
+	InFlight       int     `json:"mostInFlight,omitempty"`
+}
+
+// phase is one part of a measurement. All but Uploads and PerSecond is per upload.
+type phase struct {
+	Uploads       int     `json:"uploads"`
+	PerSecond     float64 `json:"perSecond"`
+	CPU           float64 `json:"cpuSecondsPer1000"`      // of workers, or of the producer
+	RedisCPU      float64 `json:"redisCpuSecondsPer1000"` //nolint:tagliatelle // CPU is two words' worth
+	Trips         float64 `json:"roundTrips"`
+	Sent          float64 `json:"commandsSent"`
+	Commands      float64 `json:"commandsRun"` // those within scripts included
+	RedisInBytes  float64 `json:"redisInBytes"`
+	RedisOutBytes float64 `json:"redisOutBytes"`
+}
+
+// newPhase makes a phase of what it took.
+func newPhase(n int, took time.Duration, u usage, r redisStats) *phase {
+	if n == 0 || took <= 0 {
+		return &phase{}
+	}
+	each := float64(n)
+	return &phase{
+		Uploads: n, PerSecond: each / took.Seconds(), CPU: u.CPU.Seconds() / each * 1000, RedisCPU: r.CPU / each * 1000,
+		Trips: float64(u.Trips) / each, Sent: float64(u.Commands) / each, Commands: r.Commands / each,
+		RedisInBytes: r.In / each, RedisOutBytes: r.Out / each,
+	}
+}
+
+// String is one line for people who watch.
+func (s sample) String() string {
+	text := fmt.Sprintf("%-18s %7s", s.System, size(s.VoucherSize))
+	if s.Enqueue != nil {
+		text += fmt.Sprintf("  in %7.0f/s", s.Enqueue.PerSecond)
+	}
+	if s.Drain != nil {
+		text += fmt.Sprintf("  out %7.0f/s (%d)  cpu %6.3f + redis %6.3f s/1000  trips %5.2f", s.Drain.PerSecond, s.Drain.Uploads,
+			s.Drain.CPU, s.Drain.RedisCPU, s.Drain.Trips)
+	}
+	return text + fmt.Sprintf("  peak %d MB", s.PeakMemory>>20)
+}
+
+// size writes a number of bytes shortly.
+func size(n int) string {
+	switch {
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MB", n>>20)
+	case n >= 1<<10:
+		return fmt.Sprintf("%d KB", n>>10)
+	default:
+		return fmt.Sprintf("%d B", n)
+	}
+}

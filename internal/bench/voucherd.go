@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/voucherd/voucherd/internal/config"
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon"
+	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/vault"
+	"github.com/voucherd/voucherd/worker"
+)
+
+// lane is the lane that the account's settings make.
+const lane = "default"
+
+// settings are voucherd's own, with the defaults that it ships with.
+func settings(s spec) (config.Config, error) {
+	a := account()
+	given := map[string]config.Given{}
+	for name, text := range map[string]string{
+		"VOUCHERD_REDIS_URL": s.Redis, "VOUCHERD_VAULT": s.Vault,
+		"VOUCHERD_CONCURRENCY": strconv.Itoa(s.Concurrency), "VOUCHERD_TASK_RETENTION": s.Retention.String(),
+		"PANDAPON_BASE_URL": s.API, "PANDAPON_ACCESS_KEY": a.AccessKey, "PANDAPON_ACCESS_SECRET": a.Secret.Reveal(),
+		"PANDAPON_USER_ID": a.UserID,
+	} {
+		given[name] = config.Given{Name: name, Text: text}
+	}
+	cfg, err := config.Load(config.Input{Given: given, Sections: []config.Section{
+		config.Connection, config.Account, config.Door, config.Delivery, config.Retries, config.Gate, config.Keeping,
+		config.Upkeep, config.Logging,
+	}})
+	if err != nil {
+		return cfg, fmt.Errorf("settings: %w", err)
+	}
+	return cfg, nil
+}
+
+// store is voucherd's ledger, vault and client, as its commands open them.
+type store struct {
+	cfg    config.Config
+	redis  redis.UniversalClient
+	vault  vault.Vault
+	ledger *ledger.Ledger
+	tasks  *tasks.Client
+}
+
+func openVoucherd(ctx context.Context, s spec, t *trips) (*store, error) {
+	rdb, err := openRedis(s, t)
+	if err != nil {
+		return nil, err
+	}
+	st, err := storeOn(ctx, s, rdb)
+	if err != nil {
+		return nil, errors.Join(err, rdb.Close())
+	}
+	return st, nil
+}
+
+func storeOn(ctx context.Context, s spec, rdb redis.UniversalClient) (*store, error) {
+	cfg, err := settings(s)
+	if err != nil {
+		return nil, err
+	}
+	v, err := vault.Open(ctx, cfg.Vault, rdb)
+	if err != nil {
+		return nil, fmt.Errorf("open the vault: %w", err)
+	}
+	l := ledger.New(rdb, cfg.Ledger)
+	return &store{cfg: cfg, redis: rdb, vault: v, ledger: l, tasks: tasks.New(tasks.Config{
+		Redis: rdb, Vault: v, Ledger: l, MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
+		Retention: cfg.TaskRetention,
+	})}, nil
+}
+
+func (st *store) close() error { return errors.Join(st.vault.Close(), st.redis.Close()) }
+
+func (st *store) enqueue(ctx context.Context, order string, raw []byte) error {
+	_, err := st.tasks.Enqueue(ctx, tasks.Request{Lane: lane, OrderID: order, Voucher: bytes.NewReader(raw)})
+	return err
+}
+
+// startVoucherd starts a worker as `voucherd worker` puts it together, its log included.
+func startVoucherd(ctx context.Context, s spec, t *trips) (stop func() error, err error) {
+	st, err := openVoucherd(ctx, s, t)
+	if err != nil {
+		return nil, err
+	}
+	queue, err := openRedis(s, t)
+	if err != nil {
+		return nil, errors.Join(err, st.close())
+	}
+	account := st.cfg.Lanes[0]
+	api, err := pandapon.NewClient(pandapon.Config{
+		BaseURL: account.BaseURL, UploadPath: account.UploadPath, Rule: st.cfg.Rule,
+		CallTimeout: st.cfg.Worker.CallTimeout, UserAgent: "voucherd/bench", MaxConns: account.Concurrency,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make the API's client: %w", err), queue.Close(), st.close())
+	}
+	st.cfg.Worker.Name = fmt.Sprintf("bench:%d", os.Getpid())
+	w, err := worker.New(worker.Config{
+		QueueRedis: queue, Ledger: st.ledger, Vault: st.vault, Tasks: st.tasks, Log: logger(),
+		Policy: st.cfg.Policy, Settings: st.cfg.Worker,
+		Lanes: []worker.LaneConfig{{
+			Name: account.Name, Credentials: account.Credentials, API: api, Concurrency: account.Concurrency,
+		}},
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make the worker: %w", err), queue.Close(), st.close())
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	return func() error {
+		cancel()
+		err := <-ended
+		api.Close()
+		return errors.Join(err, queue.Close(), st.close())
+	}, nil
+}
+
+// logger writes what a worker in production writes: a line of JSON for every attempt.
+func logger() *zap.Logger {
+	e := zap.NewProductionEncoderConfig()
+	e.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(e), zapcore.Lock(os.Stderr), zapcore.InfoLevel))
+}
