@@ -23,6 +23,7 @@ func TestReopenTheDead(t *testing.T) {
 		"rejected": next(refused(ledger.FaultRefusing), ledger.Rejected), "expired": next(unavailable(), ledger.Expired),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			up := b.open("order", "receipt")
 			created := b.get(up.ID).CreatedAt
@@ -50,6 +51,7 @@ func TestReopenTheDead(t *testing.T) {
 }
 
 func TestReopenWaiting(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, after(refused(ledger.FaultRefusing), time.Hour))
@@ -63,6 +65,7 @@ func TestReopenWaiting(t *testing.T) {
 }
 
 func TestReopenRefused(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	try := func() error { _, err := b.Reopen(b.ctx, o.ID); return err }
@@ -93,6 +96,7 @@ func TestDiscard(t *testing.T) {
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			head, behind := b.open("order", "1"), b.open("order", "2")
 			end(b, head.ID)
@@ -119,6 +123,7 @@ func TestDiscard(t *testing.T) {
 }
 
 func TestDiscardInLine(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	head, middle, last := b.open("order", "1"), b.open("order", "2"), b.open("order", "3")
 	run := b.started(head.ID, 1, "n")
@@ -132,6 +137,7 @@ func TestDiscardInLine(t *testing.T) {
 }
 
 func TestDiscardRefused(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	run := b.started(o.ID, 1, "n")

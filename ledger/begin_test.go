@@ -12,6 +12,7 @@ import (
 )
 
 func TestBeginIsRepeatable(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	first := b.started(o.ID, 1, "n1")
@@ -26,6 +27,7 @@ func TestBeginIsRepeatable(t *testing.T) {
 }
 
 func TestBeginWritesTheAttemptDown(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	g, err := b.Begin(b.ctx, ledger.NewAttempt{ID: o.ID, Generation: 1, Nonce: "n1", Worker: "host\t1\n", Lease: lease})
@@ -38,6 +40,7 @@ func TestBeginWritesTheAttemptDown(t *testing.T) {
 }
 
 func TestBeginStale(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	head, behind := b.open("order", "1"), b.open("order", "2")
 	done := b.open("order-2", "1")
@@ -66,6 +69,7 @@ func TestBeginStale(t *testing.T) {
 
 // A reopened upload that stands in line keeps its old generation until it is the head: its old task must not start it.
 func TestBeginStaleBehindInLine(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	first := b.open("order", "1")
 	b.open("order", "2")
@@ -77,6 +81,7 @@ func TestBeginStaleBehindInLine(t *testing.T) {
 }
 
 func TestBeginBusyUntilTheLeaseEnds(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.started(o.ID, 1, "n1")
@@ -95,6 +100,7 @@ func TestBeginBusyUntilTheLeaseEnds(t *testing.T) {
 }
 
 func TestBeginEarly(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, after(unavailable(), time.Hour))
@@ -107,6 +113,7 @@ func TestBeginEarly(t *testing.T) {
 }
 
 func TestBeginNewerRecord(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.must(b.rdb.HSet(b.ctx, b.prefix()+"u:"+b.key(o.ID), "v", 2).Err())
@@ -117,6 +124,7 @@ func TestBeginNewerRecord(t *testing.T) {
 }
 
 func TestBeginOneOfMany(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	var started, busy atomic.Int64
@@ -142,6 +150,7 @@ func TestBeginOneOfMany(t *testing.T) {
 }
 
 func TestAttemptsAreTrimmedAndCounted(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	const n = ledger.KeptAttempts + 7

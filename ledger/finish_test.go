@@ -31,6 +31,7 @@ func TestFinishMovesTheUpload(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			o := b.open("order", "receipt")
 			run := b.started(o.ID, 1, "n1")
@@ -57,6 +58,7 @@ func TestFinishMovesTheUpload(t *testing.T) {
 }
 
 func TestFinishCountsTheSchedules(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, unavailable())
@@ -80,6 +82,7 @@ func TestFinishCountsTheSchedules(t *testing.T) {
 }
 
 func TestFinishKeepsWhatTheAPISaid(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	run := b.started(o.ID, 1, "n1")
@@ -107,6 +110,7 @@ func TestFinishRepeated(t *testing.T) {
 		"delivered": delivered("r"), "refused": refused(ledger.FaultRefusing), "unavailable": after(unavailable(), time.Hour),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			up, behind := b.open("order", "1"), b.open("order", "2")
 			run := b.started(up.ID, 1, "n1")
@@ -130,6 +134,7 @@ func TestFinishRepeated(t *testing.T) {
 }
 
 func TestFinishUnknown(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	gone := ledger.Running{ID: ledger.UploadID(b.lane, "", "order", hash("x")), Number: 1, Nonce: "n"}
 	if _, err := b.Finish(b.ctx, gone, delivered("r")); !errors.Is(err, ledger.ErrNotFound) {
@@ -145,6 +150,7 @@ func TestFinishUnknown(t *testing.T) {
 }
 
 func TestRelease(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	run := b.started(o.ID, 1, "n1")
@@ -168,6 +174,7 @@ func TestRelease(t *testing.T) {
 }
 
 func TestReleaseOfAnotherAttempt(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	old := b.started(o.ID, 1, "n1")

@@ -11,6 +11,7 @@ func TestGateThreeAnswersOfOneKind(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []ledger.Fault{ledger.FaultCredentials, ledger.FaultEndpoint} {
 		t.Run(string(fault), func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			b.shut(2, refused(fault))
 			b.isOpen()
@@ -45,6 +46,7 @@ func TestGateRowOfOneKindIsBroken(t *testing.T) {
 		"another kind": refused(ledger.FaultEndpoint), "another refusal": refused(ledger.FaultRefusing),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			b.shut(2, refused(ledger.FaultCredentials))
 			b.attempt(b.fresh(), o)
@@ -55,6 +57,7 @@ func TestGateRowOfOneKindIsBroken(t *testing.T) {
 }
 
 func TestGateRefusingFiveUploads(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	first := b.fresh()
 	for range 4 { // one upload alone, however often, is its own fault
@@ -80,6 +83,7 @@ func TestGateRefusingMustBeTheSame(t *testing.T) {
 		"another code": other, "delivered": delivered("r"), "refused for good": final(), "credentials": refused(ledger.FaultCredentials),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			b.shut(4, refused(ledger.FaultRefusing))
 			b.attempt(b.fresh(), o)
@@ -91,6 +95,7 @@ func TestGateRefusingMustBeTheSame(t *testing.T) {
 
 // An answer without a fault says nothing about the lane, however often it comes.
 func TestGateIgnoresRefusalsWithoutFault(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	b.shut(12, refused(ledger.FaultNone))
 	b.isOpen()
@@ -98,6 +103,7 @@ func TestGateIgnoresRefusalsWithoutFault(t *testing.T) {
 
 // A lane that is well must not wait for one upload that the API will not have.
 func TestGateShutByOneUploadAlone(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	bad := b.fresh()
 	for range 2 {
@@ -117,6 +123,7 @@ func TestGateShutByOneUploadAlone(t *testing.T) {
 }
 
 func TestGateShutByOneUploadThatKeepsAsking(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	bad := b.fresh()
 	for range 3 {
@@ -140,6 +147,7 @@ func TestGateShutByOneUploadThatKeepsAsking(t *testing.T) {
 }
 
 func TestGateShutByOneUploadOthersProbeOneAtATime(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	bad := b.fresh()
 	for range 3 {
@@ -168,6 +176,7 @@ func TestProbesAreFree(t *testing.T) {
 	}
 	for reason, o := range shut {
 		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			for name, answer := range answers {
 				for b.gate().Reason == "" {
@@ -194,6 +203,7 @@ func TestProbesMayEndTheirUpload(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]ledger.Outcome{"delivered": delivered("r"), "refused for good": final(), "no voucher": invalid()} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			b.shut(3, refused(ledger.FaultCredentials))
 			b.pass()
@@ -206,6 +216,7 @@ func TestProbesMayEndTheirUpload(t *testing.T) {
 
 // What was under way when the lane was found at fault costs nothing either.
 func TestRefusalsOfAShutLaneAreFree(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	rs := b.running(5)
 	b.shut(3, refused(ledger.FaultCredentials))
@@ -220,6 +231,7 @@ func TestRefusalsOfAShutLaneAreFree(t *testing.T) {
 
 // In-flight answers of another kind do not make the lane's fault a mere outage, whose next probe would charge uploads.
 func TestGateKeepsTheLanesFault(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	rs := b.running(2)
 	b.shut(3, refused(ledger.FaultCredentials))
@@ -236,6 +248,7 @@ func TestGateKeepsTheLanesFault(t *testing.T) {
 
 // After an outage the first refusal is one answer like any other: the API is back.
 func TestGateOutageThenRefusals(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	b.shut(5, unavailable())
 	b.pass()
@@ -246,6 +259,7 @@ func TestGateOutageThenRefusals(t *testing.T) {
 }
 
 func TestGateShowsTheLastAnswer(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	if g := b.gate(); g != (ledger.Gate{}) {
 		t.Fatalf("gate %+v of a lane that never sent, want nothing", g)
@@ -258,5 +272,14 @@ func TestGateShowsTheLastAnswer(t *testing.T) {
 	b.attempt(b.fresh(), unavailable())
 	if g := b.gate(); g.LastMsg != "http 503" || g.LastCode != "" || g.LastStatus != 503 {
 		t.Fatalf("gate %+v, want the error of the last attempt", g)
+	}
+}
+
+func TestGateShowsTheSkew(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	b.must(b.NoteSkew(b.ctx, b.lane, -42*time.Second))
+	if g := b.gate(); g.Skew != -42*time.Second {
+		t.Fatalf("gate %+v, want the skew that was noted", g)
 	}
 }

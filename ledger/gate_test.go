@@ -63,6 +63,7 @@ func (b *bundle) isOpen() {
 }
 
 func TestGateOutage(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	b.shut(2, unavailable())
 	b.shut(2, unclear())
@@ -102,6 +103,7 @@ func TestGateOutageRowIsBrokenByAnyAnswer(t *testing.T) {
 		"credentials": refused(ledger.FaultCredentials),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			b.shut(4, unavailable())
 			b.attempt(b.fresh(), o)
@@ -114,6 +116,7 @@ func TestGateOutageRowIsBrokenByAnyAnswer(t *testing.T) {
 }
 
 func TestGateCountsNoAttemptThatSentNothing(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	b.shut(4, unavailable())
 	b.attempt(b.fresh(), invalid())
@@ -125,6 +128,7 @@ func TestGateCountsNoAttemptThatSentNothing(t *testing.T) {
 }
 
 func TestGateUnavailableWithRetryAfter(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := unavailable()
 	o.Hold = 10 * time.Minute
@@ -136,6 +140,7 @@ func TestGateUnavailableWithRetryAfter(t *testing.T) {
 }
 
 func TestGateOneProbeAmongMany(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	b.shut(5, unavailable())
 	const n = 12
@@ -170,6 +175,7 @@ func TestGateOneProbeAmongMany(t *testing.T) {
 }
 
 func TestGateProbeIsRepeatable(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	b.shut(5, unavailable())
 	b.pass()
@@ -184,6 +190,7 @@ func TestGateProbeIsRepeatable(t *testing.T) {
 }
 
 func TestGateDeadProbeGivesItsTurnBack(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	b.shut(5, unavailable())
 	b.pass()
@@ -205,6 +212,7 @@ func TestGateProbeThatSendsNothingGivesItsTurnBack(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			b.shut(5, unavailable())
 			b.pass()
@@ -220,6 +228,7 @@ func TestGateProbeThatSendsNothingGivesItsTurnBack(t *testing.T) {
 }
 
 func TestGateOutageIsOpenedByAnySuccess(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	rs := b.running(2)
 	b.shut(5, unclear())
@@ -230,6 +239,7 @@ func TestGateOutageIsOpenedByAnySuccess(t *testing.T) {
 }
 
 func TestGateVault(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	b.must(b.Release(b.ctx, b.started(b.fresh(), 1, "n"), true))
 	b.shutFor("vault", 10*time.Second)

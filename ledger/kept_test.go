@@ -36,6 +36,7 @@ func TestVouchersLeave(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, set)
 			o := b.open("order", "receipt")
 			b.leave()
@@ -59,6 +60,7 @@ func TestVouchersLeave(t *testing.T) {
 }
 
 func TestDeliveredVoucherMayLeaveAtOnce(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	k := ledger.Kept{ID: o.ID, VaultKey: b.get(o.ID).VaultKey}
@@ -77,6 +79,7 @@ func TestDeliveredVoucherMayLeaveAtOnce(t *testing.T) {
 
 // From the moment a voucher is named as leaving, its upload must not be sent again.
 func TestReopenWhatIsLeaving(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, final())
@@ -90,6 +93,7 @@ func TestReopenWhatIsLeaving(t *testing.T) {
 }
 
 func TestReopenKeepsTheVoucher(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, final())
@@ -109,6 +113,7 @@ func (b *bundle) revive(order, content, vaultKey string) ledger.Opened {
 
 // A voucher was being deleted when its upload was revived and ended anew: the new voucher is not forgotten.
 func TestLeftLate(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, final())
@@ -128,6 +133,7 @@ func TestLeftLate(t *testing.T) {
 
 // The producer died before it dropped the voucher that a revived upload no longer needs.
 func TestDropIsNotForgotten(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	old := b.get(o.ID).VaultKey
@@ -146,6 +152,7 @@ func TestDropIsNotForgotten(t *testing.T) {
 }
 
 func TestRemoveLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	stays := b.open("stays", "receipt")
 	b.attempt(stays.ID, final())
@@ -195,6 +202,7 @@ func TestRemoveLeavesNothingBehind(t *testing.T) {
 }
 
 func TestRemoveKeepsTheYoung(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, delivered("r"))
@@ -208,6 +216,7 @@ func TestRemoveKeepsTheYoung(t *testing.T) {
 
 // An API that repeats its request ids must not make those of another upload vanish.
 func TestRemoveSparesAnothersRequestID(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	old, young := b.open("old", "receipt"), b.open("young", "receipt")
 	b.attempt(old.ID, delivered("same"))

@@ -36,6 +36,7 @@ func (b *bundle) finds(key string, want ...string) {
 }
 
 func TestLateDeliveryEndsTheUpload(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	first, second := b.cutOff("order")
 	behind := b.open("order", "another")
@@ -68,6 +69,7 @@ func TestLateDeliveryEndsTheUpload(t *testing.T) {
 }
 
 func TestLateAnswerThatIsNoDelivery(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	first, second := b.cutOff("order")
 	rec := b.finish(first, requestID(next(refused(ledger.FaultRefusing), ledger.Rejected), "late"))
@@ -103,6 +105,7 @@ func TestLateDeliveryInEveryState(t *testing.T) {
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			first, second := b.cutOff("order")
 			end(b, second)
@@ -128,6 +131,7 @@ func TestLateDeliveryInEveryState(t *testing.T) {
 }
 
 func TestLateAnswerOfATrimmedAttempt(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	first := b.started(o.ID, 1, "first")
@@ -156,6 +160,7 @@ func TestLateAnswerOfATrimmedAttempt(t *testing.T) {
 
 // Any answer, however odd, can be looked up by the id that came with it.
 func TestRequestIDsAreFound(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	for i, id := range []string{
 		"e5c23a8d80ab4b2fb28ec7e8d3a4c1f0", "with space", "tab\tin it", "line\nend", strings.Repeat("long", 60), "ünïcode", "{tag}:*",

@@ -12,6 +12,7 @@ import (
 )
 
 func TestDelivery(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("1022505290408395575", "receipt")
 	if o.Duplicate || o.Generation != 1 {
@@ -34,6 +35,7 @@ func TestDelivery(t *testing.T) {
 }
 
 func TestBindVault(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	b.must(b.BindVault(b.ctx, b.lane, "disk-1"))
 	b.must(b.BindVault(b.ctx, b.lane, "disk-1"))

@@ -15,6 +15,7 @@ func (b *bundle) replace(order, content string) ledger.Opened {
 }
 
 func TestLineGoesInOrder(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	var ids []string
 	for i := range 4 {
@@ -40,6 +41,7 @@ func TestLineGoesInOrder(t *testing.T) {
 }
 
 func TestLineWaitsForAWaitingHead(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	head, second := b.open("order", "1"), b.open("order", "2")
 	if rec := b.attempt(head.ID, unavailable()); rec.NextID != "" {
@@ -54,6 +56,7 @@ func TestLineWaitsForAWaitingHead(t *testing.T) {
 }
 
 func TestLinesOfOrdersAndLanesAreTheirOwn(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	other := newBundle(t, b.rdb, ledger.Settings{})
 	for _, o := range []ledger.Opened{b.open("order", "1"), b.open("order-2", "1"), other.open("order", "1")} {
@@ -64,6 +67,7 @@ func TestLinesOfOrdersAndLanesAreTheirOwn(t *testing.T) {
 }
 
 func TestLineOfAReopenedUpload(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	first, second := b.open("order", "1"), b.open("order", "2")
 	b.attempt(first.ID, final())
@@ -78,6 +82,7 @@ func TestLineOfAReopenedUpload(t *testing.T) {
 }
 
 func TestReplace(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	wrong, wrong2, other := b.open("order", "wrong"), b.open("order", "wrong 2"), b.open("order-2", "other")
 	right := b.replace("order", "right")
@@ -98,6 +103,7 @@ func TestReplace(t *testing.T) {
 }
 
 func TestReplaceSparesWhatWasSent(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	sent, reopened, queued := b.open("order", "1"), b.open("order", "2"), b.open("order", "3")
 	b.attempt(sent.ID, final())
@@ -118,6 +124,7 @@ func TestReplaceSparesWhatWasSent(t *testing.T) {
 }
 
 func TestReplaceByADuplicate(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	wrong := b.open("order", "wrong")
 	b.open("order", "right")
@@ -131,6 +138,7 @@ func TestReplaceByADuplicate(t *testing.T) {
 
 // What has ended will not be sent, so it replaces nothing: the order would be left with no voucher under way.
 func TestReplaceByWhatHasEnded(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	dead := b.open("order", "dead")
 	b.attempt(dead.ID, final())
@@ -150,6 +158,7 @@ func TestReplaceByWhatHasEnded(t *testing.T) {
 
 // A call whose reply was lost is made again; by then another voucher may have replaced its own.
 func TestReplaceLostReply(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	b.replace("order", "first")
 	second := b.replace("order", "second")

@@ -42,16 +42,16 @@ func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
 	}
 	var page Page
 	for len(page.Uploads) < q.Limit {
-		next, err := sources.take(ctx, min(q.Limit-len(page.Uploads), readAtOnce))
-		if err != nil {
+		var next []entry
+		if next, err = sources.take(ctx, min(q.Limit-len(page.Uploads), readAtOnce)); err != nil {
 			return Page{}, err
 		}
 		if len(next) == 0 {
 			page.Cursor = ""
 			return page, nil
 		}
-		us, err := l.loadEntries(ctx, next)
-		if err != nil {
+		var us []Upload
+		if us, err = l.loadEntries(ctx, next); err != nil {
 			return Page{}, err
 		}
 		for _, u := range us {

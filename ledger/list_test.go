@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -51,6 +52,7 @@ func ends() map[ledger.State]func(*bundle, string) {
 }
 
 func TestListByState(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	want := map[ledger.State][]string{}
 	var all []string
@@ -84,6 +86,7 @@ func TestListByState(t *testing.T) {
 }
 
 func TestListTies(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	const n = 23
 	var ids []string
@@ -106,6 +109,7 @@ func TestListTies(t *testing.T) {
 }
 
 func TestListSince(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	old, ended := b.open("old", "receipt"), b.open("order", "ended")
 	b.later(2 * time.Hour)
@@ -127,10 +131,11 @@ func TestListSince(t *testing.T) {
 }
 
 func TestListByOrder(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	var ids []string
 	for i := range 5 {
-		ids = append(ids, b.open("order", fmt.Sprint(i)).ID)
+		ids = append(ids, b.open("order", strconv.Itoa(i)).ID)
 		b.open(fmt.Sprint("other-", i), "receipt")
 		b.later(time.Millisecond)
 	}
@@ -183,6 +188,7 @@ func TestListSeveralLanes(t *testing.T) {
 
 // What is acted on leaves the list; the pages that follow miss nothing.
 func TestListWhileActing(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	const n = 30
 	for i := range n {
@@ -207,6 +213,7 @@ func TestListWhileActing(t *testing.T) {
 }
 
 func TestListOldestFirstMissesNothingThatEndsMeanwhile(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	want := map[string]bool{}
 	for i := range 20 {
@@ -235,6 +242,7 @@ func TestListOldestFirstMissesNothingThatEndsMeanwhile(t *testing.T) {
 }
 
 func TestListCursor(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	key := b.key(b.open("order", "receipt").ID)
 	for _, c := range []string{"x", "1", "1.2.3", "0." + key + "." + b.lane, "1." + key + ".NO", "1." + key + "." + b.lane + ".x", "-1." + key + "." + b.lane} {

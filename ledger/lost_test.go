@@ -39,13 +39,13 @@ func (deaf) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPip
 // setupDeaf is setup with a client that executes every script twice.
 func setupDeaf(t *testing.T, set ledger.Settings) *bundle {
 	t.Helper()
-	t.Parallel()
 	rdb := redistest.Client(t)
 	rdb.AddHook(deaf{})
 	return newBundle(t, rdb, set)
 }
 
 func TestLostReplies(t *testing.T) {
+	t.Parallel()
 	b := setupDeaf(t, ledger.Settings{})
 	first, second := b.open("order", "1"), b.open("order", "2")
 	if first.Duplicate || first.Generation != 1 || second.Duplicate || second.Generation != 0 || second.Drop != "" {
@@ -90,6 +90,7 @@ func TestLostReplies(t *testing.T) {
 
 // A reply that says which voucher may be dropped may be lost; then the reconciler drops it.
 func TestLostReplyStillDropsTheVoucher(t *testing.T) {
+	t.Parallel()
 	b := setupDeaf(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	old := b.get(o.ID).VaultKey
@@ -106,6 +107,7 @@ func TestLostReplyStillDropsTheVoucher(t *testing.T) {
 }
 
 func TestLostRepliesOfTheGate(t *testing.T) {
+	t.Parallel()
 	b := setupDeaf(t, ledger.Settings{})
 	b.shut(4, unavailable())
 	b.isOpen()

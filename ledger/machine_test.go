@@ -55,7 +55,7 @@ func (m *machine) name(what string) string {
 }
 
 func (m *machine) doOpen(t *rapid.T) {
-	n := m.bundle.upload(
+	n := m.upload(
 		rapid.SampledFrom([]string{"order-a", "order-b"}).Draw(t, "order"), rapid.SampledFrom([]string{"1", "2", "3"}).Draw(t, "voucher"))
 	n.VaultKey = m.name("vault")
 	n.Again, n.Replace = rapid.Bool().Draw(t, "again"), rapid.IntRange(0, 3).Draw(t, "replace") == 0
@@ -143,7 +143,7 @@ func (m *machine) doRelease(t *rapid.T) {
 		t.Skip("it has sent something")
 	}
 	m.must(m.Release(m.ctx, a.run, rapid.Bool().Draw(t, "vault away")))
-	m.model.release(a)
+	m.released(a)
 	m.attempts = slices.DeleteFunc(m.attempts, func(b *modelAttempt) bool { return a == b })
 }
 

@@ -171,7 +171,7 @@ func (m *model) finish(a *modelAttempt, o ledger.Outcome, lane, probe bool) stri
 	return how
 }
 
-func (m *model) release(a *modelAttempt) {
+func (m *model) released(a *modelAttempt) {
 	u := a.upload
 	if u.running == a {
 		u.attempts, u.running, u.state = u.attempts[:len(u.attempts)-1], nil, u.was

@@ -43,7 +43,7 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 		return Opened{}, fmt.Errorf("the voucher's hash: %d characters, want the %d of a SHA-256 in hex",
 			len(u.SHA256), hex.EncodedLen(sha256.Size))
 	}
-	if err := l.rdb.SAdd(ctx, lanesKey, lane).Err(); err != nil {
+	if err = l.rdb.SAdd(ctx, lanesKey, lane).Err(); err != nil {
 		return Opened{}, fmt.Errorf("note lane %s: %w", lane, err)
 	}
 	r, err := l.run(ctx, l.scripts.open, lane, key, u.OrderID, u.UserID, u.Reference,

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 )
 
 func TestOpenRecords(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	n := b.upload("order", "receipt")
 	n.UserID, n.Reference = "user", "ref"
@@ -27,6 +29,7 @@ func TestOpenRecords(t *testing.T) {
 }
 
 func TestOpenIsPerUserOrderVoucherAndLane(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	seen := map[string]bool{}
 	for _, n := range []ledger.NewUpload{
@@ -42,6 +45,7 @@ func TestOpenIsPerUserOrderVoucherAndLane(t *testing.T) {
 }
 
 func TestOpenRefusesNonsense(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	for name, change := range map[string]func(*ledger.NewUpload){
 		"lane in capitals": func(u *ledger.NewUpload) { u.Lane = "LANE" },
@@ -63,6 +67,7 @@ func TestOpenRefusesNonsense(t *testing.T) {
 }
 
 func TestOpenTenAtOnce(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	const n = 10
 	var got [n]ledger.Opened
@@ -70,7 +75,7 @@ func TestOpenTenAtOnce(t *testing.T) {
 	for i := range n {
 		wg.Go(func() {
 			u := b.upload("order", "receipt")
-			u.VaultKey += string(rune('a' + i))
+			u.VaultKey += strconv.Itoa(i)
 			o, err := b.Open(b.ctx, u)
 			if err != nil {
 				t.Error(err)
@@ -97,6 +102,7 @@ func TestOpenTenAtOnce(t *testing.T) {
 }
 
 func TestOpenLostReply(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	first := b.open("order", "receipt")
 	if again := b.open("order", "receipt"); again != first {
@@ -113,6 +119,7 @@ func TestOpenLostReply(t *testing.T) {
 }
 
 func TestOpenLostReplyRevivesOnce(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, delivered("r"))
@@ -127,6 +134,7 @@ func TestOpenLostReplyRevivesOnce(t *testing.T) {
 }
 
 func TestOpenDuplicate(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	first, second := b.open("order", "receipt"), b.open("order", "another")
 	dup := func(content string) ledger.Opened {
@@ -160,6 +168,7 @@ func TestOpenAgain(t *testing.T) {
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			o := b.open("order", "receipt")
 			b.attempt(o.ID, refused(ledger.FaultRefusing))
@@ -184,6 +193,7 @@ func TestOpenAgain(t *testing.T) {
 }
 
 func TestOpenAgainOnUnfinishedChangesNothing(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, refused(ledger.FaultRefusing))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -162,7 +163,7 @@ func (l *Ledger) Ended(ctx context.Context, lane string, s State, step time.Dura
 	for i := range n {
 		from := clock.Add(-step * time.Duration(n-i)).UnixMilli()
 		to := clock.Add(-step * time.Duration(n-i-1)).UnixMilli()
-		cmds[i] = pipe.ZCount(ctx, prefix(lane)+"s:"+string(s), fmt.Sprintf("(%d", from), fmt.Sprint(to))
+		cmds[i] = pipe.ZCount(ctx, prefix(lane)+"s:"+string(s), "("+strconv.FormatInt(from, 10), strconv.FormatInt(to, 10))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("count what ended in lane %s: %w", lane, err)

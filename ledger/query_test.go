@@ -11,6 +11,7 @@ import (
 )
 
 func TestGetAndFindNothing(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	b.open("order", "receipt")
 	for _, key := range []string{"", "nonsense", b.lane, ledger.UploadID(b.lane, "", "order", hash("x")), "order:" + b.lane} {
@@ -24,6 +25,7 @@ func TestGetAndFindNothing(t *testing.T) {
 }
 
 func TestFindByEveryRequestID(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	one, two := b.open("order", "1"), b.open("order-2", "2")
 	b.attempt(one.ID, requestID(unclear(), "first"))
@@ -45,6 +47,7 @@ func TestFindByEveryRequestID(t *testing.T) {
 }
 
 func TestCounts(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	if c, err := b.Counts(b.ctx, b.lane); err != nil || c.Unfinished() != 0 || c.Oldest != 0 {
 		t.Fatalf("counts of an empty lane: %+v, %v", c, err)
@@ -74,6 +77,7 @@ func TestCounts(t *testing.T) {
 }
 
 func TestEnded(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	want := []int64{3, 0, 2, 1}
 	for i, n := range want {

@@ -27,10 +27,10 @@ func (l *Ledger) readUpload(lane, key string, f map[string]string, lines []strin
 	}
 	u.EndedAt = at(integer(f["done"]))
 	u.UpdatedAt = latest(u.UpdatedAt, u.EndedAt)
-	switch {
-	case u.State == Delivered:
+	if u.State == Delivered {
 		u.DeliveredAt = u.EndedAt
-	case u.State == Waiting:
+	}
+	if u.State == Waiting {
 		u.NextAttempt = at(integer(f["next"]))
 	}
 	if !u.State.Final() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -50,11 +51,7 @@ type scripts struct {
 
 func loadScripts() scripts {
 	load := func(parts ...string) *redis.Script {
-		src := libLua
-		for _, p := range parts {
-			src += "\n" + p
-		}
-		return redis.NewScript(src)
+		return redis.NewScript(libLua + "\n" + strings.Join(parts, "\n"))
 	}
 	return scripts{
 		open: load(openLua), begin: load(beginLua), finish: load(gateLua, finishLua), release: load(gateLua, releaseLua),

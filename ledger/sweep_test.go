@@ -10,6 +10,7 @@ import (
 )
 
 func TestDueNextInLineAfterACrash(t *testing.T) {
+	t.Parallel()
 	q := setupQueue(t)
 	head, next := q.open("order", "1"), q.open("order", "2")
 	q.attempt(head.ID, delivered("r")) // and its worker dies before it puts the next one's task
@@ -18,6 +19,7 @@ func TestDueNextInLineAfterACrash(t *testing.T) {
 }
 
 func TestDueAfterAWorkerDied(t *testing.T) {
+	t.Parallel()
 	q := setupQueue(t)
 	o := q.open("order", "receipt")
 	q.started(o.ID, 1, "n1")
@@ -31,6 +33,7 @@ func TestDueAfterAWorkerDied(t *testing.T) {
 }
 
 func TestDueForgetsWhatIsOver(t *testing.T) {
+	t.Parallel()
 	q := setupQueue(t)
 	for i, o := range []ledger.Outcome{delivered("r"), final(), next(unclear(), ledger.Expired)} {
 		q.attempt(q.open(fmt.Sprint("order-", i), "receipt").ID, o)
@@ -44,6 +47,7 @@ func TestDueForgetsWhatIsOver(t *testing.T) {
 }
 
 func TestSweepAfterAFlush(t *testing.T) {
+	t.Parallel()
 	q := setupQueue(t)
 	const n = 700 // more than a page
 	for i := range n {
@@ -87,6 +91,7 @@ func TestSweepAfterAFlush(t *testing.T) {
 }
 
 func TestLead(t *testing.T) {
+	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	lead := func(worker string, turn time.Duration) bool {
 		got, err := b.Lead(b.ctx, b.lane, worker, turn)
