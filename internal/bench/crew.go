@@ -34,6 +34,9 @@ type crew struct {
 	next     int   // number of the next upload
 }
 
+// mostProducers bounds how many enqueue at a time, whatever the workers do.
+const mostProducers = 16
+
 // hire starts a system's processes.
 func (st *stage) hire(ctx context.Context, s setup) (*crew, error) {
 	c := &crew{st: st, setup: s}
@@ -51,12 +54,12 @@ func (st *stage) hire(ctx context.Context, s setup) (*crew, error) {
 			return nil, fmt.Errorf("make a directory for vouchers: %w", err)
 		}
 	}
-	own.Role = roleProducer
+	own.Role, own.Concurrency = roleProducer, min(s.concurrency, mostProducers)
 	var err error
 	if c.producer, _, err = spawn(ctx, st.dir, fmt.Sprintf("producer-%d", st.hired), own); err != nil {
 		return nil, err
 	}
-	own.Role = roleWorker
+	own.Role, own.Concurrency = roleWorker, s.concurrency
 	for i := range s.workers {
 		w, _, werr := spawn(ctx, st.dir, fmt.Sprintf("worker-%d-%d", st.hired, i), own)
 		if werr != nil {

@@ -70,11 +70,24 @@ func (p *producer) do(ctx context.Context, o order) (reply, error) {
 	case "enqueue":
 		raw := voucher(o.Size)
 		return many(ctx, o, p.spec.Concurrency, func(ctx context.Context) func(int) error {
-			return func(i int) error { return p.enqueue(ctx, orderID(i), raw) }
+			return func(i int) error { return p.patiently(ctx, orderID(i), raw) }
 		})
 	default:
 		return reply{}, errOrder
 	}
+}
+
+// patiently enqueues again when that fails, as the errors ask for: a Redis that writes hundreds of megabytes to a busy
+// disk may answer late.
+func (p *producer) patiently(ctx context.Context, order string, raw []byte) error {
+	const tries = 3
+	var err error
+	for range tries {
+		if err = p.enqueue(ctx, order, raw); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // working is a worker of either kind.
