@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -38,6 +39,7 @@ type Client struct {
 	queue     *asynq.Client
 	inspector *asynq.Inspector
 	room      room
+	bound     sync.Map // lanes whose vault was compared with ours
 }
 
 // New gives a client.
@@ -94,6 +96,9 @@ func (c *Client) enqueue(ctx context.Context, r Request) (ledger.Upload, error) 
 	if err = c.room.check(ctx); err != nil {
 		return ledger.Upload{}, err
 	}
+	if err = c.bind(ctx, r.Lane); err != nil {
+		return ledger.Upload{}, err
+	}
 	entry, err := c.vault.Put(ctx, vault.Meta{
 		Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, MediaType: mediaType,
 	}, voucher)
@@ -117,6 +122,22 @@ func (c *Client) enqueue(ctx context.Context, r Request) (ledger.Upload, error) 
 	}
 	u.Duplicate = opened.Duplicate
 	return u, nil
+}
+
+// bind makes sure, once a lane, that the workers look for vouchers where this client puts them.
+func (c *Client) bind(ctx context.Context, lane string) error {
+	if _, ok := c.bound.Load(lane); ok {
+		return nil
+	}
+	identity, err := c.vault.Identity(ctx)
+	if err != nil {
+		return fmt.Errorf("ask which vault this is: %w", err)
+	}
+	if err := c.ledger.BindVault(ctx, lane, identity); err != nil {
+		return err
+	}
+	c.bound.Store(lane, true)
+	return nil
 }
 
 // settle does what follows Open: the voucher is claimed or dropped, and the task put. What it cannot do the reconciler

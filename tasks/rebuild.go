@@ -58,8 +58,8 @@ func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Reb
 	for i, s := range found {
 		// asynq's client believes that it has made the queue known already.
 		if s.Lane != lane {
-			if err := c.Register(ctx, s.Lane); err != nil {
-				return r, err
+			if err := errors.Join(c.Register(ctx, s.Lane), c.bind(ctx, s.Lane)); err != nil {
+				return r, c.explain(err)
 			}
 			lane = s.Lane
 		}

@@ -87,3 +87,23 @@ func TestRedisVaultCannotRebuild(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestOtherVaultIsRefused has a producer that puts vouchers where the lane's workers do not look for them.
+func TestOtherVaultIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.enqueue(tasks.Request{OrderID: "1", Voucher: pdf("x")})
+	dir, err := vault.Open(t.Context(), "file://"+t.TempDir(), b.rdb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = dir.Close() })
+	other := tasks.New(tasks.Config{Redis: b.rdb, Vault: dir})
+	_, err = other.Enqueue(t.Context(), tasks.Request{Lane: b.lane, OrderID: "2", Voucher: pdf("y")})
+	if !errors.Is(err, ledger.ErrOtherVault) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := b.Find(b.ctx, "2"); !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("it was recorded all the same: %v", err)
+	}
+}

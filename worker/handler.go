@@ -115,7 +115,7 @@ func (l *lane) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Recorde
 		l.gate.hold(rec.HeldFor)
 	}
 	success = outcome.Verdict == ledger.VerdictDelivered || outcome.Fault == ledger.FaultFinal
-	l.follow(detached, b.Running, rec)
+	l.follow(detached, b.Running, outcome, rec)
 	if !rec.State.Final() {
 		return rec, false, &giveBackError{Delay: rec.Wait, Failed: !rec.Lane, Reason: reason(outcome)}
 	}
@@ -219,7 +219,7 @@ func (l *lane) pause(ctx context.Context) bool {
 
 // follow does what an ended upload brings with it: the next in line gets its task, and its voucher leaves the vault.
 // What fails here the reconciler does.
-func (l *lane) follow(ctx context.Context, run ledger.Running, rec ledger.Recorded) {
+func (l *lane) follow(ctx context.Context, run ledger.Running, o ledger.Outcome, rec ledger.Recorded) {
 	if rec.NextID != "" {
 		put, cancel := context.WithTimeout(ctx, l.set.RedisTimeout)
 		defer cancel()
@@ -231,6 +231,9 @@ func (l *lane) follow(ctx context.Context, run ledger.Running, rec ledger.Record
 	case ledger.Delivered:
 		l.sweeper.sent(ledger.Kept{ID: run.ID, VaultKey: run.VaultKey})
 	case ledger.Rejected, ledger.Expired:
+		if o.Verdict == ledger.VerdictInvalid {
+			return // there is nothing to note it beside
+		}
 		l.sweeper.dead(run.VaultKey, rec.State)
 	case ledger.Queued, ledger.Sending, ledger.Waiting, ledger.Discarded:
 	}

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -68,7 +69,8 @@ func (r *reconciler) pass(ctx context.Context) {
 
 // repair puts a task where an unfinished upload has none.
 func (r *reconciler) repair(ctx context.Context) error {
-	if err := r.tasks.Register(ctx, r.lane); err != nil {
+	// Both may have gone with what Redis lost.
+	if err := errors.Join(r.tasks.Register(ctx, r.lane), r.bind(ctx)); err != nil {
 		return err
 	}
 	for range pagesPerPass {
@@ -93,6 +95,15 @@ func (r *reconciler) repair(ctx context.Context) error {
 	}
 	r.swept = time.Now()
 	return r.sweep(ctx)
+}
+
+// bind notes again which vault is the lane's.
+func (r *reconciler) bind(ctx context.Context) error {
+	identity, err := r.vault.Identity(ctx)
+	if err != nil {
+		return fmt.Errorf("ask which vault this is: %w", err)
+	}
+	return r.ledger.BindVault(ctx, r.lane, identity)
 }
 
 // lacks says whether so many tasks are missing that it cannot be just those that are being put.

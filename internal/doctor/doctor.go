@@ -174,9 +174,12 @@ func (e *examination) clock(ctx context.Context) {
 	e.add(g, "clock", fmt.Sprintf("redis is %v ahead of this host", off), "set both clocks by NTP")
 }
 
+const vaultAdvice = "a file vault: mount it, mend its permissions or make room; a redis vault: see redis. " +
+	"Until then its lanes hold, and nothing is rejected"
+
 func (e *examination) vaultItself(ctx context.Context) {
 	if err := e.Vault.Check(ctx); err != nil {
-		e.add(Fail, "vault", err.Error(), "mount it or mend its permissions; until then its lanes hold, and nothing is rejected")
+		e.add(Fail, "vault", err.Error(), vaultAdvice)
 		return
 	}
 	id, err := e.Vault.Identity(ctx)
