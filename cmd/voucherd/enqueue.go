@@ -128,28 +128,38 @@ func (c *enqueueCmd) print(s *session, u ledger.Upload) error {
 	return nil
 }
 
-// wait waits for the end of an upload and says how it ended.
+// wait waits for the end of an upload and says how it ended. The id comes first, so that whoever stops waiting has it.
 func (c *enqueueCmd) wait(ctx context.Context, s *session, st *store, u ledger.Upload) error {
-	last, err := st.tasks.Wait(ctx, u.ID)
-	if errors.Is(err, context.Canceled) {
+	if !c.JSON {
 		fmt.Fprintln(s.stdout, u.ID)
-		fmt.Fprintf(s.stderr, "No longer waiting. The upload goes on in the background; look with: voucherd show %s\n", u.ID)
-		return silent(exitInterrupted)
+		if isTerminal(s.stderr) {
+			fmt.Fprintln(s.stderr, "Waiting until it is delivered; Ctrl-C leaves that to the background.")
+		}
 	}
-	if err != nil {
+	last, err := st.tasks.Wait(ctx, u.ID)
+	if err != nil && !errors.Is(err, context.Canceled) {
 		return err
+	}
+	if last.ID == "" {
+		last = u // stopped before the first look
 	}
 	last.Duplicate = u.Duplicate
 	if c.JSON {
-		err = printJSON(s.stdout, last)
-	} else {
-		fmt.Fprintln(s.stdout, last.ID)
+		if err := printJSON(s.stdout, last); err != nil {
+			return err
+		}
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintf(s.stderr, "No longer waiting. The upload goes on in the background; look with: voucherd show %s\n", u.ID)
+		return silent(exitInterrupted)
+	case !c.JSON:
 		fmt.Fprintln(s.stderr, upperFirst(stateWords(last))+".")
 	}
-	if err == nil && last.State != ledger.Delivered {
+	if last.State != ledger.Delivered {
 		return silent(exitUndelivered)
 	}
-	return err
+	return nil
 }
 
 // printJSON prints one object as a line.

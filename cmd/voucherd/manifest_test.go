@@ -13,22 +13,28 @@ import (
 func TestAManifestReportsEveryLineAndIsSafeToRunAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	rows := "order,file,reference\n"
+	var list strings.Builder
+	list.WriteString("order,file,reference\n")
 	for n := range 25 {
 		order, file := b.picture(n)
-		rows += fmt.Sprintf("%s,%s,ref %d\n", order, filepath.Base(file), n)
+		fmt.Fprintf(&list, "%s,%s,ref %d\n", order, filepath.Base(file), n)
 	}
+	rows := list.String()
 	b.file("empty.jpg", nil)
-	list := b.file("list.csv", []byte(rows+"77,none.jpg,\n78,empty.jpg,\nbad order,empty.jpg,\n"))
-	first := b.must(1, "enqueue", "--manifest", list)
+	manifest := b.file("list.csv", []byte(rows+"77,none.jpg,\n78,empty.jpg,\nbad order,empty.jpg,\n"))
+	first := b.must(1, "enqueue", "--manifest", manifest)
 	b.want(first, 1, "25 accepted, 0 known already, 3 failed, 0 not tried", "none.jpg: no such file", "empty.jpg is empty", "Run it again")
-	again := b.must(1, "enqueue", "--manifest", list, "--json")
+	again := b.must(1, "enqueue", "--manifest", manifest, "--json")
 	b.want(again, 1, "0 accepted, 25 known already, 3 failed")
 	for i, line := range lines(again.stdout) {
 		var fate struct {
-			Line                           int
-			OrderID, File, Fate, ID, State string
-			Error                          string
+			Line    int    `json:"line"`
+			OrderID string `json:"orderId"`
+			File    string `json:"file"`
+			Fate    string `json:"fate"`
+			ID      string `json:"id"`
+			State   string `json:"state"`
+			Error   string `json:"error"`
 		}
 		if err := json.Unmarshal([]byte(line), &fate); err != nil {
 			t.Fatal(err)
@@ -70,11 +76,12 @@ func TestAManifestStopsWhenRedisIsFull(t *testing.T) {
 	t.Parallel()
 	small := redistest.Start(t, redistest.Options{MaxMemory: "4mb"})
 	b := newBench(t)
-	rows := "order,file\n"
+	var rows strings.Builder
+	rows.WriteString("order,file\n")
 	for n := range 300 {
 		order, file := b.picture(n % 5)
-		rows += fmt.Sprintf("%s-%d,%s\n", order, n, file)
+		fmt.Fprintf(&rows, "%s-%d,%s\n", order, n, file)
 	}
-	o := b.must(1, "enqueue", "--redis", small.URL(), "--manifest", b.file("list.csv", []byte(rows)))
+	o := b.must(1, "enqueue", "--redis", small.URL(), "--manifest", b.file("list.csv", []byte(rows.String())))
 	b.want(o, 1, "redis has no room", "not tried", "Run it again")
 }

@@ -128,6 +128,26 @@ func (s *session) given() map[string]config.Given {
 	return given
 }
 
+// strangers lists variables that look like ours and are no flag's: misspelt ones, most likely.
+func (s *session) strangers() []string {
+	known := map[string]bool{}
+	for _, command := range s.command.Model.Leaves(false) {
+		for _, flags := range command.AllFlags(false) {
+			for _, f := range flags {
+				known[variable(f)] = true
+			}
+		}
+	}
+	var names []string
+	for _, e := range s.env {
+		name, _, _ := strings.Cut(e, "=")
+		if strings.HasPrefix(name, "VOUCHERD_") && !known[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // load reads the settings of some sections.
 func (s *session) load(sections []config.Section) (config.Config, error) {
 	return config.Load(config.Input{Sections: sections, Given: s.given(), Env: s.getenv})

@@ -51,6 +51,7 @@ func TestTheWorkerSaysHowItIs(t *testing.T) {
 	t.Parallel()
 	own := redistest.Start(t, redistest.Options{})
 	b := newBench(t)
+	b.env = append(b.env, "VOUCHERD_CONCURENCY=4")
 	log, stop := b.worker("--redis", own.URL(), "--worker-name", "number-one")
 	address := listening(t, log)
 	ready := func() int { code, _ := get(t, address+"/readyz"); return code }
@@ -70,8 +71,13 @@ func TestTheWorkerSaysHowItIs(t *testing.T) {
 	if code := stop(); code != 0 {
 		t.Errorf("stopped with %d:\n%s", code, log)
 	}
-	if !strings.Contains(log.String(), `"event":"upload.attempted"`) {
-		t.Errorf("the attempt is not in the log:\n%s", log)
+	for _, line := range []string{`"event":"upload.attempted"`, `"event":"settings.unknown","variable":"VOUCHERD_CONCURENCY"`} {
+		if n := strings.Count(log.String(), line); n != 1 {
+			t.Errorf("%s stands %d times in the log:\n%s", line, n, log)
+		}
+	}
+	if n := strings.Count(log.String(), "settings.unknown"); n != 1 {
+		t.Errorf("%d variables are called unknown:\n%s", n, log)
 	}
 }
 
@@ -100,7 +106,7 @@ func TestTheWorkerRefusesToStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	t.Cleanup(func() { _ = taken.Close() })
 	bare := []string{"VOUCHERD_REDIS_URL=" + redistest.URL()}
 	account := append(bare, "PANDAPON_ACCESS_KEY=k", "PANDAPON_USER_ID=u")
 	for _, tc := range []struct {
@@ -114,12 +120,14 @@ func TestTheWorkerRefusesToStart(t *testing.T) {
 		{b.env, "--vault file://" + b.dir + "/none", 1, []string{"VOUCHERD_VAULT", "does not exist"}},
 		{account, "", 2, []string{"PANDAPON_ACCESS_SECRET: is not set", "PANDAPON_ACCESS_SECRET_FILE"}},
 		{bare, "", 2, []string{"3 settings", "PANDAPON_ACCESS_KEY", "PANDAPON_USER_ID", "PANDAPON_ACCESS_SECRET"}},
-		{append(account, "PANDAPON_ACCESS_SECRET="+secret, "VOUCHERD_MAX_AGE=soon", "PANDAPON_BASE_URL=ftp://x", "VOUCHERD_JITTER=7"),
+		{
+			append(account, "PANDAPON_ACCESS_SECRET="+secret, "VOUCHERD_MAX_AGE=soon", "PANDAPON_BASE_URL=ftp://x", "VOUCHERD_JITTER=7"),
 			"--concurrency 0 --call-timeout 2m --shutdown-timeout 1m --upload-path nowhere --redis gopher://:" + secret + "@x", 2,
 			[]string{
 				"7 settings are not right", "\n  VOUCHERD_MAX_AGE: ", "\n  PANDAPON_BASE_URL: ", "\n  VOUCHERD_JITTER: ", "\n  --concurrency: ",
 				"\n  --shutdown-timeout: ", "\n  --upload-path: ", "\n  --redis: ",
-			}},
+			},
+		},
 	} {
 		o := start(t.Context(), strings.NewReader(""), tc.env, append([]string{"worker"}, strings.Fields(tc.args)...)...)
 		want(t, o, tc.code, tc.says...)
