@@ -3,7 +3,7 @@
 GO       ?= go
 PKG      ?= ./...
 FUZZTIME ?= 20s
-BENCH    ?= .
+BENCH    ?=
 COUNT    ?= 6
 
 LINT := .tools/golangci-lint
@@ -44,11 +44,15 @@ fuzz: ## Runs every fuzz target for FUZZTIME, 20s (PKG=./pandapon/...)
 	@scripts/ensure redis-server
 	@GO='$(GO)' scripts/fuzz $(FUZZTIME) $(PKG)
 
-bench: .tools/benchstat ## Runs the benchmarks into artefacts/bench.txt (BENCH=regexp COUNT=6; OLD=file compares)
+bench: $(if $(BENCH),.tools/benchstat) ## Measures side by side, 10 minutes (ARGS=--quick: 90 s; BENCH=regexp COUNT=6 OLD=file: Go benchmarks)
 	@scripts/ensure redis-server
 	@mkdir -p artefacts
+ifeq ($(BENCH),)
+	$(GO) run ./internal/bench $(ARGS)
+else
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) >artefacts/bench.txt || { cat artefacts/bench.txt; exit 1; }
 	.tools/benchstat $(OLD) artefacts/bench.txt
+endif
 
 chaos: ## Kills and breaks everything for a while, then counts the vouchers (N=vouchers SEED=number)
 	@scripts/ensure redis-server

@@ -62,7 +62,10 @@ func bench(ctx context.Context, o options) (err error) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	r := st.result(ctx)
+	r, err := st.result(ctx)
+	if err != nil {
+		return err
+	}
 	st.term.say("%s", tables(r))
 	if err := r.save(o.out); err != nil {
 		return err

@@ -45,6 +45,7 @@ type options struct {
 	delivered   int
 	out         string
 	docs        string
+	with        string
 	profiles    string
 	verbose     bool
 }
@@ -59,7 +60,7 @@ func parse(args []string, help io.Writer) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(help)
 	scenarios := f.String("scenarios", "sizes,memory,workers,latency",
-		"what to measure, in order: sizes, memory, workers, latency, backlog; all is every one of them")
+		"what to measure, in order: sizes, memory, workers, latency, backlog; or all, or none")
 	sizes := f.String("sizes", "2K,20K,200K,1M,5M", "sizes of voucher for the scenario sizes")
 	systems := f.String("systems", "", "names of systems to keep in the scenario sizes, as the table has them (default: all)")
 	backlog := f.String("backlog", "1000,100000,1000000", "uploads waiting in the scenario backlog")
@@ -72,6 +73,7 @@ func parse(args []string, help io.Writer) (options, error) {
 	f.IntVar(&o.delivered, "delivered", 1_000_000, "uploads delivered before, for the largest backlog")
 	f.StringVar(&o.out, "out", "artefacts/bench", "directory for results.json and the charts")
 	f.StringVar(&o.docs, "docs", "", "directory with performance.md: its tables, charts and results.json are renewed")
+	f.StringVar(&o.with, "with", "", "results.json of an earlier run, for the scenarios that this run leaves out")
 	f.StringVar(&o.profiles, "profiles", "", "directory that takes a CPU profile of every drain")
 	f.BoolVar(&o.verbose, "v", false, "prints every measurement")
 	if err := f.Parse(args); err != nil {
@@ -129,8 +131,11 @@ func (o *options) scaled(n int) int { return max(8, int(float64(n)*o.scale)) }
 
 func scenarioList(s string) ([]string, error) {
 	all := []string{scenarioSizes, scenarioMemory, scenarioWorkers, scenarioLatency, scenarioBacklog}
-	if s == "all" {
+	switch s {
+	case "all":
 		return all, nil
+	case "none":
+		return nil, nil
 	}
 	names := strings.Split(s, ",")
 	for _, n := range names {

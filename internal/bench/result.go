@@ -19,8 +19,16 @@ type result struct {
 	Machine     machine   `json:"machine"`
 	Quick       bool      `json:"quick"`
 	Concurrency int       `json:"concurrency"`
+	Earlier     []earlier `json:"earlier,omitempty"`
 	Targets     []target  `json:"targets"`
 	Samples     []sample  `json:"samples"`
+}
+
+// earlier names a scenario that was measured in another run.
+type earlier struct {
+	Scenario string    `json:"scenario"`
+	Made     time.Time `json:"made"`
+	Machine  machine   `json:"machine"`
 }
 
 // machine is where it was measured.
@@ -33,7 +41,7 @@ type machine struct {
 	Load  string `json:"loadAtEnd,omitempty"` // what else it was busy with, the benchmark included
 }
 
-func (st *stage) result(ctx context.Context) result {
+func (st *stage) result(ctx context.Context) (result, error) {
 	m := machine{OS: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Go: runtime.Version()}
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		_, rest, _ := strings.Cut(string(b), "model name")
@@ -46,10 +54,45 @@ func (st *stage) result(ctx context.Context) result {
 	if v, err := st.redisVersion(ctx); err == nil {
 		m.Redis = v
 	}
-	return result{
+	r := result{
 		Made: time.Now().UTC().Truncate(time.Second), Took: st.spent().Round(time.Second).String(), Machine: m, Quick: st.opts.quick,
-		Concurrency: st.opts.concurrency, Targets: targetsOf(st.samples), Samples: st.samples,
+		Concurrency: st.opts.concurrency, Samples: st.samples,
 	}
+	if st.opts.with != "" {
+		if err := r.add(st.opts.with); err != nil {
+			return r, err
+		}
+	}
+	r.Targets = targetsOf(r.Samples)
+	return r, nil
+}
+
+// add takes the scenarios that this run has not measured from an earlier one.
+func (r *result) add(path string) error {
+	text, err := os.ReadFile(path) //nolint:gosec // the user names the file
+	if err != nil {
+		return fmt.Errorf("read the earlier results: %w", err)
+	}
+	var old result
+	if err := json.Unmarshal(text, &old); err != nil {
+		return fmt.Errorf("read the earlier results in %s: %w", path, err)
+	}
+	for _, scenario := range []string{scenarioSizes, scenarioMemory, scenarioWorkers, scenarioLatency, scenarioBacklog} {
+		if len(groups(r.Samples, scenario)) > 0 || len(groups(old.Samples, scenario)) == 0 {
+			continue
+		}
+		from := earlier{Scenario: scenario, Made: old.Made, Machine: old.Machine}
+		for _, e := range old.Earlier {
+			if e.Scenario == scenario {
+				from = e
+			}
+		}
+		r.Earlier = append(r.Earlier, from)
+		for _, g := range groups(old.Samples, scenario) {
+			r.Samples = append(r.Samples, g.samples...)
+		}
+	}
+	return nil
 }
 
 // save writes results.json and the charts into a directory.
@@ -110,6 +153,11 @@ func (r result) document(docs string) error {
 
 // about says what was run where.
 func (r result) about() string {
-	return fmt.Sprintf("Measured on %s: %d CPUs (%s), %s, Redis %s; load average at the end %s. %d calls at a time. It took %s.\n",
+	text := fmt.Sprintf("Measured on %s: %d CPUs (%s), %s, Redis %s; load average at the end %s. %d calls at a time. It took %s.\n",
 		r.Made.Format("2006-01-02"), r.Machine.CPUs, r.Machine.Model, r.Machine.Go, r.Machine.Redis, r.Machine.Load, r.Concurrency, r.Took)
+	for _, e := range r.Earlier {
+		text += fmt.Sprintf("\nFrom a run of %s (%d CPUs, load average at the end %s): %s.\n",
+			e.Made.Format("2006-01-02 15:04"), e.Machine.CPUs, e.Machine.Load, title(e.Scenario))
+	}
+	return text
 }

@@ -48,8 +48,11 @@ func (s spread) short() string {
 func digits(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 1000:
-		n := int64(math.Round(v))
-		return fmt.Sprintf("%d,%03d", n/1000, absolute(n)%1000)
+		text := fmt.Sprintf("%.0f", v)
+		for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+			text = text[:i] + "," + text[i:]
+		}
+		return text
 	case a >= 100:
 		return fmt.Sprintf("%.0f", v)
 	case a >= 10:
@@ -58,8 +61,6 @@ func digits(v float64) string {
 		return fmt.Sprintf("%.2f", v)
 	}
 }
-
-func absolute(n int64) int64 { return max(n, -n) }
 
 // group is the measurements of one system in one situation, one of every round.
 type group struct {
