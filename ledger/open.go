@@ -43,6 +43,9 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 		return Opened{}, fmt.Errorf("the voucher's hash: %d characters, want the %d of a SHA-256 in hex",
 			len(u.SHA256), hex.EncodedLen(sha256.Size))
 	}
+	if u.Ended != "" && u.Ended != Rejected && u.Ended != Expired {
+		return Opened{}, fmt.Errorf("an upload is recorded as rejected or expired already, not as %q", u.Ended)
+	}
 	if err = l.rdb.SAdd(ctx, lanesKey, lane).Err(); err != nil {
 		return Opened{}, fmt.Errorf("note lane %s: %w", lane, err)
 	}

@@ -53,6 +53,8 @@ func TestOpenRefusesNonsense(t *testing.T) {
 		"long lane":        func(u *ledger.NewUpload) { u.Lane = strings.Repeat("a", 33) },
 		"no hash":          func(u *ledger.NewUpload) { u.SHA256 = "" },
 		"short hash":       func(u *ledger.NewUpload) { u.SHA256 = "abcd" },
+		"ended queued":     func(u *ledger.NewUpload) { u.Ended = ledger.Queued },
+		"ended delivered":  func(u *ledger.NewUpload) { u.Ended = ledger.Delivered },
 		"hash not hex":     func(u *ledger.NewUpload) { u.SHA256 = strings.Repeat("x", 64) },
 	} {
 		n := b.upload("order", "receipt")
@@ -204,5 +206,38 @@ func TestOpenAgainOnUnfinishedChangesNothing(t *testing.T) {
 	}
 	if u := b.get(o.ID); u.State != ledger.Waiting || u.Refusals != 1 {
 		t.Fatalf("upload %+v, want it as it was", u)
+	}
+}
+
+func TestOpenWhatHasEnded(t *testing.T) {
+	t.Parallel()
+	for _, state := range []ledger.State{ledger.Rejected, ledger.Expired} {
+		t.Run(string(state), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, ledger.Settings{})
+			n := b.upload("order", "receipt")
+			n.Ended = state
+			for range 2 {
+				if o := b.openAs(n); o.Generation != 0 || o.Drop != "" || o.Duplicate {
+					t.Fatalf("opened %+v, want it recorded, and no task", o)
+				}
+			}
+			behind := b.open("order", "another")
+			if behind.Generation != 1 {
+				t.Fatalf("opened %+v, want it to be the head", behind)
+			}
+			id := ledger.UploadID(b.lane, "", "order", hash("receipt"))
+			b.state(id, state)
+			if got := b.list(ledger.Query{Lane: b.lane, State: state}); len(got) != 1 || got[0] != id {
+				t.Errorf("%s are %v, want %s", state, got, id)
+			}
+			b.reopen(id)
+			if rec := b.attempt(behind.ID, delivered("r")); rec.NextID != id {
+				t.Errorf("recorded %+v, want %s next", rec, id)
+			}
+			b.attempt(id, next(refused(ledger.FaultNone), state))
+			b.later(b.set.KeepDead)
+			b.leave(ledger.Kept{ID: behind.ID, VaultKey: b.lane + "-another"}, ledger.Kept{ID: id, VaultKey: n.VaultKey})
+		})
 	}
 }
