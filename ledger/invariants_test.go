@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"slices"
 
+	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
 	"github.com/voucherd/voucherd/ledger"
@@ -30,17 +31,37 @@ func (m *machine) check(t *rapid.T) {
 		}
 		m.checkAttempts(t, u, want)
 	}
+	pipe := m.rdb.Pipeline()
+	got := map[ledger.State]*redis.StringSliceCmd{}
 	for _, s := range ledger.States() {
-		got, err := m.rdb.ZRange(m.ctx, m.prefix()+"s:"+string(s), 0, -1).Result()
-		m.must(err)
-		same(t, "index of "+string(s), got, index[s])
+		got[s] = pipe.ZRange(m.ctx, m.prefix()+"s:"+string(s), 0, -1)
 	}
-	got, err := m.rdb.ZRange(m.ctx, m.prefix()+"look", 0, -1).Result()
+	looked := pipe.ZRange(m.ctx, m.prefix()+"look", 0, -1)
+	_, err := pipe.Exec(m.ctx)
 	m.must(err)
-	same(t, "uploads that must have a task", got, heads)
+	for s, cmd := range got {
+		same(t, "index of "+string(s), cmd.Val(), index[s])
+	}
+	same(t, "uploads that must have a task", looked.Val(), heads)
+	m.checkRequestID(t)
 }
 
-// checkAttempts compares the attempts: each is there, once, and found by its request id; at most the last one runs.
+// checkRequestID asserts that an attempt that ended not long ago is found by its request id.
+func (m *machine) checkRequestID(t *rapid.T) {
+	for _, a := range slices.Backward(m.attempts) {
+		if a.request == "" {
+			continue
+		}
+		us, err := m.Find(m.ctx, a.request)
+		m.must(err)
+		if len(us) != 1 || us[0].ID != a.upload.id {
+			t.Fatalf("request id of attempt %d of %s finds %+v", a.run.Number, a.upload.id, us)
+		}
+		return
+	}
+}
+
+// checkAttempts compares the attempts: each is there, once; at most the last one runs.
 func (m *machine) checkAttempts(t *rapid.T, u ledger.Upload, want *modelUpload) {
 	if len(u.Attempts) != len(want.attempts) {
 		t.Fatalf("attempts %+v, want %d", u.Attempts, len(want.attempts))
@@ -52,13 +73,6 @@ func (m *machine) checkAttempts(t *rapid.T, u ledger.Upload, want *modelUpload) 
 		}
 		if a.Verdict == "" && (i+1 < len(u.Attempts) || u.State != ledger.Sending) {
 			t.Fatalf("attempt %+v of an upload that is %s has no end", a, u.State)
-		}
-	}
-	if n := len(u.Attempts); n > 0 && u.Attempts[n-1].RequestID != "" {
-		us, err := m.Find(m.ctx, u.Attempts[n-1].RequestID)
-		m.must(err)
-		if len(us) != 1 || us[0].ID != u.ID {
-			t.Fatalf("request id of %+v finds %+v", u.Attempts[n-1], us)
 		}
 	}
 }
