@@ -145,8 +145,8 @@ func (c *enqueueCmd) wait(ctx context.Context, s *session, st *store, u ledger.U
 	}
 	last.Duplicate = u.Duplicate
 	if c.JSON {
-		if err := printJSON(s.stdout, last); err != nil {
-			return err
+		if broken := printJSON(s.stdout, last); broken != nil {
+			return broken
 		}
 	}
 	switch {
