@@ -99,11 +99,11 @@ func TestOtherVaultIsRefused(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = dir.Close() })
 	other := tasks.New(tasks.Config{Redis: b.rdb, Vault: dir})
-	_, err = other.Enqueue(t.Context(), tasks.Request{Lane: b.lane, OrderID: "2", Voucher: pdf("y")})
+	_, err = other.Enqueue(t.Context(), tasks.Request{Lane: b.lane, OrderID: "for-the-other-vault", Voucher: pdf("y")})
 	if !errors.Is(err, ledger.ErrOtherVault) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := b.Find(b.ctx, "2"); !errors.Is(err, ledger.ErrNotFound) {
+	if _, err := b.Find(b.ctx, "for-the-other-vault"); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("it was recorded all the same: %v", err)
 	}
 }
