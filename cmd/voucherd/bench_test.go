@@ -54,10 +54,10 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(server.Close)
 	t.Cleanup(box.Close)
 	b := &bench{t: t, box: box, lane: redistest.Lane(t), dir: t.TempDir()}
-	lanes := fmt.Sprintf("lanes:\n- {name: %s, accessKey: key, userId: user, secretEnv: THE_SECRET, baseUrl: %q, concurrency: 4}\n",
+	lanes := fmt.Sprintf("lanes:\n- {name: %s, accessKey: key, userId: user, secretEnv: VOUCHERD_TEST_SECRET, baseUrl: %q, concurrency: 4}\n",
 		b.lane, server.URL)
 	b.env = []string{
-		"VOUCHERD_REDIS_URL=" + redistest.URL(), "VOUCHERD_LANE=" + b.lane, "THE_SECRET=" + secret,
+		"VOUCHERD_REDIS_URL=" + redistest.URL(), "VOUCHERD_LANE=" + b.lane, "VOUCHERD_TEST_SECRET=" + secret,
 		"VOUCHERD_LANES_FILE=" + b.file("lanes.yaml", []byte(lanes)), "VOUCHERD_WORKER_LISTEN=127.0.0.1:0",
 		"VOUCHERD_SHORT_SCHEDULE=100ms", "VOUCHERD_LONG_SCHEDULE=100ms", "VOUCHERD_POLL_EVERY=20ms",
 		"PANDAPON_CODES_FINAL=4242", "VOUCHERD_OUTAGE_BASE=200ms", "VOUCHERD_OUTAGE_MAX=300ms",

@@ -24,6 +24,7 @@ type session struct {
 	stdout, stderr io.Writer
 	env            []string
 	fromEnv        map[string]string // flags that took their value from a variable
+	looked         []string          // variables that a lanes file names
 	command        *kong.Context
 }
 
@@ -128,9 +129,12 @@ func (s *session) given() map[string]config.Given {
 	return given
 }
 
-// strangers lists variables that look like ours and are no flag's: misspelt ones, most likely.
+// strangers lists variables that look like ours and are nobody's: misspelt ones, most likely.
 func (s *session) strangers() []string {
-	known := map[string]bool{}
+	known := map[string]bool{"VOUCHERD_GATEWAY_TOKENS": true} // as a secret it has no flag
+	for _, name := range s.looked {
+		known[name] = true
+	}
 	for _, command := range s.command.Model.Leaves(false) {
 		for _, flags := range command.AllFlags(false) {
 			for _, f := range flags {
@@ -150,5 +154,8 @@ func (s *session) strangers() []string {
 
 // load reads the settings of some sections.
 func (s *session) load(sections []config.Section) (config.Config, error) {
-	return config.Load(config.Input{Sections: sections, Given: s.given(), Env: s.getenv})
+	return config.Load(config.Input{Sections: sections, Given: s.given(), Env: func(name string) string {
+		s.looked = append(s.looked, name)
+		return s.getenv(name)
+	}})
 }

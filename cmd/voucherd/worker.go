@@ -13,13 +13,14 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/internal/config"
+	"github.com/voucherd/voucherd/internal/metrics"
 	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/worker"
 )
 
 type workerCmd struct {
-	Listen string `help:"Address of /livez and /readyz." default:"127.0.0.1:9464" placeholder:"ADDRESS" variable:"VOUCHERD_WORKER_LISTEN" otherwise:"127.0.0.1:9464"`
+	Listen string `help:"Address of /livez, /readyz and /metrics." default:"127.0.0.1:9464" placeholder:"ADDRESS" variable:"VOUCHERD_WORKER_LISTEN" otherwise:"127.0.0.1:9464"`
 
 	kong.Plugins
 }
@@ -44,7 +45,7 @@ func (c *workerCmd) Run(ctx context.Context, s *session) (err error) {
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return fmt.Errorf("listen for /livez and /readyz (--listen, VOUCHERD_WORKER_LISTEN): %w", err)
+		return fmt.Errorf("listen for /livez, /readyz and /metrics (--listen, VOUCHERD_WORKER_LISTEN): %w", err)
 	}
 	d, err := newDelivery(ctx, cfg, log)
 	if err != nil {
@@ -52,7 +53,9 @@ func (c *workerCmd) Run(ctx context.Context, s *session) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
 	// The listener is the last to go, so that it can still say that the worker is stopping.
-	stop := serve(ctx, listener, healthRoutes(d.worker.Ready), log)
+	routes := healthRoutes(d.worker.Ready)
+	routes.Handle("GET /metrics", d.metrics.Handler())
+	stop := serve(ctx, listener, routes, log)
 	defer stop()
 	log.Info("worker.listening", zap.Stringer("address", listener.Addr()))
 	return d.worker.Run(ctx)
@@ -60,9 +63,10 @@ func (c *workerCmd) Run(ctx context.Context, s *session) (err error) {
 
 // delivery is a worker and what it stands on.
 type delivery struct {
-	worker *worker.Worker
-	store  *store
-	close  func() error
+	worker  *worker.Worker
+	store   *store
+	metrics *metrics.Metrics
+	close   func() error
 }
 
 // newDelivery puts a worker together. Nothing runs yet.
@@ -88,14 +92,18 @@ func newDelivery(ctx context.Context, cfg config.Config, log *zap.Logger) (*deli
 	if cfg.Worker.Name == "" {
 		cfg.Worker.Name = workerName()
 	}
+	m := metrics.New()
+	m.Watch(st.redis)
+	m.Watch(queue)
+	m.WatchLanes(st.tasks)
 	w, err := worker.New(worker.Config{
-		QueueRedis: queue, Ledger: st.ledger, Vault: st.vault, Tasks: st.tasks, Log: log,
+		Observer: m, QueueRedis: queue, Ledger: st.ledger, Vault: st.vault, Tasks: st.tasks, Log: log,
 		Policy: cfg.Policy, Settings: cfg.Worker, Lanes: lanes,
 	})
 	if err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
-	return &delivery{worker: w, store: st, close: closeAll}, nil
+	return &delivery{worker: w, store: st, metrics: m, close: closeAll}, nil
 }
 
 func openLanes(cfg config.Config) (lanes []worker.LaneConfig, closeAll func(), err error) {
@@ -129,7 +137,7 @@ func workerName() string {
 }
 
 // healthRoutes answers whether the process lives, and whether it works.
-func healthRoutes(ready func(context.Context) error) http.Handler {
+func healthRoutes(ready func(context.Context) error) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
