@@ -92,6 +92,8 @@ func (w *world) deal(ctx context.Context, b plan.Blow) error {
 		w.fleet.stop(b.Worker, w.redis.awayAt)
 		sleep(ctx, b.For)
 		return w.fleet.start(b.Worker)
+	case plan.PauseWorker:
+		return w.fleet.pause(ctx, b.Worker, b.For)
 	case plan.KillRedis:
 		return w.redis.restart(ctx, b.For)
 	case plan.PauseRedis:

@@ -81,7 +81,7 @@ func (w *world) play(ctx context.Context) error {
 // finish prints and saves the report.
 func (w *world) finish(o options) {
 	r := w.report
-	r.Took = time.Since(w.began)
+	r.Took = length(time.Since(w.began))
 	r.Settings = map[string]string{}
 	for _, v := range w.settings.vars {
 		r.Settings[v[0]] = v[1]

@@ -40,8 +40,8 @@ func spawn(p program) (*child, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", p.name, err)
 	}
-	defer log.Close()
-	cmd := exec.CommandContext(context.Background(), p.path, p.args...) //nolint:gosec // ours; kill ends it, not a context
+	defer log.Close()                      //nolint:errcheck // the child has its own handle
+	cmd := exec.Command(p.path, p.args...) //nolint:noctx,gosec // kill ends it, not a context; all arguments are ours
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = p.env, p.dir, log, log, apart()
 	c := &child{name: p.name, started: time.Now(), done: make(chan struct{})}
 	started := make(chan error, 1)

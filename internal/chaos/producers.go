@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/voucherd/voucherd/internal/chaos/audit"
 	"github.com/voucherd/voucherd/internal/chaos/plan"
 	"github.com/voucherd/voucherd/ledger"
@@ -42,8 +44,8 @@ type producing struct {
 	Again         int            `json:"enqueuedAgain"`
 	Failed        int            `json:"failed"`        // and tried again
 	WhileAway     int            `json:"failedAway"`    // of these, while Redis was away
-	Slowest       time.Duration  `json:"slowestFailed"` // until the producer had its error
-	SlowestDone   time.Duration  `json:"slowestDone"`
+	Slowest       length         `json:"slowestFailed"` // until the producer had its error
+	SlowestDone   length         `json:"slowestDone"`
 	Errors        map[string]int `json:"errors,omitempty"`
 	Wrong         []string       `json:"wrong,omitempty"` // what Enqueue answered and should not have
 	Unnamed       int            `json:"failedUnnamed"`   // failures that came while Redis was still away and do not say which Redis
@@ -150,19 +152,21 @@ func (p *producers) enqueue(ctx context.Context, o plan.Order, v plan.Voucher) (
 	t := &p.tally
 	t.Calls++
 	if err == nil {
-		t.SlowestDone = max(t.SlowestDone, took)
+		t.SlowestDone = max(t.SlowestDone, length(took))
 		return u, nil
 	}
 	if ctx.Err() != nil {
 		return u, err
 	}
 	t.Failed++
-	t.Slowest = max(t.Slowest, took)
+	t.Slowest = max(t.Slowest, length(took))
 	var unreachable *tasks.UnreachableError
 	named := errors.As(err, &unreachable)
+	var answer redis.Error
+	said := errors.As(err, &answer) // it was reached, and says why it does not work
 	if p.away(began, time.Now()) {
 		t.WhileAway++
-		if !named && p.away(time.Now(), time.Now().Add(time.Millisecond)) {
+		if !named && !said && p.away(time.Now(), time.Now().Add(time.Millisecond)) {
 			t.Unnamed++
 			t.UnnamedSample = sample(t.UnnamedSample, err.Error())
 		}
@@ -203,7 +207,7 @@ func (p *producers) accept(l line, v plan.Voucher, u ledger.Upload) {
 	t.Accepted++
 	p.ids[seat{l.order.ID, l.step}] = u.ID
 	p.handed = append(p.handed, audit.Handed{
-		UploadID: u.ID, Lane: l.order.Lane, OrderID: l.order.ID, SHA256: sum, Place: l.step,
+		UploadID: u.ID, Lane: l.order.Lane, OrderID: l.order.ID, SHA256: sum, Place: l.step, At: time.Now(),
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,10 @@ func (w *world) reconcile(ctx context.Context, handed []audit.Handed, retriedFro
 	r := w.report
 	r.Checks = append(found.Checks, r.Checks...)
 	r.Resent, r.Attempts, r.Verdicts = found.Resent, found.Attempts, found.Verdicts
+	if n := len(found.Resumed); n > 0 {
+		r.Numbers = append(r.Numbers, fmt.Sprintf("interrupted attempts were followed by the next after %v to %v, half of them within %v",
+			length(found.Resumed[0]), length(found.Resumed[n-1]), length(found.Resumed[n/2])))
+	}
 	r.Requests = len(facts.Requests)
 	for _, q := range facts.Requests {
 		if q.Accepted {
@@ -184,18 +189,18 @@ func (w *world) secrets(ctx context.Context) error {
 	if err := w.fleet.logs(ctx, func(name, text string) { look(name, text, secrets...) }); err != nil {
 		return err
 	}
-	err := filepath.WalkDir(filepath.Join(w.dir, "redis"), func(path string, d os.DirEntry, err error) error {
+	walk := func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		looked++
-		in, err := holds(path, secrets[2:])
+		in, err := holds(filepath.Join(w.dir, path), secrets[2:])
 		if in {
 			found = append(found, path+" holds a secret")
 		}
 		return err
-	})
-	if err != nil {
+	}
+	if err := fs.WalkDir(os.DirFS(w.dir), "redis", walk); err != nil {
 		return fmt.Errorf("look into redis' files: %w", err)
 	}
 	w.report.check("no secret, and no voucher, is in a log, and no secret in Redis", looked, found...)
@@ -208,7 +213,7 @@ func holds(path string, words []string) (bool, error) {
 	if err != nil {
 		return false, err //nolint:wrapcheck // it names the file
 	}
-	defer f.Close()
+	defer f.Close()    //nolint:errcheck // only read
 	const overlap = 64 // longer than any word
 	buf := make([]byte, 1<<20)
 	from := 0

@@ -139,21 +139,3 @@ func (s *redisServer) kill() {
 		proc.kill()
 	}
 }
-
-// commands gives the number of commands that the server has run, those within scripts included.
-func commands(ctx context.Context, rdb redis.UniversalClient) (int64, error) {
-	info, err := rdb.Info(ctx, "stats").Result()
-	if err != nil {
-		return 0, fmt.Errorf("ask redis for its statistics: %w", err)
-	}
-	for row := range strings.Lines(info) {
-		if v, ok := strings.CutPrefix(row, "total_commands_processed:"); ok {
-			n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("read redis' statistics: %w", err)
-			}
-			return n, nil
-		}
-	}
-	return 0, errors.New("redis' statistics do not say how many commands it ran")
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -88,7 +89,7 @@ func (w *world) mayhem(ctx context.Context, p plan.Plan, producers *producers) e
 // that they made.
 func (w *world) watchOutage(ctx context.Context, o plan.Outage, began time.Time, handedOver <-chan struct{}) error {
 	from, to := began.Add(o.From), began.Add(o.To)
-	out := &outage{Lasted: o.To - o.From}
+	out := &outage{Lasted: length(o.To - o.From)}
 	w.report.Outage = out
 	sleep(ctx, time.Until(began.Add(o.Quiet)))
 	select {
@@ -97,17 +98,16 @@ func (w *world) watchOutage(ctx context.Context, o plan.Outage, began time.Time,
 		return nil
 	}
 	if since := time.Now(); time.Until(to) > time.Second {
-		before, err := commands(ctx, w.rdb)
+		m, err := listen(ctx, w.redis.addr)
 		if err != nil {
 			return err
 		}
+		defer m.close()
 		sleep(ctx, time.Until(to))
-		after, err := commands(ctx, w.rdb)
-		if err != nil {
-			return err
-		}
-		out.Measured = time.Since(since)
-		out.Commands = float64(after-before-1) / out.Measured.Seconds() / float64(w.opts.workers)
+		took := time.Since(since)
+		out.Measured = length(took)
+		seconds := took.Seconds() * float64(w.opts.workers)
+		out.Commands, out.Scripted = float64(m.seen().asked)/seconds, float64(m.seen().scripted)/seconds
 	} else if !sleep(ctx, time.Until(to)) {
 		return nil
 	}
@@ -119,7 +119,7 @@ func (w *world) watchOutage(ctx context.Context, o plan.Outage, began time.Time,
 	set := w.settings.cfg.Ledger.Gate
 	// In each lane: calls that had left, those that shut the gate, and probes in steps that double up to the longest.
 	shortest := time.Duration(0.8 * float64(set.OutageMax))
-	probes := int(out.Lasted/shortest) + 4
+	probes := int((o.To-o.From)/shortest) + 4
 	out.Most = len(w.lanes) * (w.opts.workers*8 + set.OutageRow + probes)
 	var over []string
 	if out.Calls > out.Most {
@@ -133,17 +133,17 @@ func (w *world) watchOutage(ctx context.Context, o plan.Outage, began time.Time,
 func (w *world) producerChecks(p producing) {
 	w.report.check("Enqueue answers what it should, duplicates too", p.Accepted+p.Again, p.Wrong...)
 	var slow []string
-	if p.Slowest > 5*time.Second {
-		slow = append(slow, fmt.Sprintf("the slowest error came after %v", p.Slowest.Round(time.Millisecond)))
+	if time.Duration(p.Slowest) > 5*time.Second {
+		slow = append(slow, fmt.Sprintf("the slowest error came after %v", p.Slowest))
 	}
 	w.report.check("a producer that cannot reach Redis knows within 5 s", p.Failed, slow...)
 	w.report.check("an error while Redis is away says which Redis", p.WhileAway, p.UnnamedSample...)
 }
 
 // drain heals everything and waits until no upload is unfinished.
-func (w *world) drain(ctx context.Context, took *time.Duration) error {
+func (w *world) drain(ctx context.Context, took *length) error {
 	began := time.Now()
-	defer func() { *took += time.Since(began) }()
+	defer func() { *took += length(time.Since(began)) }()
 	const limit = 3 * time.Minute // asynq takes up to two to give up a worker that was killed
 	told := time.Now()
 	return until(ctx, limit, "every upload is finished", func() bool {
@@ -187,8 +187,8 @@ func (w *world) retryRejected(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.say("voucherd retry --state rejected: %s", said)
-	var took time.Duration
+	w.say("voucherd retry --state rejected: %s", strings.TrimSpace(said))
+	var took length
 	return w.drain(ctx, &took)
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +23,7 @@ type rebuilding struct {
 
 	orders    []plan.Order
 	producers *producers
-	lost      []time.Time // when Redis was emptied
+	lost      []audit.Span // from when Redis was emptied until it was rebuilt
 }
 
 // playRebuild empties Redis while vouchers come in and go out, and rebuilds it from the vault on disk. Then it does so
@@ -94,7 +96,7 @@ func (r *rebuilding) midRun(ctx context.Context, length time.Duration) error {
 
 func (r *rebuilding) lose(ctx context.Context) error {
 	r.say("FLUSHALL")
-	r.lost = append(r.lost, time.Now())
+	r.lost = append(r.lost, audit.Span{From: time.Now(), To: time.Now().Add(time.Hour)})
 	if err := r.rdb.FlushAll(ctx).Err(); err != nil {
 		return fmt.Errorf("empty redis: %w", err)
 	}
@@ -103,6 +105,10 @@ func (r *rebuilding) lose(ctx context.Context) error {
 
 func (r *rebuilding) rebuild(ctx context.Context) (string, error) {
 	out, _, err := r.voucherd(ctx, "rebuild")
+	if last := &r.lost[len(r.lost)-1]; time.Now().Before(last.To) {
+		last.To = time.Now()
+	}
+	out = strings.TrimSpace(out)
 	r.say("voucherd rebuild: %s", out)
 	r.report.Numbers = append(r.report.Numbers, "voucherd rebuild: "+out)
 	return out, err
@@ -205,7 +211,8 @@ func (r *rebuilding) twice(facts audit.Facts, taken map[string][]sandbox.Request
 		for i := range max(0, len(rs)-1) {
 			fresh := false
 			for _, lost := range r.lost {
-				fresh = fresh || rs[i].At.Before(lost) && rs[i].AnsweredAt.After(lost.Add(-just)) && rs[i+1].At.After(lost)
+				before := rs[i].At.Before(lost.From) && rs[i].AnsweredAt.After(lost.From.Add(-just))
+				fresh = fresh || before && rs[i+1].At.After(lost.From)
 			}
 			r.report.Resent = append(r.report.Resent, audit.Resent{UploadID: h.UploadID, OrderID: h.OrderID, Attempts: []string{
 				fmt.Sprintf("taken at %s and at %s", rs[i].At.Format(time.TimeOnly), rs[i+1].At.Format(time.TimeOnly)),
@@ -219,22 +226,35 @@ func (r *rebuilding) twice(facts audit.Facts, taken map[string][]sandbox.Request
 	return c
 }
 
-// inOrder looks for vouchers that arrived before an earlier one of their order.
+// inOrder looks for vouchers that arrived before an earlier one of their order. What was handed over after the loss and
+// before the rebuilding could not know of those before it.
 func (r *rebuilding) inOrder(facts audit.Facts, taken map[string][]sandbox.Request, retried time.Time) audit.Check {
 	c := audit.Check{Name: "vouchers of one order arrive in the order in which they were handed over"}
-	first := map[seat]sandbox.Request{}
+	type arrival struct {
+		audit.Handed
+
+		number int
+	}
+	first := map[seat]arrival{}
 	for _, h := range facts.Handed {
 		if rs := taken[h.OrderID+" "+h.SHA256]; len(rs) > 0 && rs[0].At.Before(retried) {
-			first[seat{h.OrderID, h.Place}] = rs[0]
+			first[seat{h.OrderID, h.Place}] = arrival{h, rs[0].Number}
 		}
 	}
-	for s, q := range first {
-		if before, ok := first[seat{s.order, s.place - 1}]; ok {
-			c.Looked++
-			if before.Number > q.Number {
-				c.Broken++
-				c.Where = append(c.Where[:min(len(c.Where), 19)], fmt.Sprintf("order %s: voucher %d came before voucher %d", s.order, s.place+1, s.place))
-			}
+	for s, later := range first {
+		before, ok := first[seat{s.order, s.place - 1}]
+		unknown := func(lost audit.Span) bool {
+			return before.At.Before(lost.From) && later.At.After(lost.From) && later.At.Before(lost.To)
+		}
+		if !ok || slices.ContainsFunc(r.lost, unknown) {
+			continue
+		}
+		c.Looked++
+		if before.number > later.number {
+			c.Broken++
+			c.Where = append(c.Where[:min(len(c.Where), 19)], fmt.Sprintf(
+				"order %s: voucher %d came before voucher %d (handed over at %s and %s)", s.order, s.place+1, s.place,
+				later.At.Format(time.StampMilli), before.At.Format(time.StampMilli)))
 		}
 	}
 	return c

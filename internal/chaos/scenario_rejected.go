@@ -25,7 +25,7 @@ func (w *world) playRejected(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var took time.Duration
+	var took length
 	if err := w.drain(ctx, &took); err != nil {
 		return err
 	}
@@ -36,10 +36,10 @@ func (w *world) playRejected(ctx context.Context) error {
 	if err := w.retryRejected(ctx); err != nil {
 		return err
 	}
-	w.report.Drain = time.Since(began)
+	w.report.Drain = length(time.Since(began))
 	var some []string
 	if w.report.Rejected != w.opts.vouchers {
-		some = append(some, fmt.Sprintf("%d", w.report.Rejected))
+		some = append(some, strconv.Itoa(w.report.Rejected))
 	}
 	w.report.check("every upload was rejected", w.opts.vouchers, some...)
 	return w.reconcile(ctx, producers.handed, began)

@@ -44,16 +44,27 @@ func accounts(lanes ...string) []account {
 // compressed are schedules and time limits that make years of trouble fit into a minute.
 func compressed() [][2]string {
 	return [][2]string{
-		{"VOUCHERD_CALL_TIMEOUT", "2s"}, {"VOUCHERD_SHUTDOWN_TIMEOUT", "3s"}, {"VOUCHERD_LEASE_MARGIN", "3s"},
+		{"VOUCHERD_CALL_TIMEOUT", "2s"},
+		{"VOUCHERD_SHUTDOWN_TIMEOUT", "3s"},
+		{"VOUCHERD_LEASE_MARGIN", "3s"},
 		{"VOUCHERD_CONCURRENCY", "8"},
-		{"VOUCHERD_SHORT_SCHEDULE", "200ms,500ms,1s"}, {"VOUCHERD_LONG_SCHEDULE", "200ms,500ms"},
-		{"VOUCHERD_REFUSAL_BUDGET", "3"}, {"PANDAPON_CODES_FINAL", strconv.Itoa(plan.FinalCode)},
+		{"VOUCHERD_SHORT_SCHEDULE", "200ms,500ms,1s"},
+		{"VOUCHERD_LONG_SCHEDULE", "200ms,500ms"},
+		{"VOUCHERD_REFUSAL_BUDGET", "3"},
+		{"PANDAPON_CODES_FINAL", strconv.Itoa(plan.FinalCode)},
 		{"VOUCHERD_RETRY_AFTER_MIN", "100ms"},
-		{"VOUCHERD_OUTAGE_BASE", "300ms"}, {"VOUCHERD_OUTAGE_MAX", "2s"},
-		{"VOUCHERD_PROBE_BASE", "300ms"}, {"VOUCHERD_PROBE_MAX", "2s"},
-		{"VOUCHERD_THROTTLE_BASE", "500ms"}, {"VOUCHERD_THROTTLE_MAX", "2s"},
-		{"VOUCHERD_GRACE", "2s"}, {"VOUCHERD_FIRST_LOOK", "2s"}, {"VOUCHERD_LONG_LOOK", "10s"},
-		{"VOUCHERD_RECONCILE_EVERY", "500ms"}, {"VOUCHERD_REDIS_PAUSE", "200ms"}, {"VOUCHERD_HOLD_LIMIT", "10s"},
+		{"VOUCHERD_OUTAGE_BASE", "300ms"},
+		{"VOUCHERD_OUTAGE_MAX", "2s"},
+		{"VOUCHERD_PROBE_BASE", "300ms"},
+		{"VOUCHERD_PROBE_MAX", "2s"},
+		{"VOUCHERD_THROTTLE_BASE", "500ms"},
+		{"VOUCHERD_THROTTLE_MAX", "2s"},
+		{"VOUCHERD_GRACE", "2s"},
+		{"VOUCHERD_FIRST_LOOK", "2s"},
+		{"VOUCHERD_LONG_LOOK", "10s"},
+		{"VOUCHERD_RECONCILE_EVERY", "500ms"},
+		{"VOUCHERD_REDIS_PAUSE", "200ms"},
+		{"VOUCHERD_HOLD_LIMIT", "10s"},
 		{"VOUCHERD_ORPHAN_AGE", "30s"},
 	}
 }
@@ -61,7 +72,9 @@ func compressed() [][2]string {
 // newSettings adds where everything is to the settings of a scenario, and reads them as the workers will.
 func newSettings(dir, redisURL, apiURL, vaultURL string, lanes []account, vars [][2]string) (settings, error) {
 	s := settings{vars: slices.Concat([][2]string{
-		{"VOUCHERD_REDIS_URL", redisURL}, {"VOUCHERD_VAULT", vaultURL}, {"PANDAPON_BASE_URL", apiURL},
+		{"VOUCHERD_REDIS_URL", redisURL},
+		{"VOUCHERD_VAULT", vaultURL},
+		{"PANDAPON_BASE_URL", apiURL},
 		{"VOUCHERD_LANES_FILE", filepath.Join(dir, "lanes.yaml")},
 	}, vars)}
 	var file strings.Builder

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -27,12 +28,12 @@ type fleet struct {
 
 // member is one worker through all its lives.
 type member struct {
-	Name   string        `json:"name"`
-	Lives  int           `json:"lives"`
-	Kills  int           `json:"kills"`
-	Stops  int           `json:"stops"`
-	Slow   time.Duration `json:"slowestStop"`
-	PeakKB int64         `json:"peakKB"` // most resident memory of any life
+	Name   string `json:"name"`
+	Lives  int    `json:"lives"`
+	Kills  int    `json:"kills"`
+	Stops  int    `json:"stops"`
+	Slow   length `json:"slowestStop"`
+	PeakKB int64  `json:"peakKB"` // most resident memory of any life
 
 	proc *child
 }
@@ -119,6 +120,25 @@ func (f *fleet) kill(i int) {
 	m.Kills++
 }
 
+// pause stops a worker for a while, as a machine does that is short of everything.
+func (f *fleet) pause(ctx context.Context, i int, d time.Duration) error {
+	f.mu.Lock()
+	m := f.members[i]
+	alive := f.alive(m)
+	f.mu.Unlock()
+	if !alive {
+		return nil
+	}
+	if err := m.proc.proc.Signal(syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("pause worker: %w", err)
+	}
+	sleep(ctx, d)
+	if err := m.proc.proc.Signal(syscall.SIGCONT); err != nil {
+		return fmt.Errorf("resume worker: %w", err)
+	}
+	return nil
+}
+
 // alive notes a worker that has ended by itself.
 func (f *fleet) alive(m *member) bool {
 	if m.proc == nil {
@@ -156,7 +176,7 @@ func (f *fleet) stop(i int, excused func(from, to time.Time) bool) {
 		}
 		return
 	}
-	m.Slow = max(m.Slow, took)
+	m.Slow = max(m.Slow, length(took))
 	if err != nil {
 		f.faults = append(f.faults, err.Error())
 	}
@@ -199,7 +219,7 @@ func (f *fleet) logs(ctx context.Context, read func(name, text string)) error {
 		return fmt.Errorf("list the workers' logs: %w", err)
 	}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, err := os.ReadFile(file) //nolint:gosec // in our own directory
 		if err != nil || ctx.Err() != nil {
 			return fmt.Errorf("read a worker's log: %w", err)
 		}

@@ -139,7 +139,7 @@ func (w *world) close() {
 	}
 	if w.opts.keep || !w.report.good() {
 		w.say("logs are kept in %s", w.dir)
-	} else if err := os.RemoveAll(w.dir); err != nil {
+	} else if err := os.RemoveAll(w.dir); err != nil { //nolint:gosec // made by MkdirTemp
 		w.say("%v", err)
 	}
 }

@@ -28,7 +28,8 @@ type Facts struct {
 type Handed struct {
 	UploadID, Lane, OrderID, SHA256 string
 
-	Place int // among the vouchers of its order
+	Place int       // among the vouchers of its order
+	At    time.Time // when the producer was told
 }
 
 // Span is a time from one instant to another.
@@ -68,6 +69,7 @@ type Result struct {
 	Resent   []Resent
 	Attempts map[int]int // number of uploads by their attempts
 	Verdicts map[ledger.Verdict]int
+	Resumed  []time.Duration // after which uploads went on whose attempt was interrupted, shortest first
 }
 
 // books are the facts, made searchable.
@@ -103,10 +105,14 @@ func Run(f Facts) Result {
 	r := Result{Attempts: map[int]int{}, Verdicts: map[ledger.Verdict]int{}}
 	for _, u := range f.Uploads {
 		r.Attempts[u.AttemptCount]++
-		for _, a := range u.Attempts {
+		for i, a := range u.Attempts {
 			r.Verdicts[a.Verdict]++
+			if a.Verdict == ledger.VerdictInterrupted && i+1 < len(u.Attempts) {
+				r.Resumed = append(r.Resumed, u.Attempts[i+1].StartedAt.Sub(a.StartedAt.Time))
+			}
 		}
 	}
+	slices.Sort(r.Resumed)
 	var resent Check
 	resent, r.Resent = b.resent()
 	r.Checks = []Check{

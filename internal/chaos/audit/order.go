@@ -32,11 +32,11 @@ func (b books) order() Check {
 		if !ok || !known || !b.RetriedFrom.IsZero() && r.At.After(b.RetriedFrom) {
 			continue
 		}
-		before, any := last[s.line]
-		if any {
+		before, follows := last[s.line]
+		if follows {
 			c.Looked++
 		}
-		if any && before.place > s.place {
+		if follows && before.place > s.place {
 			c.breach("request %d at %s sends voucher %d of order %s after voucher %d", r.Number, clock(r.At), s.place+1, r.OrderID, before.place+1)
 		}
 		last[s.line] = s
@@ -54,7 +54,7 @@ func (b books) oneAtATime() Check {
 		if !ok || !known {
 			continue
 		}
-		if before, any := last[s.line]; any {
+		if before, follows := last[s.line]; follows {
 			c.Looked++
 			if end := b.end(before); end.After(r.At) {
 				c.breach("order %s: request %d came at %s, request %d ended at %s",

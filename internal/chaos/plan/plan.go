@@ -62,11 +62,12 @@ type Kind string
 
 // The kinds of blow.
 const (
-	KillWorker Kind = "kill -9 worker" // and started again after For
-	StopWorker Kind = "SIGTERM worker" // and started again after For
-	KillRedis  Kind = "kill -9 redis"  // and started again after For
-	PauseRedis Kind = "SIGSTOP redis"  // for For
-	FlushQueue Kind = "flush queue"    // of Lane
+	KillWorker  Kind = "kill -9 worker" // and started again after For
+	StopWorker  Kind = "SIGTERM worker" //nolint:gosec // no credentials; started again after For
+	PauseWorker Kind = "SIGSTOP worker" // for For
+	KillRedis   Kind = "kill -9 redis"  // and started again after For
+	PauseRedis  Kind = "SIGSTOP redis"  // for For
+	FlushQueue  Kind = "flush queue"    // of Lane
 )
 
 // Blow is one thing that is done to a process.
@@ -83,6 +84,8 @@ func (b Blow) String() string {
 	switch b.Kind {
 	case KillWorker, StopWorker:
 		return fmt.Sprintf("%s %d, back after %v", b.Kind, b.Worker+1, b.For)
+	case PauseWorker:
+		return fmt.Sprintf("%s %d for %v", b.Kind, b.Worker+1, b.For)
 	case KillRedis, PauseRedis:
 		return fmt.Sprintf("%s for %v", b.Kind, b.For)
 	case FlushQueue:
@@ -109,7 +112,7 @@ type planner struct {
 
 // New makes the plan of some options.
 func New(o Options) Plan {
-	p := planner{Options: o, dice: rand.New(rand.NewPCG(o.Seed, 0))} //nolint:gosec // a plan shall repeat
+	p := planner{Options: o, dice: rand.New(rand.NewPCG(o.Seed, 0))}
 	rounds := min(max(1, o.Vouchers/perRound), mostRounds)
 	var out Plan
 	at := time.Second
@@ -177,6 +180,8 @@ func (p planner) blows(from, to time.Duration, first bool) []Blow {
 	}
 	if first {
 		rest[2].For = longPause
+	} else { // there is time for it
+		rest = append(rest, Blow{Kind: PauseWorker, Worker: p.dice.IntN(p.Workers), For: p.between(time.Second, 4*time.Second)})
 	}
 	p.dice.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
 	victim := p.dice.IntN(p.Workers)
@@ -212,7 +217,7 @@ func (p planner) orders(within time.Duration) []Order {
 		}
 		size = min(size, p.Vouchers-n)
 		o := Order{
-			ID:     "10225" + strconv.Itoa(int(p.Seed%1000)) + "-" + strconv.Itoa(len(all)), //nolint:gosec // below 1000
+			ID:     "10225" + strconv.Itoa(int(p.Seed%1000)) + "-" + strconv.Itoa(len(all)),
 			Lane:   p.Lanes[max(0, p.dice.IntN(2*len(p.Lanes))-len(p.Lanes))],
 			Doomed: p.dice.IntN(60) == 0,
 		}

@@ -1,0 +1,198 @@
+package audit_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/internal/chaos/audit"
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+)
+
+func at(ms int) time.Time { return time.UnixMilli(1_700_000_000_000 + int64(ms)).UTC() }
+
+// agreeing gives facts of two vouchers of one order that all agree: the first needed two attempts, because its answer
+// was lost.
+func agreeing() audit.Facts {
+	attempt := func(n, from, to int, v ledger.Verdict, nonce, request string) ledger.Attempt {
+		a := ledger.Attempt{
+			Number: n, StartedAt: ledger.Time{Time: at(from)}, EndedAt: ledger.Time{Time: at(to)}, Verdict: v, Nonce: nonce,
+			RequestID: request, Worker: "w1",
+		}
+		if request != "" {
+			a.HTTPStatus = 200
+		}
+		return a
+	}
+	request := func(n, from, to int, nonce, sha, id string) sandbox.Request {
+		return sandbox.Request{
+			Number: n, At: at(from), AnsweredAt: at(to), Nonce: nonce, OrderID: "o", SHA256: sha, Complete: true, Accepted: true,
+			HTTPStatus: 200, Code: 200, RequestID: id,
+		}
+	}
+	lost := request(1, 10, 20, "n1", "s1", "r1")
+	lost.HTTPStatus, lost.Code, lost.Fault = 0, 0, sandbox.Reset
+	return audit.Facts{
+		Handed: []audit.Handed{
+			{UploadID: "u1", Lane: "main", OrderID: "o", SHA256: "s1", Place: 0},
+			{UploadID: "u2", Lane: "main", OrderID: "o", SHA256: "s2", Place: 1},
+		},
+		Uploads: map[string]ledger.Upload{
+			"u1": {
+				ID: "u1", Lane: "main", OrderID: "o", SHA256: "s1", State: ledger.Delivered, AttemptCount: 2,
+				Attempts: []ledger.Attempt{
+					attempt(1, 5, 25, ledger.VerdictUnclear, "n1", ""), attempt(2, 30, 50, ledger.VerdictDelivered, "n2", "r2"),
+				},
+			},
+			"u2": {
+				ID: "u2", Lane: "main", OrderID: "o", SHA256: "s2", State: ledger.Delivered, AttemptCount: 1,
+				Attempts: []ledger.Attempt{attempt(1, 60, 80, ledger.VerdictDelivered, "n3", "r3")},
+			},
+		},
+		Requests: []sandbox.Request{
+			lost, request(2, 35, 45, "n2", "s1", "r2"), request(3, 65, 75, "n3", "s2", "r3"),
+		},
+		Found:       map[string][]string{"r2": {"u1"}, "r3": {"u2"}},
+		ThrottleFor: time.Second,
+	}
+}
+
+func broken(r audit.Result) (names []string) {
+	for _, c := range r.Checks {
+		if c.Broken > 0 {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+func TestAgreeingFacts(t *testing.T) {
+	t.Parallel()
+	r := audit.Run(agreeing())
+	if b := broken(r); len(b) > 0 {
+		t.Errorf("broken: %q", b)
+	}
+	if len(r.Resent) != 1 || r.Resent[0].UploadID != "u1" || len(r.Resent[0].Attempts) != 2 {
+		t.Errorf("sent twice: %+v", r.Resent)
+	}
+	if r.Attempts[1] != 1 || r.Attempts[2] != 1 || r.Verdicts[ledger.VerdictUnclear] != 1 {
+		t.Errorf("counted %v and %v", r.Attempts, r.Verdicts)
+	}
+}
+
+// change alters one upload's attempt.
+func change(f *audit.Facts, id string, n int, do func(*ledger.Attempt)) {
+	do(&f.Uploads[id].Attempts[n])
+}
+
+// TestEveryBreachIsFound breaks what must hold, one thing at a time.
+func TestEveryBreachIsFound(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		wreck func(*audit.Facts)
+		want  string // part of the name of a check that must be broken
+	}{
+		{"an upload is not in the ledger", func(f *audit.Facts) { delete(f.Uploads, "u2") }, "is delivered"},
+		{"an upload is still waiting", func(f *audit.Facts) {
+			u := f.Uploads["u2"]
+			u.State = ledger.Waiting
+			f.Uploads["u2"] = u
+		}, "is delivered"},
+		{"delivered, but it never arrived", func(f *audit.Facts) { f.Requests = f.Requests[:2] }, "is delivered"},
+		{"nobody handed it over", func(f *audit.Facts) { f.Handed = f.Handed[:1] }, "not handed over"},
+		{"a request without an attempt", func(f *audit.Facts) { f.Requests[2].Nonce = "other" }, "stands in the ledger"},
+		{"a request sent twice with one nonce", func(f *audit.Facts) { f.Requests = append(f.Requests, f.Requests[2]) }, "stands in the ledger"},
+		{"a request with another's voucher", func(f *audit.Facts) { f.Requests[2].SHA256 = "s1" }, "stands in the ledger"},
+		{"an attempt that is counted and not kept", func(f *audit.Facts) {
+			u := f.Uploads["u2"]
+			u.AttemptCount = 2
+			f.Uploads["u2"] = u
+		}, "stands in the ledger"},
+		{"an attempt that never ended", func(f *audit.Facts) {
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = "" })
+		}, "contradicts"},
+		{"unavailable, and it was taken", func(f *audit.Facts) {
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictUnavailable })
+		}, "contradicts"},
+		{"delivered, and it was not taken", func(f *audit.Facts) { f.Requests[2].Accepted = false }, "contradicts"},
+		{"the vault lost it", func(f *audit.Facts) {
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictInvalid })
+		}, "contradicts"},
+		{"a request id was not written down", func(f *audit.Facts) {
+			change(f, "u2", 0, func(a *ledger.Attempt) { a.RequestID = "" })
+		}, "came back is found"},
+		{"a request id is not found", func(f *audit.Facts) { delete(f.Found, "r3") }, "came back is found"},
+		{"a request id in the ledger is not found", func(f *audit.Facts) { delete(f.Found, "r3") }, "in the ledger is found"},
+		{"sent again after it was delivered", func(f *audit.Facts) {
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictDelivered })
+		}, "sent again"},
+		{"interrupted by nobody", func(f *audit.Facts) {
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictInterrupted })
+		}, "interrupted only"},
+		{"killed long before", func(f *audit.Facts) {
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictInterrupted })
+			f.Killed = map[string]time.Time{"w1": at(-60_000)}
+		}, "interrupted only"},
+		{"the second voucher came first", func(f *audit.Facts) { f.Handed[0].Place, f.Handed[1].Place = 1, 0 }, "in the order"},
+		{"two at a time", func(f *audit.Facts) { f.Requests[2].At = at(40) }, "at a time"},
+		{"a call while the lane was told to wait", func(f *audit.Facts) {
+			f.Requests[0].Fault, f.Requests[0].Accepted = sandbox.Throttle, false
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictThrottled })
+			f.Requests[2].At = at(500)
+		}, "told its lane to wait"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := agreeing()
+			c.wreck(&f)
+			if found := strings.Join(broken(audit.Run(f)), "; "); !strings.Contains(found, c.want) {
+				t.Errorf("broken: %q, want %q among them", found, c.want)
+			}
+		})
+	}
+}
+
+// TestExcuses holds that what was meant is no breach.
+func TestExcuses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		change func(*audit.Facts)
+	}{
+		{"interrupted by a kill", func(f *audit.Facts) { f.Killed = map[string]time.Time{"w1": at(15)} }},
+		{"interrupted while Redis was away", func(f *audit.Facts) { f.RedisAway = []audit.Span{{From: at(0), To: at(3000)}} }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := agreeing()
+			change(&f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictInterrupted })
+			c.change(&f)
+			r := audit.Run(f)
+			if b := broken(r); len(b) > 0 {
+				t.Errorf("broken: %q", b)
+			}
+			if len(r.Resumed) != 1 || r.Resumed[0] != 25*time.Millisecond {
+				t.Errorf("went on after %v, want 25ms", r.Resumed)
+			}
+		})
+	}
+	t.Run("retried uploads join the end of their line", func(t *testing.T) {
+		t.Parallel()
+		f := agreeing()
+		f.Handed[0].Place, f.Handed[1].Place = 1, 0
+		f.RetriedFrom = at(1)
+		if b := broken(audit.Run(f)); len(b) > 0 {
+			t.Errorf("broken: %q", b)
+		}
+	})
+	t.Run("the worker gave up before the API noticed", func(t *testing.T) {
+		t.Parallel()
+		f := agreeing()
+		f.Requests[0].AnsweredAt = at(40)
+		if b := broken(audit.Run(f)); len(b) > 0 {
+			t.Errorf("broken: %q", b)
+		}
+	})
+}

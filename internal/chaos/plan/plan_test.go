@@ -1,0 +1,95 @@
+package plan_test
+
+import (
+	"io"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/internal/chaos/plan"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+)
+
+func options(seed uint64, vouchers int) plan.Options {
+	return plan.Options{Seed: seed, Vouchers: vouchers, Workers: 2, Lanes: []string{"a", "b"}}
+}
+
+func TestTheSameSeedGivesTheSamePlan(t *testing.T) {
+	t.Parallel()
+	first := plan.New(options(7, 2000))
+	if !reflect.DeepEqual(first, plan.New(options(7, 2000))) {
+		t.Error("two plans of one seed differ")
+	}
+	if reflect.DeepEqual(first, plan.New(options(8, 2000))) {
+		t.Error("plans of two seeds are alike")
+	}
+}
+
+func TestEveryPlanDoesEverything(t *testing.T) {
+	t.Parallel()
+	faults := []sandbox.FaultKind{
+		sandbox.Outage, sandbox.Hang, sandbox.Slow, sandbox.Reset, sandbox.CutOff, sandbox.NotJSON, sandbox.Throttle,
+		sandbox.Unauthorized, sandbox.Gone, sandbox.Refuse, sandbox.Status,
+	}
+	blows := []plan.Kind{plan.KillWorker, plan.StopWorker, plan.KillRedis, plan.PauseRedis, plan.FlushQueue}
+	for seed := range uint64(50) {
+		p := plan.New(options(seed, 400))
+		for _, kind := range faults {
+			if !slices.ContainsFunc(p.Strikes, func(s plan.Strike) bool { return s.Fault.Kind == kind }) {
+				t.Errorf("seed %d: no %s", seed, kind)
+			}
+		}
+		for _, kind := range blows {
+			if !slices.ContainsFunc(p.Blows, func(b plan.Blow) bool { return b.Kind == kind }) {
+				t.Errorf("seed %d: no %s", seed, kind)
+			}
+		}
+		check(t, p, 400)
+	}
+}
+
+// check holds a plan to its own words.
+func check(t *testing.T, p plan.Plan, vouchers int) {
+	t.Helper()
+	for _, s := range p.Strikes {
+		if err := s.Fault.Validate(); err != nil || s.Fault.For <= 0 || s.At+time.Duration(s.Fault.For) > p.Outage.From {
+			t.Errorf("strike %+v: %v", s, err)
+		}
+	}
+	if !slices.IsSortedFunc(p.Blows, func(a, b plan.Blow) int { return int(a.At - b.At) }) {
+		t.Errorf("blows are not in order of time: %v", p.Blows)
+	}
+	n := 0
+	for _, o := range p.Orders {
+		last := time.Duration(0)
+		for _, v := range o.Vouchers {
+			if v.At < last || v.At > p.Outage.Quiet || v.Again != 0 && v.Again < v.At || v.Again > p.Outage.Quiet {
+				t.Errorf("order %s: voucher at %v, again at %v", o.ID, v.At, v.Again)
+			}
+			last = v.At
+			n++
+		}
+	}
+	if n != vouchers || p.Length > 35*time.Second {
+		t.Errorf("%d vouchers in %v", n, p.Length)
+	}
+}
+
+func TestVouchersDifferAndRepeat(t *testing.T) {
+	t.Parallel()
+	read := func(seed uint64, v plan.Voucher) string {
+		b, err := io.ReadAll(v.Open(seed))
+		if err != nil || len(b) != v.Size {
+			t.Fatalf("%d bytes, want %d: %v", len(b), v.Size, err)
+		}
+		return string(b)
+	}
+	one, two := plan.Voucher{Number: 1, Size: 5000}, plan.Voucher{Number: 2, Size: 5000}
+	if read(1, one) != read(1, one) {
+		t.Error("a voucher's bytes do not repeat")
+	}
+	if read(1, one) == read(1, two) || read(1, one) == read(2, one) {
+		t.Error("different vouchers have the same bytes")
+	}
+}
