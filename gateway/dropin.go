@@ -58,7 +58,7 @@ func newDropIn(cfg Config, log *zap.Logger) (*dropIn, error) {
 func ownPath(path string) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch first {
-	case "", "v1", "queues", "livez", "readyz", "metrics", "openapi.json", "static", "uploads":
+	case "", "v1", "queues", "livez", "readyz", "metrics", "openapi.json", "static", "uploads", "search", "language":
 		return true
 	}
 	return false

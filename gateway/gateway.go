@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/gateway/web"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/tasks"
 	"github.com/voucherd/voucherd/vault"
@@ -39,6 +40,7 @@ type Config struct {
 	Ready func(context.Context) error
 
 	Metrics        http.Handler // at /metrics; nil: not found
+	History        web.History  // counts for the start page's chart, a *ledger.Ledger; nil: no chart
 	Queues         http.Handler // asynqmon at /queues/, for operators; nil: not found
 	QueuesReadOnly http.Handler // the same for all others, able to look only; nil: not found
 
@@ -70,6 +72,7 @@ type Gateway struct {
 	uploads  slots
 	passing  slots
 	dropIn   *dropIn
+	pages    *web.Pages
 	stopping chan struct{} // closed when Serve begins to stop
 }
 
@@ -94,6 +97,9 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	if err := errors.Join(cfg.check(), g.trySpool()); err != nil {
+		return nil, err
+	}
+	if g.pages, err = g.newPages(); err != nil {
 		return nil, err
 	}
 	g.routes()

@@ -1,13 +1,56 @@
 package gateway
 
-import "net/http"
+import (
+	"errors"
+	"net/http"
+
+	"github.com/voucherd/voucherd/gateway/web"
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// newPages makes the web pages. What they ask of a request, the gateway knows by then.
+func (g *Gateway) newPages() (*web.Pages, error) {
+	return web.New(web.Config{ // it says what is wrong
+		Store: g.tasks, History: g.cfg.History, Now: g.cfg.Now,
+		Viewer: func(r *http.Request) web.Viewer {
+			x := exchangeOf(r)
+			queues := g.cfg.QueuesReadOnly
+			if x.identity.Operator() {
+				queues = g.cfg.Queues
+			}
+			return web.Viewer{
+				Name: x.identity.Name, Operator: x.identity.Operator(), Queues: queues != nil, Secure: x.secure,
+			}
+		},
+		Note:  func(r *http.Request, u ledger.Upload) { g.note(r, u) },
+		Cause: func(r *http.Request, err error) { exchangeOf(r).cause = err },
+	})
+}
 
 // pageRoutes registers the web pages.
 func (g *Gateway) pageRoutes() {
-	g.route("GET /{$}", anyToken, func(w http.ResponseWriter, _ *http.Request) error {
-		w.Header().Set("Content-Security-Policy", pagePolicy)
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, err := w.Write([]byte("voucherd gateway: /openapi.json describes the API\n"))
-		return err //nolint:wrapcheck // whoever asked has gone
-	})
+	for _, page := range g.pages.Routes() {
+		who := anyToken
+		if page.Operators {
+			who = operators
+		}
+		g.routeHandler(page.Pattern, who, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Security-Policy", pagePolicy)
+			if err := page.Serve(w, r); err != nil {
+				g.refuseWithPage(w, r, err)
+			}
+		}))
+	}
+}
+
+// refuseWithPage tells a person what a program is told by refuse.
+func (g *Gateway) refuseWithPage(w http.ResponseWriter, r *http.Request, err error) {
+	p := explain(err)
+	if errors.Is(err, web.ErrInput) {
+		p = &problem{kind: problemField, cause: err}
+	}
+	x := exchangeOf(r)
+	x.cause = p.cause
+	p.headers(w.Header())
+	g.pages.Problem(w, r, web.Problem{Status: p.kind.status(), Kind: string(p.kind), ID: x.id})
 }

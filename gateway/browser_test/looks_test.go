@@ -1,0 +1,271 @@
+package browser_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+)
+
+const angry = `The amount on the voucher differs from the order. <script>alert("x")</script>`
+
+func loginLook(t *testing.T, browser context.Context) {
+	s := newStage(t)
+	b := s.open(browser, "")
+	b.goTo("/")
+	if b.asked == 0 || b.count("main .hero") != 0 {
+		t.Errorf("without a token the browser was asked %d times, and shows: %s", b.asked, b.text("body"))
+	}
+	b = s.open(browser, s.operator)
+	b.goTo("/")
+	b.sees("footer", "li-na", "operator")
+	if b.asked != 1 {
+		t.Errorf("the browser asked %d times for a login", b.asked)
+	}
+	b.fine("401")
+	u := s.ends(s.hand(mainLane, order(1)), ledger.Delivered)
+	b = s.open(browser, s.producer)
+	b.goTo("/uploads/" + u.ID)
+	b.sees("footer", "shop", "may look")
+	if n := b.count("form[method=post]:not(.languages), img.voucher"); n != 0 {
+		t.Errorf("a producer sees %d buttons of operators", n)
+	}
+}
+
+func searchLook(t *testing.T, browser context.Context) {
+	s := newStage(t)
+	s.box.SetFaults(sandbox.Fault{Kind: sandbox.Outage, OrderID: order(1), Times: 1})
+	u := s.ends(s.hand(mainLane, order(1)), ledger.Delivered)
+	second := s.ends(s.hand(mainLane, order(2)), ledger.Delivered)
+	again := s.hand(mainLane, order(2))
+	b := s.open(browser, s.producer)
+	request := u.Attempts[1].RequestID
+	for _, c := range []struct{ key, where string }{
+		{order(1), "/uploads/" + u.ID},
+		{"  " + u.ID + " ", "/uploads/" + u.ID},
+		{request, "/uploads/" + u.ID + "#attempt-2"},
+		{second.ID, "/uploads/" + second.ID},
+	} {
+		b.goTo("/")
+		b.click("input[name=q]")
+		b.press(c.key)
+		b.follow(".search.big button")
+		if got := b.where(); got != c.where {
+			t.Errorf("%q leads to %s, want %s", c.key, got, c.where)
+		}
+	}
+	b.goTo("/search?q=" + order(2))
+	b.sees("h1", "2 uploads for "+order(2))
+	if n := b.count(".uploads tbody tr"); n != 2 || b.count(`a[href="/uploads/`+again.ID+`"]`) != 1 {
+		t.Errorf("the order's list has %d rows", n)
+	}
+	b.shot("search-many")
+	b.fine("401")
+	b.goTo("/search?q=1993804417200000000")
+	b.sees("main", "Nothing found for 1993804417200000000", "19 digits")
+	b.shot("search-none")
+}
+
+func uploadLook(t *testing.T, browser context.Context) {
+	s := newStage(t)
+	s.box.SetFaults(
+		sandbox.Fault{Kind: sandbox.Outage, OrderID: order(1), Times: 1},
+		sandbox.Fault{Kind: sandbox.NotJSON, OrderID: order(1), Times: 1},
+		sandbox.Fault{Kind: sandbox.Outage, OrderID: order(3)},
+	)
+	u := s.ends(s.hand(mainLane, order(1)), ledger.Delivered)
+	waiting := s.comes(s.hand(mainLane, order(3)).ID, func(u ledger.Upload) bool {
+		return u.State == ledger.Waiting && len(u.Attempts) == 3
+	})
+	b := s.open(browser, s.operator)
+	b.goTo("/uploads/" + u.ID)
+	b.sees("h1", order(1))
+	b.sees(".verdict-panel", "Delivered", "not yet a confirmed payment")
+	if n := b.count(".timeline li[id]"); n != 3 {
+		t.Errorf("the timeline has %d attempts, want 3", n)
+	}
+	b.sees("#attempt-1", "API away, not received", "503", "worker-1", "took")
+	b.sees("#attempt-2", "No clear answer, may have arrived")
+	b.sees("#attempt-3", "Accepted", u.Attempts[2].RequestID)
+	b.sees(".voucher", "no longer kept")
+	b.until(`[...document.querySelectorAll("button.copy")].every(b => !b.hidden)`)
+	b.click("#attempt-3 button.copy")
+	b.until(`document.querySelector("#attempt-3 button.copy").textContent === "Copied"`)
+	b.shot("upload-delivered")
+
+	b.goTo("/uploads/" + waiting.ID)
+	b.sees(".verdict-panel", "Waiting", "tries again by itself", "Send it now", "Discard")
+	b.sees(".timeline .future", "Next attempt in")
+	b.until(`document.querySelector(".picture img").naturalWidth === 600`)
+	b.shot("upload-waiting")
+	b.fine("401")
+
+	rejected := s.rejected(10, 1, angry)[0]
+	b.goTo("/uploads/" + rejected.ID)
+	b.sees("blockquote", angry)
+	if b.count("main script, blockquote *:not(.soft)") != 0 {
+		t.Error("PandaPon's words became part of the page")
+	}
+	b.shot("upload-rejected")
+	b.goTo("/uploads/" + mainLane + "-" + strings.Repeat("a", 26))
+	b.sees("main", "Not found", "retention")
+	b.shot("not-found")
+}
+
+func overviewLook(t *testing.T, browser context.Context) {
+	s := newStage(t)
+	s.fill()
+	b := s.open(browser, s.operator)
+	b.goTo("/")
+	b.sees(".signs", "1 lane is held", "wait for a person")
+	b.sees(".lane.shut", "shanghai", "Gate shut", "refuses this account", "Check access key", "Shut since", "Next probe",
+		"Last answer", "Refused", "HTTP 401", "The signature does not match.")
+	b.sees(".lane:not(.shut)", "default", "Gate open", "Backlog")
+	b.sees(".chart", "Last 24 hours", "24 h ago", "Rejected or expired")
+	if n := b.count(".chart rect.delivered"); n < 20 {
+		t.Errorf("the chart has %d bars", n)
+	}
+	b.fine("401")
+	b.fits()
+	b.shot("overview")
+	b.follow(`.counts a[href="/uploads?state=rejected"]`)
+	b.sees("h1", "Uploads: Rejected")
+	must(t, s.rdb.Set(s.ctx, "asynq:{"+ledger.Queue(mainLane)+"}:paused", time.Now().Unix(), 0).Err())
+	b.goTo("/")
+	b.sees(".signs", "1 lane is paused in asynq.")
+	b.sees(".lane:not(.shut)", "Paused", "until someone resumes the queue")
+}
+
+// fill makes an installation that has seen something.
+func (s *stage) fill() {
+	s.t.Helper()
+	s.rejected(300, 3, "The amount on the voucher differs from the order.")
+	s.box.SetFaults(sandbox.Fault{Kind: sandbox.Outage, OrderID: order(400)}, sandbox.Fault{Kind: sandbox.NotJSON, OrderID: order(401)})
+	for i := range 2 {
+		s.comes(s.hand(mainLane, order(400+i)).ID, func(u ledger.Upload) bool { return u.State == ledger.Waiting && u.AttemptCount == 3 })
+	}
+	s.shut(5)
+	var last ledger.Upload
+	for i := range 12 {
+		last = s.hand(mainLane, order(500+i))
+	}
+	s.ends(last, ledger.Delivered)
+	s.past()
+}
+
+func listLook(t *testing.T, browser context.Context) {
+	s := newStage(t)
+	s.fill()
+	for i := range 48 {
+		s.hand(otherLane, order(700+i))
+	}
+	b := s.open(browser, s.operator)
+	b.goTo("/uploads?lane=" + otherLane)
+	seen := map[string]bool{}
+	for pages := 1; ; pages++ {
+		for _, id := range eval[[]string](b, `[...document.querySelectorAll(".uploads input[name=id]")].map(i => i.value)`) {
+			if seen[id] {
+				t.Errorf("%s stands on two pages", id)
+			}
+			seen[id] = true
+		}
+		if b.count(".pages [rel=next]") == 0 {
+			if pages != 2 || len(seen) != 53 {
+				t.Errorf("%d uploads on %d pages, want 53 on 2", len(seen), pages)
+			}
+			break
+		}
+		b.follow(".pages [rel=next]")
+	}
+	b.sees(".pages", "First page")
+	b.goTo("/uploads?state=waiting")
+	b.sees(".tabs [aria-current]", "Waiting")
+	b.sees(".uploads tbody", "No clear answer", "next attempt in")
+	eval[bool](b, `(document.querySelector("select[name=since]").value = "1h", document.querySelector("select[name=lane]").value = "shanghai", true)`)
+	b.follow(".filter button")
+	if got := b.where(); got != "/uploads?state=waiting&lane=shanghai&since=1h" {
+		t.Errorf("the filter leads to %s", got)
+	}
+	b.goTo("/uploads")
+	b.fits()
+	b.fine("401")
+	b.shot("list")
+	b.goTo("/uploads?state=discarded")
+	b.sees("main", "No uploads here.")
+}
+
+func actsLook(t *testing.T, browser context.Context) {
+	s := newStage(t)
+	all := s.rejected(1, 6, angry)
+	s.box.SetFaults()
+	b := s.open(browser, s.operator)
+	b.goTo("/uploads?state=rejected")
+	for _, u := range all[:2] {
+		b.click(`input[value="` + u.ID + `"]`)
+	}
+	b.shot("list-selected")
+	b.follow(`button[value=retry]`)
+	b.sees("main", "Retry 2 uploads?")
+	b.shot("ask-several")
+	b.follow("button[name=confirmed]")
+	b.sees("h1", "2 uploads will be sent again.")
+	s.ends(all[0], ledger.Delivered)
+	s.ends(all[1], ledger.Delivered)
+
+	b.goTo("/uploads/" + all[2].ID)
+	b.follow(".verdict-panel button.danger")
+	b.sees("main", "Discard this upload?", "cannot be undone")
+	b.shot("ask-one")
+	b.follow("button[name=confirmed]")
+	b.sees(".notice", "it has been discarded")
+	b.sees(".verdict-panel", "Discarded")
+
+	b.goTo("/uploads?state=rejected")
+	b.follow(`button[value=retry-all]`)
+	b.sees("main", "Retry all that are in this state?", "State: Rejected", "3 uploads now")
+	b.follow("button[name=confirmed]")
+	b.sees("h1", "3 uploads will be sent again.")
+	b.shot("done-several")
+	for _, u := range all[3:] {
+		s.ends(u, ledger.Delivered)
+	}
+	b.follow(".deeds a.button")
+	b.sees("main", "Nothing is rejected. Good.")
+	b.follow(`.tabs a[href="/uploads"]`)
+	b.follow(`button[value=retry]`)
+	b.sees("main", "Nothing was selected")
+	b.fine("401", "422")
+}
+
+func languagesLook(t *testing.T, browser context.Context) {
+	s := newStage(t)
+	s.fill()
+	b := s.open(browser, s.operator)
+	b.language("zh-CN,zh;q=0.9,en;q=0.8")
+	b.goTo("/")
+	b.sees("h1", "凭证送达了吗？")
+	b.sees(".lane.shut", "闸门关闭", "PandaPon 拒绝此账户。")
+	if lang := eval[string](b, "document.documentElement.lang"); lang != "zh-Hans" {
+		t.Errorf("the page is in %q", lang)
+	}
+	b.shot("overview-chinese")
+	b.goTo("/uploads?state=waiting")
+	b.sees("main", "等待重试", "次尝试")
+	b.follow(".cell-order a")
+	b.sees(".verdict-panel", "等待重试", "voucherd 会自动重试")
+	b.shot("upload-chinese")
+	at := b.where()
+	b.follow(`.languages button[value=en]`)
+	b.sees(".verdict-panel", "Waiting")
+	if b.where() != at {
+		t.Errorf("the switch led from %s to %s", at, b.where())
+	}
+	b.goTo("/")
+	b.sees("h1", "Did the voucher go through?")
+	b.follow(`.languages button[value=zh]`)
+	b.sees("h1", "凭证送达了吗？")
+	b.fine("401")
+}

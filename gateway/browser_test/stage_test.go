@@ -1,0 +1,253 @@
+package browser_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/internal/receipt"
+	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/vault"
+	"github.com/voucherd/voucherd/worker" //nolint:depguard // these tests run all there is, as an installation does
+)
+
+// stage is an installation: Redis, the API's stand-in, a worker with two lanes, and a gateway.
+type stage struct {
+	t                  *testing.T
+	ctx                context.Context //nolint:containedctx // a test's own
+	rdb                *redis.Client
+	tasks              *tasks.Client
+	box                *sandbox.Sandbox
+	url                string
+	operator, producer string
+	vouchers           int
+}
+
+// The lanes, with an account each.
+const (
+	mainLane  = "default"
+	otherLane = "shanghai"
+	mainUser  = "2100007341207"
+	otherUser = "2100007341299"
+
+	finalCode = 4003 // rejects an upload at once
+)
+
+func account(user string) pandapon.Credentials {
+	return pandapon.Credentials{
+		AccessKey: "58c0201dfdf148eca63cbf6bb5e7cf03", Secret: "5ec2e75ec2e75ec2e75ec2e75ec2e75e", UserID: user, // #nosec G101 -- a test's own
+	}
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	server := redistest.Start(t, redistest.Options{})
+	s := &stage{t: t, ctx: t.Context(), rdb: server.Client()}
+	s.box = sandbox.New(sandbox.Config{
+		Credentials: []pandapon.Credentials{account("")}, CheckNonce: true, Delay: 20 * time.Millisecond,
+	})
+	api := httptest.NewServer(s.box)
+	t.Cleanup(func() { s.box.Close(); api.Close() })
+	v := vault.NewRedis(s.rdb)
+	// Only a lane's credentials shut its gate here, so that what one look does to one order stays there.
+	l := ledger.New(s.rdb, ledger.Settings{Gate: ledger.GateSettings{OutageRow: 1000, RefusingRow: 1000}})
+	s.tasks = tasks.New(tasks.Config{Redis: s.rdb, Vault: v, Ledger: l, Retention: time.Hour})
+	s.work(server.Client(), l, v, api.URL)
+	s.serve(l, v)
+	return s
+}
+
+func (s *stage) work(queue *redis.Client, l *ledger.Ledger, v vault.Vault, apiURL string) {
+	s.t.Helper()
+	api, err := pandapon.NewClient(pandapon.Config{BaseURL: apiURL, CallTimeout: 5 * time.Second})
+	must(s.t, err)
+	w, err := worker.New(worker.Config{
+		QueueRedis: queue, Ledger: l, Vault: v, Tasks: s.tasks, Log: zap.NewNop(),
+		Policy: worker.Policy{
+			Short:      []time.Duration{200 * time.Millisecond, 200 * time.Millisecond, 20 * time.Minute},
+			CodesFinal: []string{fmt.Sprint(finalCode)},
+		},
+		Settings: worker.Settings{Name: "worker-1", PollEvery: 50 * time.Millisecond, TaskRetention: time.Hour, CallTimeout: 5 * time.Second},
+		Lanes: []worker.LaneConfig{
+			{Name: mainLane, Credentials: account(mainUser), API: api, Concurrency: 4},
+			{Name: otherLane, Credentials: account(otherUser), API: api, Concurrency: 2},
+		},
+	})
+	must(s.t, err)
+	s.background("worker", w.Run)
+	s.t.Cleanup(api.Close)
+}
+
+func (s *stage) serve(l *ledger.Ledger, v vault.Vault) {
+	s.t.Helper()
+	secretOf := func(role gateway.Role, name string) (string, gateway.Token) {
+		secret, stored, err := gateway.NewToken(role, name)
+		must(s.t, err)
+		return secret, stored
+	}
+	cfg := gateway.Config{Tasks: s.tasks, Vault: v, History: l, Tokens: make([]gateway.Token, 2)}
+	s.operator, cfg.Tokens[0] = secretOf(gateway.Operator, "li-na")
+	s.producer, cfg.Tokens[1] = secretOf(gateway.Producer, "shop")
+	var err error
+	cfg.Queues, err = gateway.NewQueues(s.rdb, false)
+	must(s.t, err)
+	cfg.QueuesReadOnly, err = gateway.NewQueues(s.rdb, true)
+	must(s.t, err)
+	g, err := gateway.New(cfg)
+	must(s.t, err)
+	listener, err := new(net.ListenConfig).Listen(s.ctx, "tcp", "127.0.0.1:0")
+	must(s.t, err)
+	s.url = "http://" + listener.Addr().String()
+	s.background("gateway", func(ctx context.Context) error { return g.Serve(ctx, listener) })
+}
+
+// background runs something until the test ends.
+func (s *stage) background(name string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.ctx))
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	s.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Errorf("%s: %v", name, err)
+		}
+	})
+}
+
+// order gives an order id as PandaPon's are.
+func order(n int) string { return fmt.Sprintf("1993804417200%06d", n) }
+
+// hand hands a receipt over.
+func (s *stage) hand(lane, orderID string) ledger.Upload {
+	s.t.Helper()
+	s.vouchers++
+	var picture bytes.Buffer
+	must(s.t, receipt.Draw(&picture, receipt.Receipt{
+		Order: orderID, Amount: fmt.Sprintf("CNY %d.50", 100+s.vouchers), Paid: "2026-11-22 21:04",
+	}))
+	u, err := s.tasks.Enqueue(s.ctx, tasks.Request{
+		Lane: lane, OrderID: orderID, Reference: fmt.Sprintf("PO-2026-%04d", s.vouchers), Voucher: &picture,
+	})
+	must(s.t, err)
+	return u
+}
+
+// comes waits until an upload is as it should be.
+func (s *stage) comes(id string, ok func(ledger.Upload) bool) ledger.Upload {
+	s.t.Helper()
+	deadline, cancel := context.WithTimeout(s.ctx, time.Minute)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		u, err := s.tasks.Get(s.ctx, id)
+		must(s.t, err)
+		if ok(u) {
+			return u
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.Done():
+			s.t.Fatalf("waited in vain: %+v", u)
+		}
+	}
+}
+
+func (s *stage) ends(u ledger.Upload, state ledger.State) ledger.Upload {
+	s.t.Helper()
+	return s.comes(u.ID, func(u ledger.Upload) bool { return u.State == state })
+}
+
+// refuse is a fault that rejects an order for good.
+func refuse(orderID, msg string) sandbox.Fault {
+	return sandbox.Fault{Kind: sandbox.Refuse, Code: finalCode, Msg: msg, OrderID: orderID}
+}
+
+// rejected hands orders over that are refused for good, numbered from n on.
+func (s *stage) rejected(n, many int, msg string) []ledger.Upload {
+	s.t.Helper()
+	var faults []sandbox.Fault
+	for i := range many {
+		faults = append(faults, refuse(order(n+i), msg))
+	}
+	s.box.SetFaults(faults...)
+	var all []ledger.Upload
+	for i := range many {
+		all = append(all, s.hand(mainLane, order(n+i)))
+	}
+	for i, u := range all {
+		all[i] = s.ends(u, ledger.Rejected)
+	}
+	return all
+}
+
+// shut makes the other lane's account fail, and waits for its gate.
+func (s *stage) shut(many int) {
+	s.t.Helper()
+	s.box.SetFaults(sandbox.Fault{Kind: sandbox.Unauthorized, UserID: otherUser, Msg: "The signature does not match."})
+	for i := range many {
+		s.hand(otherLane, order(900000+i))
+	}
+	s.wait("the gate shuts", func() bool {
+		lanes, err := s.tasks.Lanes(s.ctx)
+		must(s.t, err)
+		for _, l := range lanes {
+			if l.Lane == otherLane && !l.Open {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func (s *stage) wait(what string, ok func() bool) {
+	s.t.Helper()
+	deadline, cancel := context.WithTimeout(s.ctx, time.Minute)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline.Done():
+			s.t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// past fills the ledger's index with uploads that ended in the hours before, so that the chart has a day to show.
+func (s *stage) past() {
+	s.t.Helper()
+	now, err := s.rdb.Time(s.ctx).Result()
+	must(s.t, err)
+	for hour := 1; hour < 24; hour++ {
+		delivered := 60 + (hour*37)%53 - 5*max(0, 8-hour%12)
+		s.index(now, ledger.Delivered, hour, delivered)
+		s.index(now, ledger.Rejected, hour, max(0, hour%7-4))
+	}
+	s.index(now, ledger.Expired, 13, 9)
+}
+
+func (s *stage) index(now time.Time, state ledger.State, hour, many int) {
+	s.t.Helper()
+	var members []redis.Z
+	for i := range many {
+		at := now.Add(-time.Duration(hour)*time.Hour - time.Duration(i)*20*time.Second)
+		members = append(members, redis.Z{Score: float64(at.UnixMilli()), Member: fmt.Sprintf("past%s%02d%04d", state, hour, i)})
+	}
+	if len(members) > 0 {
+		must(s.t, s.rdb.ZAdd(s.ctx, "voucherd:{"+ledger.Queue(mainLane)+"}:s:"+string(state), members...).Err())
+	}
+}

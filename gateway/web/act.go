@@ -1,0 +1,92 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// deed is something that a person does to uploads.
+type deed string
+
+const (
+	retry   deed = "retry"
+	discard deed = "discard"
+)
+
+func deeds() []deed { return []deed{retry, discard} }
+
+func (d deed) valid() bool { return slices.Contains(deeds(), d) }
+
+// allowed says whether an upload in this state may have it done. The ledger has the last word.
+func (d deed) allowed(s ledger.State) bool {
+	switch s {
+	case ledger.Waiting, ledger.Rejected, ledger.Expired:
+		return true
+	case ledger.Queued:
+		return d == discard
+	case ledger.Sending, ledger.Delivered, ledger.Discarded:
+	}
+	return false
+}
+
+// deedsFor lists what may be done to uploads in this state.
+func deedsFor(s ledger.State) []deed {
+	return slices.DeleteFunc(deeds(), func(d deed) bool { return !d.allowed(s) })
+}
+
+func (p *Pages) do(ctx context.Context, d deed, id string) (ledger.Upload, error) {
+	if d == discard {
+		return p.cfg.Store.Discard(ctx, id) //nolint:wrapcheck // the gateway explains it
+	}
+	return p.cfg.Store.Retry(ctx, id) //nolint:wrapcheck // the gateway explains it
+}
+
+// formBytes bounds a form: the ids of a page's uploads, and some.
+const formBytes = 64 << 10
+
+func readForm(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, formBytes)
+	if err := r.ParseForm(); err != nil {
+		return fmt.Errorf("%w: %w", ErrInput, err)
+	}
+	return nil
+}
+
+// askView asks whether an upload is really meant.
+type askView struct {
+	ledger.Upload
+
+	Deed deed
+}
+
+// act does something to one upload once it is confirmed; until then it asks.
+func (p *Pages) act(d deed) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := readForm(w, r); err != nil {
+			return err
+		}
+		id := r.PathValue("id")
+		if r.PostForm.Get("confirmed") == "" {
+			u, err := p.cfg.Store.Get(r.Context(), id)
+			if err != nil {
+				return err //nolint:wrapcheck // the gateway explains it
+			}
+			p.cfg.Note(r, u)
+			pg := p.newPage(r, "uploads")
+			pg.Title, pg.Here, pg.Body = pg.texts["act.ask."+string(d)], placeOf(u, ""), askView{Upload: u, Deed: d}
+			return p.render(w, r, http.StatusOK, "ask.html", pg)
+		}
+		u, err := p.do(r.Context(), d, id)
+		if err != nil {
+			return err
+		}
+		p.cfg.Note(r, u)
+		http.Redirect(w, r, "/uploads/"+url.PathEscape(u.ID)+"?done="+string(d), http.StatusSeeOther)
+		return nil
+	}
+}

@@ -1,0 +1,100 @@
+package web
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"html/template"
+	"net/http"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
+)
+
+//go:embed templates messages static
+var files embed.FS
+
+// ErrInput means that a request's parameters cannot be read.
+var ErrInput = errors.New("the request cannot be read")
+
+// Store is where uploads are read and acted on; *tasks.Client is one.
+type Store interface {
+	Get(ctx context.Context, id string) (ledger.Upload, error)
+	Find(ctx context.Context, key string) ([]ledger.Upload, error)
+	List(ctx context.Context, q ledger.Query) (ledger.Page, error)
+	Lanes(ctx context.Context) ([]tasks.LaneStatus, error)
+	Retry(ctx context.Context, id string) (ledger.Upload, error)
+	Discard(ctx context.Context, id string) (ledger.Upload, error)
+}
+
+// History counts what ended; *ledger.Ledger is one.
+type History interface {
+	Ended(ctx context.Context, lane string, s ledger.State, step time.Duration, n int) ([]int64, error)
+}
+
+// Viewer is who looks at a page.
+type Viewer struct {
+	Name     string // of the token; "": there is no login
+	Operator bool   // may see vouchers, retry and discard
+	Queues   bool   // /queues/ has something for them
+	Secure   bool   // came by HTTPS
+}
+
+// Config is what Pages need. All but History is required.
+type Config struct {
+	Store   Store
+	History History // nil: the start page has no chart
+
+	Viewer func(*http.Request) Viewer
+	Note   func(*http.Request, ledger.Upload) // puts an upload's ids onto the access log line
+	Cause  func(*http.Request, error)         // puts an error onto it that the page does not show
+	Now    func() time.Time                   // nil: time.Now
+}
+
+// Pages answer for the web pages. They are safe for concurrent use.
+type Pages struct {
+	cfg       Config
+	languages map[string]map[string]string
+	templates map[string]*template.Template
+	assets    map[string]asset
+}
+
+// Route is one of the pages' handlers. An error that it gives is for Problem to show.
+type Route struct {
+	Pattern   string
+	Operators bool // it is for operators alone
+	Serve     func(http.ResponseWriter, *http.Request) error
+}
+
+// New prepares the pages.
+func New(cfg Config) (*Pages, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	p := &Pages{cfg: cfg}
+	var err error
+	if p.languages, err = loadLanguages(); err != nil {
+		return nil, err
+	}
+	if p.assets, err = loadAssets(); err != nil {
+		return nil, err
+	}
+	p.templates, err = p.loadTemplates()
+	return p, err
+}
+
+// Routes lists what the pages answer.
+func (p *Pages) Routes() []Route {
+	return []Route{
+		{Pattern: "GET /{$}", Serve: p.start},
+		{Pattern: "GET /search", Serve: p.search},
+		{Pattern: "GET /uploads", Serve: p.uploads},
+		{Pattern: "GET /uploads/{id}", Serve: p.upload},
+		{Pattern: "POST /uploads/{id}/retry", Operators: true, Serve: p.act(retry)},
+		{Pattern: "POST /uploads/{id}/discard", Operators: true, Serve: p.act(discard)},
+		{Pattern: "POST /uploads/several", Operators: true, Serve: p.several},
+		{Pattern: "POST /language", Serve: p.chooseLanguage},
+		{Pattern: "GET /static/{name}", Serve: p.static},
+	}
+}

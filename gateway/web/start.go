@@ -1,0 +1,141 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
+)
+
+// How often the pages' live parts are asked for.
+const (
+	startEvery  = 5 * time.Second
+	uploadEvery = 3 * time.Second
+	listEvery   = 10 * time.Second
+)
+
+// startView is the start page.
+type startView struct {
+	Lanes  []laneView
+	Totals map[ledger.State]int64
+	Held   int64 // lanes whose gate is shut
+	Paused int64 // lanes
+	Dead   int64 // uploads that wait for a person
+	Chart  *chart
+}
+
+// laneView is a lane's card.
+type laneView struct {
+	tasks.LaneStatus
+
+	Delivered24, Failed24 int64
+	History               bool // the two are known
+}
+
+// Skew is how far the API's clock is ahead of the workers', or behind if below 0.
+func (l laneView) Skew() time.Duration { return time.Duration(l.ClockSkewMS) * time.Millisecond }
+
+// SkewSize is Skew without its sign.
+func (l laneView) SkewSize() time.Duration { return l.Skew().Abs() }
+
+func (p *Pages) start(w http.ResponseWriter, r *http.Request) error {
+	view, err := p.overview(r.Context())
+	if err != nil {
+		return err
+	}
+	pg := p.newPage(r, "start")
+	pg.Title, pg.BigQuery, pg.Live, pg.Body = pg.texts["start.title"], true, startEvery, view
+	return p.render(w, r, http.StatusOK, "start.html", pg)
+}
+
+func (p *Pages) overview(ctx context.Context) (startView, error) {
+	lanes, err := p.cfg.Store.Lanes(ctx)
+	if err != nil {
+		return startView{}, err //nolint:wrapcheck // the gateway explains it
+	}
+	ended, err := p.history(ctx, lanes)
+	if err != nil {
+		return startView{}, err
+	}
+	v := startView{Totals: map[ledger.State]int64{}}
+	for i, l := range lanes {
+		card := laneView{LaneStatus: l}
+		if ended != nil {
+			card.History, card.Delivered24, card.Failed24 = true, sum(ended[i].delivered), sum(ended[i].failed)
+		}
+		v.Lanes = append(v.Lanes, card)
+		for s, n := range l.Uploads {
+			v.Totals[s] += n
+		}
+		v.Held += one(!l.Open)
+		v.Paused += one(l.Paused)
+	}
+	v.Dead = v.Totals[ledger.Rejected] + v.Totals[ledger.Expired]
+	if ended != nil {
+		v.Chart = newChart(ended)
+	}
+	return v, nil
+}
+
+func one(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func sum(counts []int64) int64 {
+	var all int64
+	for _, n := range counts {
+		all += n
+	}
+	return all
+}
+
+// The chart's bars, and how many questions are put to Redis at once for them.
+const (
+	chartStep  = time.Hour
+	chartBars  = 24
+	askAtATime = 8
+)
+
+// ended is what came to its end in each of the chart's steps, oldest first.
+type ended struct{ delivered, failed []int64 }
+
+// history gives what ended in each lane; nil when nobody knows.
+func (p *Pages) history(ctx context.Context, lanes []tasks.LaneStatus) ([]ended, error) {
+	if p.cfg.History == nil {
+		return nil, nil
+	}
+	all := make([]ended, len(lanes))
+	expired := make([][]int64, len(lanes))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(askAtATime)
+	for i, l := range lanes {
+		for s, into := range map[ledger.State]*[]int64{
+			ledger.Delivered: &all[i].delivered, ledger.Rejected: &all[i].failed, ledger.Expired: &expired[i],
+		} {
+			if l.Uploads[s] == 0 {
+				*into = make([]int64, chartBars)
+				continue
+			}
+			group.Go(func() (err error) {
+				*into, err = p.cfg.History.Ended(ctx, l.Lane, s, chartStep, chartBars)
+				return err
+			})
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err //nolint:wrapcheck // the gateway explains it
+	}
+	for i := range all {
+		for j, n := range expired[i] {
+			all[i].failed[j] += n
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,89 @@
+package web
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// uploadView is one upload's page.
+type uploadView struct {
+	ledger.Upload
+
+	Newest  []ledger.Attempt // the attempts, newest first
+	Trimmed int              // attempts that are no longer kept
+	Picture string           // "image", "pdf", "other"; "gone" if not kept, "secret" for whoever may not see it
+	Deeds   []deed           // what may be done to it
+	NotKept bool             // it could be retried if its voucher were kept
+	Queue   string
+	Task    string // its task's id in the queue; "": there is none
+}
+
+func (p *Pages) upload(w http.ResponseWriter, r *http.Request) error {
+	u, err := p.cfg.Store.Get(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err //nolint:wrapcheck // the gateway explains it
+	}
+	p.cfg.Note(r, u)
+	pg := p.newPage(r, "uploads")
+	if pg.Title, err = pg.T("upload.title", u.OrderID); err != nil {
+		return err
+	}
+	if d := deed(r.URL.Query().Get("done")); d.valid() {
+		pg.Notice = pg.texts["act.done."+string(d)]
+		pg.Here = r.URL.Path
+	}
+	if !u.State.Final() {
+		pg.Live = uploadEvery
+	}
+	pg.Body = newUploadView(u, pg.Viewer)
+	return p.render(w, r, http.StatusOK, "upload.html", pg)
+}
+
+func newUploadView(u ledger.Upload, who Viewer) uploadView {
+	v := uploadView{
+		Upload: u, Newest: slices.Clone(u.Attempts), Trimmed: max(u.AttemptCount-len(u.Attempts), 0),
+		Picture: pictureOf(u, who), Queue: ledger.Queue(u.Lane),
+	}
+	slices.Reverse(v.Newest)
+	if !u.State.Final() && u.Generation > 0 {
+		v.Task = ledger.TaskID(u.ID, u.Generation)
+	}
+	for _, d := range deeds() {
+		switch {
+		case !who.Operator || !d.allowed(u.State):
+		case d == retry && u.VaultKey == "":
+			v.NotKept = true
+		default:
+			v.Deeds = append(v.Deeds, d)
+		}
+	}
+	return v
+}
+
+// pictureOf says how a voucher can be shown.
+func pictureOf(u ledger.Upload, who Viewer) string {
+	switch {
+	case u.VaultKey == "":
+		return "gone"
+	case !who.Operator:
+		return "secret"
+	case u.MediaType == "application/pdf":
+		return "pdf"
+	case slices.Contains([]string{"image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp"}, u.MediaType):
+		return "image"
+	default:
+		return "other"
+	}
+}
+
+// Kind is the voucher's kind, short.
+func (v uploadView) Kind() string {
+	_, kind, _ := strings.Cut(v.MediaType, "/")
+	return strings.ToUpper(kind)
+}
+
+// Attempts64 is the number of all attempts.
+func (v uploadView) Attempts64() int64 { return int64(v.AttemptCount) }

@@ -1,0 +1,150 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// filter says which uploads a list shows.
+type filter struct {
+	State  ledger.State // "": all
+	Lane   string       // "": all
+	Since  string       // one of sinceChoices; "": any time
+	Order  string       // "": all
+	Cursor string
+}
+
+// sinceChoices are the lengths of time that a list can be narrowed to.
+func sinceChoices() []string { return []string{"1h", "24h", "168h", "720h"} }
+
+func parseFilter(v url.Values) (filter, error) {
+	f := filter{
+		State: ledger.State(v.Get("state")), Lane: v.Get("lane"), Since: v.Get("since"), Order: v.Get("order"), Cursor: v.Get("cursor"),
+	}
+	switch {
+	case f.State != "" && !f.State.Valid():
+		return f, fmt.Errorf("%w: there is no such state", ErrInput)
+	case f.Lane != "" && !ledger.ValidLane(f.Lane):
+		return f, fmt.Errorf("%w: no lane is called so", ErrInput)
+	case f.Since != "" && !slices.Contains(sinceChoices(), f.Since):
+		return f, fmt.Errorf("%w: there is no such length of time", ErrInput)
+	}
+	return f, nil
+}
+
+// query is the filter as the ledger takes it.
+func (f filter) query(limit int) (ledger.Query, error) {
+	q := ledger.Query{Lane: f.Lane, State: f.State, OrderID: f.Order, Cursor: f.Cursor, Limit: limit}
+	if f.Since == "" {
+		return q, nil
+	}
+	var err error
+	if q.Since, err = time.ParseDuration(f.Since); err != nil {
+		return q, fmt.Errorf("%w: there is no such length of time", ErrInput)
+	}
+	return q, nil
+}
+
+// With gives the address of the list with one thing changed, from its first page on.
+func (f filter) With(name, value string) string {
+	v := url.Values{}
+	for _, pair := range [][2]string{{"state", string(f.State)}, {"lane", f.Lane}, {"since", f.Since}, {"order", f.Order}} {
+		if pair[0] == name {
+			pair[1] = value
+		}
+		if pair[1] != "" {
+			v.Set(pair[0], pair[1])
+		}
+	}
+	if name == "cursor" && value != "" {
+		v.Set("cursor", value)
+	}
+	if len(v) == 0 {
+		return "/uploads"
+	}
+	return "/uploads?" + v.Encode()
+}
+
+// WithState is With for a state.
+func (f filter) WithState(s ledger.State) string { return f.With("state", string(s)) }
+
+// First is the address of the list's first page.
+func (f filter) First() string { return f.With("cursor", "") }
+
+// listView is a page of a list.
+type listView struct {
+	Filter  filter
+	Uploads []ledger.Upload
+	Next    string // the cursor of the next page; "": this is the last
+	Lanes   []string
+	Counts  map[ledger.State]int64 // of the lanes shown, whatever the time and the order
+	Total   int64
+	Counted bool   // Counts are of what the filter shows
+	Deeds   []deed // what may be done to all in the state that is shown
+}
+
+// Sinces are the lengths of time to choose from.
+func (listView) Sinces() []string { return sinceChoices() }
+
+// pageSize is how many uploads a page shows.
+const pageSize = 50
+
+func (p *Pages) uploads(w http.ResponseWriter, r *http.Request) error {
+	f, err := parseFilter(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	q, err := f.query(pageSize)
+	if err != nil {
+		return err
+	}
+	found, err := p.cfg.Store.List(r.Context(), q)
+	if err != nil {
+		return err //nolint:wrapcheck // the gateway explains it
+	}
+	view := listView{Filter: f, Uploads: found.Uploads, Next: found.Cursor}
+	if view.Lanes, view.Counts, err = p.count(r, f.Lane); err != nil {
+		return err
+	}
+	for _, n := range view.Counts {
+		view.Total += n
+	}
+	view.Counted = f.Since == "" && f.Order == ""
+	pg := p.newPage(r, "uploads")
+	if pg.Viewer.Operator && f.State != "" && f.Order == "" {
+		view.Deeds = deedsFor(f.State)
+	}
+	pg.Title = pg.texts["list.title"]
+	if f.State != "" {
+		if pg.Title, err = pg.T("list.title.state", pg.Word("state", string(f.State))); err != nil {
+			return err
+		}
+	}
+	pg.Live, pg.Body = listEvery, view
+	return p.render(w, r, http.StatusOK, "uploads.html", pg)
+}
+
+// count gives the lanes there are, and how many uploads of one of them, or of all, stand in each state.
+func (p *Pages) count(r *http.Request, lane string) ([]string, map[ledger.State]int64, error) {
+	lanes, err := p.cfg.Store.Lanes(r.Context())
+	if err != nil {
+		return nil, nil, err //nolint:wrapcheck // the gateway explains it
+	}
+	var names []string
+	counts := map[ledger.State]int64{}
+	for _, l := range lanes {
+		names = append(names, l.Lane)
+		if lane != "" && lane != l.Lane {
+			continue
+		}
+		for s, n := range l.Uploads {
+			counts[s] += n
+		}
+	}
+	return names, counts, nil
+}
