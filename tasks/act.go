@@ -52,7 +52,7 @@ func (c *Client) discard(ctx context.Context, id string) (ledger.Upload, error) 
 	if worthless != 0 {
 		c.drop(u.Lane, id, worthless)
 	}
-	if u.VaultKey == "" {
+	if u.VaultKey == "" || u.State != ledger.Discarded { // revived meanwhile: the voucher is another one
 		return u, nil
 	}
 	if err := c.vault.Delete(ctx, u.VaultKey); err != nil {

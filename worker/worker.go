@@ -183,17 +183,16 @@ func (w *Worker) setUp(up bool) {
 
 // Ready says whether the worker works: nil, or why not.
 func (w *Worker) Ready(ctx context.Context) error {
-	w.mu.Lock()
-	up := w.up
-	w.mu.Unlock()
-	if !up {
-		return errors.New("the worker is not running")
-	}
 	if _, err := w.cfg.Ledger.Lanes(ctx); err != nil {
 		return fmt.Errorf("redis is away: %w", err)
 	}
 	if err := w.cfg.Vault.Check(ctx); err != nil {
 		return fmt.Errorf("the vault is away: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.up {
+		return errors.New("the worker is not running: it starts, or it stops")
 	}
 	return nil
 }

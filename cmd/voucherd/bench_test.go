@@ -27,6 +27,9 @@ import (
 
 func TestMain(m *testing.M) {
 	logging.Disable() // as main does
+	if os.Getenv(asProgram) != "" {
+		os.Exit(main.Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
+	}
 	os.Exit(redistest.Main(m, func() error { return goleak.Find() }))
 }
 

@@ -68,6 +68,9 @@ func TestTheWorkerSaysHowItIs(t *testing.T) {
 	if u.Attempts[0].Worker != "number-one" {
 		t.Errorf("the attempt was made by %q", u.Attempts[0].Worker)
 	}
+	if _, text := get(t, address+"/metrics"); !strings.Contains(text, `voucherd_attempts_total{lane="`+b.lane+`",verdict="delivered"} 1`) {
+		t.Errorf("the attempt is not exported:\n%s", text)
+	}
 	if code := stop(); code != 0 {
 		t.Errorf("stopped with %d:\n%s", code, log)
 	}
