@@ -43,6 +43,9 @@ func (w *world) reconcile(ctx context.Context, handed []audit.Handed, retriedFro
 		r.Numbers = append(r.Numbers, fmt.Sprintf("interrupted attempts were followed by the next after %v to %v, half of them within %v",
 			length(found.Resumed[0]), length(found.Resumed[n-1]), length(found.Resumed[n/2])))
 	}
+	if found.Late > 0 {
+		r.Numbers = append(r.Numbers, fmt.Sprintf("%d calls had left when their lane was told to wait, and arrived over 100 ms later", found.Late))
+	}
 	r.Requests = len(facts.Requests)
 	for _, q := range facts.Requests {
 		if q.Accepted {

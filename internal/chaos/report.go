@@ -17,7 +17,7 @@ import (
 type length time.Duration
 
 // MarshalText writes "1.234s".
-func (l length) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+func (l length) MarshalText() ([]byte, error) { return []byte(l.String()), nil } //nolint:unparam // encoding/json wants it so
 
 func (l length) String() string { return time.Duration(l).Round(time.Millisecond).String() }
 

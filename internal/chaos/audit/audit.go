@@ -69,6 +69,7 @@ type Result struct {
 	Resent   []Resent
 	Attempts map[int]int // number of uploads by their attempts
 	Verdicts map[ledger.Verdict]int
+	Late     int             // calls that had left when their lane was told to wait, and arrived a tenth of a second later or more
 	Resumed  []time.Duration // after which uploads went on whose attempt was interrupted, shortest first
 }
 
@@ -117,8 +118,10 @@ func Run(f Facts) Result {
 	resent, r.Resent = b.resent()
 	r.Checks = []Check{
 		b.lost(), b.unknown(), b.written(), b.verdicts(), b.answers(), b.searchable(), resent,
-		b.interrupted(), b.order(), b.oneAtATime(), b.throttled(),
+		b.interrupted(), b.order(), b.oneAtATime(),
 	}
+	throttled, late := b.throttled()
+	r.Checks, r.Late = append(r.Checks, throttled), late
 	return r
 }
 

@@ -80,8 +80,8 @@ const throttleGrace = 100 * time.Millisecond
 
 // throttled looks for calls that a lane made although the API had told it to wait. A call that was let go before the
 // answer was written down counts as one that had left.
-func (b books) throttled() Check {
-	c := Check{Name: "no call is let go while the API has told its lane to wait"}
+func (b books) throttled() (c Check, late int) {
+	c = Check{Name: "no call is let go while the API has told its lane to wait"}
 	for i, r := range b.Requests {
 		t := b.tries[r.Nonce]
 		if r.Fault != sandbox.Throttle || t.Verdict != "throttled" || b.redisAway(r.At, r.AnsweredAt.Add(b.ThrottleFor)) {
@@ -93,14 +93,18 @@ func (b books) throttled() Check {
 				break
 			}
 			next := b.tries[q.Nonce]
-			early := q.At.After(r.AnsweredAt.Add(throttleGrace)) && next.StartedAt.After(t.EndedAt.Time)
-			if next.upload.Lane == t.upload.Lane && early {
+			if next.upload.Lane != t.upload.Lane || q.At.Before(r.AnsweredAt.Add(throttleGrace)) {
+				continue
+			}
+			if !next.StartedAt.After(t.EndedAt.Time) {
+				late++
+			} else {
 				c.breach("lane %s: request %d came at %s, %v after request %d was told to wait for %v",
 					t.upload.Lane, q.Number, clock(q.At), q.At.Sub(r.AnsweredAt), r.Number, b.ThrottleFor)
 			}
 		}
 	}
-	return c
+	return c, late
 }
 
 func (b books) redisAway(from, to time.Time) bool {
