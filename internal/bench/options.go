@@ -59,16 +59,16 @@ func parse(args []string, help io.Writer) (options, error) {
 	o := options{}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(help)
-	scenarios := f.String("scenarios", "sizes,memory,workers,latency",
-		"what to measure, in order: sizes, memory, workers, latency, backlog; or all, or none")
+	scenarios := f.String("scenarios", "",
+		"what to measure, in order: sizes, memory, workers, latency, backlog; or all, or none (default: all but backlog; quick: the first three)")
 	sizes := f.String("sizes", "2K,20K,200K,1M,5M", "sizes of voucher for the scenario sizes")
 	systems := f.String("systems", "", "names of systems to keep in the scenario sizes, as the table has them (default: all)")
 	backlog := f.String("backlog", "1000,100000,1000000", "uploads waiting in the scenario backlog")
 	f.BoolVar(&o.quick, "quick", false, "small counts and few rounds, within 90 s: good for a first look only")
 	f.IntVar(&o.rounds, "rounds", 0, "most rounds of each measurement (default 5, quick 2); fewer when time is up")
-	f.Float64Var(&o.scale, "scale", 0, "multiplies the counts of uploads (default 1, quick 0.3)")
+	f.Float64Var(&o.scale, "scale", 0, "multiplies the counts of uploads (default 1, quick 0.25)")
 	f.DurationVar(&o.time, "time", 0, "planned length of the run, without the scenario backlog (default 9m, quick 80s)")
-	f.DurationVar(&o.limit, "limit", 10*time.Second, "most that one phase of one measurement may take")
+	f.DurationVar(&o.limit, "limit", 0, "most that one phase of one measurement may take (default 10s, quick 4s)")
 	f.IntVar(&o.concurrency, "concurrency", 16, "calls at a time, and producers at a time, of every system")
 	f.IntVar(&o.delivered, "delivered", 1_000_000, "uploads delivered before, for the largest backlog")
 	f.StringVar(&o.out, "out", "artefacts/bench", "directory for results.json and the charts")
@@ -82,7 +82,7 @@ func parse(args []string, help io.Writer) (options, error) {
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("%q is no flag", f.Arg(0))
 	}
-	o.fill()
+	o.fill(scenarios)
 	var errs [3]error
 	o.scenarios, errs[0] = scenarioList(*scenarios)
 	o.sizes, errs[1] = numbers(*sizes)
@@ -94,10 +94,16 @@ func parse(args []string, help io.Writer) (options, error) {
 }
 
 // fill puts in what was not given.
-func (o *options) fill() {
-	rounds, scale, planned := 5, 1.0, usualTime
+func (o *options) fill(scenarios *string) {
+	rounds, scale, planned, limit, play := 5, 1.0, usualTime, 10*time.Second, "sizes,memory,workers,latency"
 	if o.quick {
-		rounds, scale, planned = 2, 0.3, quickTime
+		rounds, scale, planned, limit, play = 2, 0.25, quickTime, 4*time.Second, "sizes,memory,workers"
+	}
+	if *scenarios == "" {
+		*scenarios = play
+	}
+	if o.limit == 0 {
+		o.limit = limit
 	}
 	if o.rounds == 0 {
 		o.rounds = rounds

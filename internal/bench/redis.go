@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -119,47 +118,4 @@ func (s *server) clear(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// redisStats is what a Redis server has done so far, and what it holds.
-type redisStats struct {
-	CPU      float64 // seconds
-	Commands float64 // those within scripts included
-	In, Out  float64 // bytes over the network
-	Memory   float64 // of the data: without the buffers of clients and of the append-only file
-}
-
-func (a redisStats) minus(b redisStats) redisStats {
-	return redisStats{
-		CPU: a.CPU - b.CPU, Commands: a.Commands - b.Commands, In: a.In - b.In, Out: a.Out - b.Out, Memory: a.Memory - b.Memory,
-	}
-}
-
-func (s *server) stats(ctx context.Context) (redisStats, error) {
-	i, err := s.info(ctx)
-	return redisStats{
-		CPU: i["used_cpu_sys"] + i["used_cpu_user"], Commands: i["calls"],
-		In: i["total_net_input_bytes"], Out: i["total_net_output_bytes"],
-		Memory: i["used_memory"] - i["mem_clients_normal"] - i["mem_aof_buffer"],
-	}, err
-}
-
-// info gives every number of Redis' INFO; "calls" is the sum over all commands.
-func (s *server) info(ctx context.Context) (map[string]float64, error) {
-	text, err := s.rdb.Info(ctx, "all").Result()
-	if err != nil {
-		return nil, fmt.Errorf("ask redis for its statistics: %w", err)
-	}
-	out := map[string]float64{}
-	for row := range strings.Lines(text) {
-		name, value, _ := strings.Cut(strings.TrimSpace(row), ":")
-		if strings.HasPrefix(name, "cmdstat_") {
-			calls, _, _ := strings.Cut(strings.TrimPrefix(value, "calls="), ",")
-			name, value = "calls", calls
-		}
-		if n, err := strconv.ParseFloat(value, 64); err == nil {
-			out[name] += n
-		}
-	}
-	return out, nil
 }

@@ -153,11 +153,12 @@ func (r result) document(docs string) error {
 
 // about says what was run where.
 func (r result) about() string {
-	text := fmt.Sprintf("Measured on %s: %d CPUs (%s), %s, Redis %s; load average at the end %s. %d calls at a time. It took %s.\n",
+	var b strings.Builder
+	fmt.Fprintf(&b, "Measured on %s: %d CPUs (%s), %s, Redis %s; load average at the end %s. %d calls at a time. It took %s.\n",
 		r.Made.Format("2006-01-02"), r.Machine.CPUs, r.Machine.Model, r.Machine.Go, r.Machine.Redis, r.Machine.Load, r.Concurrency, r.Took)
 	for _, e := range r.Earlier {
-		text += fmt.Sprintf("\nFrom a run of %s (%d CPUs, load average at the end %s): %s.\n",
+		fmt.Fprintf(&b, "\nFrom a run of %s (%d CPUs, load average at the end %s): %s.\n",
 			e.Made.Format("2006-01-02 15:04"), e.Machine.CPUs, e.Machine.Load, title(e.Scenario))
 	}
-	return text
+	return b.String()
 }

@@ -58,6 +58,8 @@ type phase struct {
 	Commands      float64 `json:"commandsRun"` // those within scripts included
 	RedisInBytes  float64 `json:"redisInBytes"`
 	RedisOutBytes float64 `json:"redisOutBytes"`
+
+	ByCommand map[string]commandCost `json:"redisCommands"`
 }
 
 // newPhase makes a phase of what it took.
@@ -69,7 +71,7 @@ func newPhase(n int, took time.Duration, u usage, r redisStats) *phase {
 	return &phase{
 		Uploads: n, PerSecond: each / took.Seconds(), CPU: u.CPU.Seconds() / each * 1000, RedisCPU: r.CPU / each * 1000,
 		Trips: float64(u.Trips) / each, Sent: float64(u.Commands) / each, Commands: r.Commands / each,
-		RedisInBytes: r.In / each, RedisOutBytes: r.Out / each,
+		RedisInBytes: r.In / each, RedisOutBytes: r.Out / each, ByCommand: r.per(each),
 	}
 }
 
