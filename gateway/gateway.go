@@ -39,6 +39,9 @@ type Config struct {
 	// Ready says whether uploads can be taken; nil: always. It is asked at most once a second.
 	Ready func(context.Context) error
 
+	// Enqueued is told how each attempt to store a voucher came out: accepted, duplicate, refused or failed; nil: nobody.
+	Enqueued func(result string, took time.Duration)
+
 	Metrics        http.Handler // at /metrics; nil: not found
 	History        web.History  // counts for the start page's chart, a *ledger.Ledger; nil: no chart
 	Queues         http.Handler // asynqmon at /queues/, for operators; nil: not found
@@ -96,7 +99,7 @@ func New(cfg Config) (*Gateway, error) {
 	if g.dropIn, err = newDropIn(cfg, g.log); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(cfg.check(), g.trySpool()); err != nil {
+	if err = errors.Join(cfg.check(), g.trySpool()); err != nil {
 		return nil, err
 	}
 	if g.pages, err = g.newPages(); err != nil {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -119,10 +120,12 @@ func (g *Gateway) enqueue(ctx context.Context, h *handover) (ledger.Upload, erro
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.limits.StoreTime)
 	defer cancel()
+	began := time.Now()
 	u, err := g.tasks.Enqueue(ctx, tasks.Request{
 		Lane: h.lane, OrderID: h.orderID, UserID: h.userID, Reference: h.reference, Voucher: voucher,
 		Again: h.again, Replace: h.replace,
 	})
+	g.told(u, err, time.Since(began))
 	if err == nil {
 		return u, nil
 	}
@@ -132,6 +135,22 @@ func (g *Gateway) enqueue(ctx context.Context, h *handover) (ledger.Upload, erro
 	// Whatever it is, it may pass, and handing over again does no harm: callers shall try again.
 	return u, &problem{
 		kind: problemAway, retryAfter: awayPause, cause: err, detail: "the voucher could not be stored; hand it over again",
+	}
+}
+
+// told counts how a voucher was taken.
+func (g *Gateway) told(u ledger.Upload, err error, took time.Duration) {
+	result := "accepted"
+	switch {
+	case errors.Is(err, tasks.ErrInvalid):
+		result = "refused"
+	case err != nil:
+		result = "failed"
+	case u.Duplicate:
+		result = "duplicate"
+	}
+	if g.cfg.Enqueued != nil {
+		g.cfg.Enqueued(result, took)
 	}
 }
 
