@@ -2,9 +2,11 @@ package browser_test
 
 import (
 	"context"
+	"strconv"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 
 	"github.com/voucherd/voucherd/ledger"
@@ -27,7 +29,7 @@ func phoneLook(t *testing.T, browser context.Context) {
 	// What a thumb shall hit is not smaller than 24 pixels (WCAG 2.2, 2.5.8); links within sentences are exempt.
 	b.goTo("/uploads?state=rejected")
 	small := eval[[]string](b, `[...document.querySelectorAll("button, select, input:not([type=hidden]), .tabs a, .top nav a")]
-		.filter(e => e.checkVisibility()).map(e => [e.getBoundingClientRect(), e]).filter(([r, e]) => r.height < 22 || r.width < 22)
+		.filter(e => e.checkVisibility() && !e.closest("thead")).map(e => [e.getBoundingClientRect(), e]).filter(([r, e]) => r.height < 22 || r.width < 22)
 		.map(([r, e]) => e.outerHTML)`)
 	if len(small) > 0 {
 		t.Errorf("too small for a thumb: %v", small)
@@ -95,10 +97,14 @@ func liveLook(t *testing.T, browser context.Context) {
 	u := s.hand(otherLane, order(1))
 	b := s.open(browser, s.operator)
 	b.goTo("/uploads/" + u.ID)
-	b.sees(".verdict-panel", "Queued")
+	if state := b.text("[data-state]"); state == "Delivered" || state == "" {
+		t.Errorf("behind a shut gate it is %q", state)
+	}
+	b.sees(".verdict-panel .why", "Lane shanghai is held.", "refuses this account", "Next probe")
+	b.shot("upload-held")
 	b.until(`document.querySelector("footer .live").textContent === "Live"`)
 	s.box.SetFaults()
-	must(t, eventually(b, `document.querySelector("[data-state]").textContent === "Delivered"`))
+	b.until(`document.querySelector("[data-state]").textContent === "Delivered"`)
 	b.fine("401")
 
 	b.goTo("/uploads?lane=" + otherLane)
@@ -110,14 +116,7 @@ func liveLook(t *testing.T, browser context.Context) {
 		t.Error("the list forgot what was selected")
 	}
 	b.click(`.uploads input[name=id]`)
-	b.until(`document.querySelectorAll(".uploads tbody tr").length === ` + sprint(before+1))
-}
-
-// eventually is until, for what a worker does in its own time.
-func eventually(b *tab, script string) error {
-	b.t.Helper()
-	b.until(script)
-	return nil
+	b.until(`document.querySelectorAll(".uploads tbody tr").length === ` + strconv.Itoa(before+1))
 }
 
 func keyboardLook(t *testing.T, browser context.Context) {
@@ -133,7 +132,7 @@ func keyboardLook(t *testing.T, browser context.Context) {
 	if got := eval[string](b, `document.activeElement.id`); got != "main" {
 		t.Errorf("the skip link leads to %q", got)
 	}
-	b.press("/")
+	call(b, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: "/", Text: "/"})
 	if got := eval[string](b, `document.activeElement.name`); got != "q" {
 		t.Errorf("/ leads to %q", got)
 	}

@@ -62,7 +62,9 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(func() { s.box.Close(); api.Close() })
 	v := vault.NewRedis(s.rdb)
 	// Only a lane's credentials shut its gate here, so that what one look does to one order stays there.
-	l := ledger.New(s.rdb, ledger.Settings{Gate: ledger.GateSettings{OutageRow: 1000, RefusingRow: 1000}})
+	l := ledger.New(s.rdb, ledger.Settings{Gate: ledger.GateSettings{
+		OutageRow: 1000, RefusingRow: 1000, ProbeBase: 3 * time.Second, ProbeMax: 3 * time.Second,
+	}})
 	s.tasks = tasks.New(tasks.Config{Redis: s.rdb, Vault: v, Ledger: l, Retention: time.Hour})
 	s.work(server.Client(), l, v, api.URL)
 	s.serve(l, v)

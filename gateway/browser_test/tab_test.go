@@ -2,7 +2,6 @@ package browser_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -223,5 +222,3 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
-
-func sprint(v any) string { return fmt.Sprint(v) }

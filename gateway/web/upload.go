@@ -1,22 +1,25 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
 )
 
 // uploadView is one upload's page.
 type uploadView struct {
 	ledger.Upload
 
-	Newest  []ledger.Attempt // the attempts, newest first
-	Trimmed int              // attempts that are no longer kept
-	Picture string           // "image", "pdf", "other"; "gone" if not kept, "secret" for whoever may not see it
-	Deeds   []deed           // what may be done to it
-	NotKept bool             // it could be retried if its voucher were kept
+	Newest  []ledger.Attempt  // the attempts, newest first
+	Trimmed int               // attempts that are no longer kept
+	Picture string            // "image", "pdf", "other"; "gone" if not kept, "secret" for whoever may not see it
+	Deeds   []deed            // what may be done to it
+	NotKept bool              // it could be retried if its voucher were kept
+	Held    *tasks.LaneStatus // how its lane stands, if that is in its way
 	Queue   string
 	Task    string // its task's id in the queue; "": there is none
 }
@@ -38,8 +41,28 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) error {
 	if !u.State.Final() {
 		pg.Live = uploadEvery
 	}
-	pg.Body = newUploadView(u, pg.Viewer)
+	view := newUploadView(u, pg.Viewer)
+	if !u.State.Final() {
+		if view.Held, err = p.inTheWay(r.Context(), u.Lane); err != nil {
+			return err
+		}
+	}
+	pg.Body = view
 	return p.render(w, r, http.StatusOK, "upload.html", pg)
+}
+
+// inTheWay gives a lane whose gate is shut, or that is paused.
+func (p *Pages) inTheWay(ctx context.Context, lane string) (*tasks.LaneStatus, error) {
+	lanes, err := p.cfg.Store.Lanes(ctx)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the gateway explains it
+	}
+	for _, l := range lanes {
+		if l.Lane == lane && (!l.Open || l.Paused) {
+			return &l, nil
+		}
+	}
+	return nil, nil
 }
 
 func newUploadView(u ledger.Upload, who Viewer) uploadView {

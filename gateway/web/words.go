@@ -115,7 +115,13 @@ func (w words) Ago(t ledger.Time) string {
 }
 
 // Age says how old something is.
-func (w words) Age(t ledger.Time) string { return w.Dur(w.now.Sub(t.Time).Truncate(time.Second)) }
+func (w words) Age(t ledger.Time) string {
+	d := w.now.Sub(t.Time)
+	if d < time.Second {
+		return w.texts["unit.less"]
+	}
+	return w.Dur(d.Truncate(time.Second))
+}
 
 // In says how long it is until something.
 func (w words) In(t ledger.Time) string {
