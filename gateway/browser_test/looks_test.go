@@ -1,7 +1,6 @@
 package browser_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -12,14 +11,14 @@ import (
 
 const angry = `The amount on the voucher differs from the order. <script>alert("x")</script>`
 
-func loginLook(t *testing.T, browser context.Context) {
+func loginLook(t *testing.T, w window) {
 	s := newStage(t)
-	b := s.open(browser, "")
+	b := s.open(w, "")
 	b.goTo("/")
 	if b.asked == 0 || b.count("main .hero") != 0 {
 		t.Errorf("without a token the browser was asked %d times, and shows: %s", b.asked, b.text("body"))
 	}
-	b = s.open(browser, s.operator)
+	b = s.open(w, s.operator)
 	b.goTo("/")
 	b.sees("footer", "li-na", "operator")
 	if b.asked != 1 {
@@ -27,7 +26,7 @@ func loginLook(t *testing.T, browser context.Context) {
 	}
 	b.fine("401")
 	u := s.ends(s.hand(mainLane, order(1)), ledger.Delivered)
-	b = s.open(browser, s.producer)
+	b = s.open(w, s.producer)
 	b.goTo("/uploads/" + u.ID)
 	b.sees("footer", "shop", "may look")
 	if n := b.count("form[method=post]:not(.languages), img.voucher"); n != 0 {
@@ -35,13 +34,13 @@ func loginLook(t *testing.T, browser context.Context) {
 	}
 }
 
-func searchLook(t *testing.T, browser context.Context) {
+func searchLook(t *testing.T, w window) {
 	s := newStage(t)
 	s.box.SetFaults(sandbox.Fault{Kind: sandbox.Outage, OrderID: order(1), Times: 1})
 	u := s.ends(s.hand(mainLane, order(1)), ledger.Delivered)
 	second := s.ends(s.hand(mainLane, order(2)), ledger.Delivered)
 	again := s.hand(mainLane, order(2))
-	b := s.open(browser, s.producer)
+	b := s.open(w, s.producer)
 	request := u.Attempts[1].RequestID
 	for _, c := range []struct{ key, where string }{
 		{order(1), "/uploads/" + u.ID},
@@ -69,7 +68,7 @@ func searchLook(t *testing.T, browser context.Context) {
 	b.shot("search-none")
 }
 
-func uploadLook(t *testing.T, browser context.Context) {
+func uploadLook(t *testing.T, w window) {
 	s := newStage(t)
 	s.box.SetFaults(
 		sandbox.Fault{Kind: sandbox.Outage, OrderID: order(1), Times: 1},
@@ -80,7 +79,7 @@ func uploadLook(t *testing.T, browser context.Context) {
 	waiting := s.comes(s.hand(mainLane, order(3)).ID, func(u ledger.Upload) bool {
 		return u.State == ledger.Waiting && len(u.Attempts) == 3
 	})
-	b := s.open(browser, s.operator)
+	b := s.open(w, s.operator)
 	b.goTo("/uploads/" + u.ID)
 	b.sees("h1", order(1))
 	b.sees(".verdict-panel", "Delivered", "not yet a confirmed payment")
@@ -115,10 +114,10 @@ func uploadLook(t *testing.T, browser context.Context) {
 	b.shot("not-found")
 }
 
-func overviewLook(t *testing.T, browser context.Context) {
+func overviewLook(t *testing.T, w window) {
 	s := newStage(t)
 	s.fill()
-	b := s.open(browser, s.operator)
+	b := s.open(w, s.operator)
 	b.goTo("/")
 	b.sees(".signs", "1 lane is held", "wait for a person")
 	b.sees(".lane.shut", "shanghai", "Gate shut", "refuses this account", "Check access key", "Shut since", "Next probe",
@@ -156,13 +155,13 @@ func (s *stage) fill() {
 	s.past()
 }
 
-func listLook(t *testing.T, browser context.Context) {
+func listLook(t *testing.T, w window) {
 	s := newStage(t)
 	s.fill()
 	for i := range 48 {
 		s.hand(otherLane, order(700+i))
 	}
-	b := s.open(browser, s.operator)
+	b := s.open(w, s.operator)
 	b.goTo("/uploads?lane=" + otherLane)
 	seen := map[string]bool{}
 	for pages := 1; ; pages++ {
@@ -197,11 +196,11 @@ func listLook(t *testing.T, browser context.Context) {
 	b.sees("main", "No uploads here.")
 }
 
-func actsLook(t *testing.T, browser context.Context) {
+func actsLook(t *testing.T, w window) {
 	s := newStage(t)
 	all := s.rejected(1, 6, angry)
 	s.box.SetFaults()
-	b := s.open(browser, s.operator)
+	b := s.open(w, s.operator)
 	b.goTo("/uploads?state=rejected")
 	for _, u := range all[:2] {
 		b.click(`input[value="` + u.ID + `"]`)
@@ -240,10 +239,10 @@ func actsLook(t *testing.T, browser context.Context) {
 	b.fine("401", "422")
 }
 
-func languagesLook(t *testing.T, browser context.Context) {
+func languagesLook(t *testing.T, w window) {
 	s := newStage(t)
 	s.fill()
-	b := s.open(browser, s.operator)
+	b := s.open(w, s.operator)
 	b.language("zh-CN,zh;q=0.9,en;q=0.8")
 	b.goTo("/")
 	b.sees("h1", "凭证送达了吗？")

@@ -20,20 +20,25 @@ func TestBrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal("these tests drive chromium, which is not in PATH: run them with `make test`, which installs it")
 	}
-	browser := startBrowser(t, path)
-	for name, look := range map[string]func(*testing.T, context.Context){
+	w := startBrowser(t, path)
+	for name, look := range map[string]func(*testing.T, window){
 		"login": loginLook, "search": searchLook, "upload": uploadLook, "overview": overviewLook, "list": listLook,
 		"acts": actsLook, "languages": languagesLook, "phone": phoneLook, "dark": darkLook, "live": liveLook,
 		"keyboard": keyboardLook, "queues": queuesLook, "without scripts": plainLook,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			look(t, browser)
+			look(t, w)
 		})
 	}
 }
 
-func startBrowser(t *testing.T, path string) context.Context {
+// window opens tabs of the one browser.
+type window struct {
+	ctx context.Context //nolint:containedctx // chromedp keeps its browser in it
+}
+
+func startBrowser(t *testing.T, path string) window {
 	t.Helper()
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
@@ -55,5 +60,5 @@ func startBrowser(t *testing.T, path string) context.Context {
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("start chromium: %v", err)
 	}
-	return ctx
+	return window{ctx}
 }

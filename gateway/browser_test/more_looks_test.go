@@ -1,7 +1,6 @@
 package browser_test
 
 import (
-	"context"
 	"strconv"
 	"testing"
 
@@ -12,10 +11,10 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-func phoneLook(t *testing.T, browser context.Context) {
+func phoneLook(t *testing.T, w window) {
 	s := newStage(t)
 	s.fill()
-	b := s.open(browser, s.operator)
+	b := s.open(w, s.operator)
 	must(t, chromedp.Do(b.ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateScale(2), chromedp.EmulateMobile)))
 	u := s.ends(s.hand(mainLane, order(800)), ledger.Delivered)
 	for name, path := range map[string]string{
@@ -36,10 +35,10 @@ func phoneLook(t *testing.T, browser context.Context) {
 	}
 }
 
-func darkLook(t *testing.T, browser context.Context) {
+func darkLook(t *testing.T, w window) {
 	s := newStage(t)
 	s.fill()
-	b := s.open(browser, s.operator)
+	b := s.open(w, s.operator)
 	for _, scheme := range []string{"light", "dark"} {
 		b.prefer("prefers-color-scheme", scheme)
 		b.goTo("/")
@@ -91,11 +90,11 @@ func (b *tab) contrast() {
 	}
 }
 
-func liveLook(t *testing.T, browser context.Context) {
+func liveLook(t *testing.T, w window) {
 	s := newStage(t)
 	s.shut(1)
 	u := s.hand(otherLane, order(1))
-	b := s.open(browser, s.operator)
+	b := s.open(w, s.operator)
 	b.goTo("/uploads/" + u.ID)
 	if state := b.text("[data-state]"); state == "Delivered" || state == "" {
 		t.Errorf("behind a shut gate it is %q", state)
@@ -119,10 +118,10 @@ func liveLook(t *testing.T, browser context.Context) {
 	b.until(`document.querySelectorAll(".uploads tbody tr").length === ` + strconv.Itoa(before+1))
 }
 
-func keyboardLook(t *testing.T, browser context.Context) {
+func keyboardLook(t *testing.T, w window) {
 	s := newStage(t)
 	u := s.ends(s.hand(mainLane, order(1)), ledger.Delivered)
-	b := s.open(browser, s.operator)
+	b := s.open(w, s.operator)
 	b.goTo("/uploads")
 	b.press("\t")
 	if got := eval[string](b, `document.activeElement.className`); got != "skip" {
@@ -176,10 +175,10 @@ func (b *tab) ringed() {
 	}
 }
 
-func queuesLook(t *testing.T, browser context.Context) {
+func queuesLook(t *testing.T, w window) {
 	s := newStage(t)
 	s.fill()
-	b := s.open(browser, s.operator)
+	b := s.open(w, s.operator)
 	b.goTo("/")
 	b.follow(`.top nav a[href="/queues/"]`)
 	b.until(`document.body.innerText.includes("vouchers-default") && document.body.innerText.includes("vouchers-shanghai")`)
@@ -203,7 +202,7 @@ func queuesLook(t *testing.T, browser context.Context) {
 	if got := status(b); got != 204 {
 		t.Errorf("an operator's pause got %d", got)
 	}
-	other := s.open(browser, s.producer)
+	other := s.open(w, s.producer)
 	other.goTo("/queues/")
 	other.until(`document.body.innerText.includes("vouchers-default")`)
 	if got := status(other); got != 405 {
@@ -212,11 +211,11 @@ func queuesLook(t *testing.T, browser context.Context) {
 	other.shot("queues-producer")
 }
 
-func plainLook(t *testing.T, browser context.Context) {
+func plainLook(t *testing.T, w window) {
 	s := newStage(t)
 	u := s.rejected(1, 1, angry)[0]
 	s.box.SetFaults()
-	b := s.open(browser, s.operator)
+	b := s.open(w, s.operator)
 	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	b.goTo("/")
 	b.click("input[name=q]")

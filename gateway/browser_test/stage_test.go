@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 	"time"
 
@@ -79,7 +80,7 @@ func (s *stage) work(queue *redis.Client, l *ledger.Ledger, v vault.Vault, apiUR
 		QueueRedis: queue, Ledger: l, Vault: v, Tasks: s.tasks, Log: zap.NewNop(),
 		Policy: worker.Policy{
 			Short:      []time.Duration{200 * time.Millisecond, 200 * time.Millisecond, 20 * time.Minute},
-			CodesFinal: []string{fmt.Sprint(finalCode)},
+			CodesFinal: []string{strconv.Itoa(finalCode)},
 		},
 		Settings: worker.Settings{Name: "worker-1", PollEvery: 50 * time.Millisecond, TaskRetention: time.Hour, CallTimeout: 5 * time.Second},
 		Lanes: []worker.LaneConfig{

@@ -33,9 +33,9 @@ type tab struct {
 }
 
 // open opens a window that logs in with a token.
-func (s *stage) open(browser context.Context, token string) *tab {
+func (s *stage) open(w window, token string) *tab {
 	s.t.Helper()
-	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	ctx, cancel := chromedp.NewContext(w.ctx, chromedp.WithNewBrowserContext())
 	s.t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, tabTime)
 	s.t.Cleanup(cancel)

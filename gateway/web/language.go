@@ -70,7 +70,7 @@ func (p *Pages) chooseLanguage(w http.ResponseWriter, r *http.Request) error {
 	if !slices.Contains(languageNames(), to) {
 		return fmt.Errorf("%w: there is no such language", ErrInput)
 	}
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure follows the request: plain HTTP on loopback is allowed
 		Name: languageCookie, Value: to, Path: "/", MaxAge: int(languageAge / time.Second), HttpOnly: true,
 		Secure: p.cfg.Viewer(r).Secure, SameSite: http.SameSiteLaxMode,
 	})
@@ -78,7 +78,7 @@ func (p *Pages) chooseLanguage(w http.ResponseWriter, r *http.Request) error {
 	if !ownAddress(back) {
 		back = "/"
 	}
-	http.Redirect(w, r, back, http.StatusSeeOther)
+	http.Redirect(w, r, back, http.StatusSeeOther) //nolint:gosec // ownAddress keeps it on this site
 	return nil
 }
 

@@ -40,7 +40,7 @@ func (p *Pages) search(w http.ResponseWriter, r *http.Request) error {
 	}
 	if len(found) == 1 {
 		p.cfg.Note(r, found[0])
-		http.Redirect(w, r, placeOf(found[0], key), http.StatusSeeOther)
+		http.Redirect(w, r, placeOf(found[0], key), http.StatusSeeOther) //nolint:gosec // a path of this site
 		return nil
 	}
 	if len(key) > longestKey {
