@@ -7,7 +7,7 @@ import (
 func (g *Gateway) retryUpload(w http.ResponseWriter, r *http.Request) error {
 	u, err := g.tasks.Retry(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return err //nolint:wrapcheck // explained by route
+		return err // explained by route
 	}
 	g.note(r, u)
 	writeJSON(w, jsonType, http.StatusOK, u)
@@ -17,7 +17,7 @@ func (g *Gateway) retryUpload(w http.ResponseWriter, r *http.Request) error {
 func (g *Gateway) discardUpload(w http.ResponseWriter, r *http.Request) error {
 	u, err := g.tasks.Discard(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return err //nolint:wrapcheck // explained by route
+		return err // explained by route
 	}
 	g.note(r, u)
 	writeJSON(w, jsonType, http.StatusOK, u)

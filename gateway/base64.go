@@ -168,5 +168,5 @@ func (d *decoder) end() error {
 func (d *decoder) flush() error {
 	_, err := d.to.Write(d.out)
 	d.out = d.out[:0]
-	return err //nolint:wrapcheck // the spool's own
+	return err // the spool's own
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,7 +17,8 @@ type body struct {
 	limit Limits
 	most  int64
 	read  int64
-	err   error // what ended it
+	err   error                 // what ended it
+	ended atomic.Pointer[error] // the same, for other goroutines than the reader
 }
 
 // bodyOf gives the body of a request. Its errors are problems, but io.EOF. Other encodings than identity are refused.
@@ -45,28 +47,38 @@ func (b *body) Read(p []byte) (int, error) {
 	_ = b.ctl.SetReadDeadline(b.began.Add(min(earned, b.limit.BodyTime))) // only real connections have one
 	n, err := b.from.Read(p)
 	if b.read += int64(n); b.read > b.most {
-		b.err = tooLarge()
-		return 0, b.err
+		return 0, b.end(tooLarge())
 	}
 	switch {
 	case err == nil:
 		return n, nil
-	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+	case err == io.EOF: // a wrapped one is not the end
 		// The deadline would end the request's context while the voucher is being stored.
 		_ = b.ctl.SetReadDeadline(time.Time{}) // see above
-		b.err = io.EOF
+		return n, b.end(io.EOF)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.err = &problem{kind: problemSlow, detail: "the body came too slowly"}
+		return n, b.end(&problem{kind: problemSlow, detail: "the body came too slowly"})
 	default:
-		b.err = &problem{kind: problemBody, detail: "the body was cut off", cause: err}
+		return n, b.end(&problem{kind: problemBody, detail: "the body was cut off", cause: err})
 	}
-	return n, b.err
+}
+
+func (b *body) end(err error) error {
+	b.err = err
+	b.ended.Store(&err)
+	return err
 }
 
 // failure is what ended the body early; nil if nothing did. It counts before what its readers made of it.
 func (b *body) failure() error {
-	if b.err == nil || errors.Is(b.err, io.EOF) {
-		return nil
+	if err := b.ended.Load(); err != nil && !errors.Is(*err, io.EOF) {
+		return *err
 	}
-	return b.err
+	return nil
+}
+
+// whole says whether all of it was read.
+func (b *body) whole() bool {
+	err := b.ended.Load()
+	return err != nil && errors.Is(*err, io.EOF)
 }

@@ -16,11 +16,7 @@ type CertificateFiles struct {
 	mu      sync.Mutex
 	pair    *tls.Certificate
 	changed time.Time // of the younger file, when it was read
-	looked  time.Time
 }
-
-// certificateEvery is how often the files are looked at.
-const certificateEvery = 30 * time.Second
 
 // LoadCertificate reads a certificate and its key.
 func LoadCertificate(cert, key string) (*CertificateFiles, error) {
@@ -37,7 +33,7 @@ func (c *CertificateFiles) load() error {
 	if err != nil {
 		return fmt.Errorf("read the certificate: %w", err)
 	}
-	c.pair, c.changed, c.looked = &pair, changed, time.Now()
+	c.pair, c.changed = &pair, changed
 	return nil
 }
 
@@ -55,11 +51,8 @@ func (c *CertificateFiles) younger() time.Time {
 func (c *CertificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.looked) >= certificateEvery {
-		c.looked = time.Now()
-		if !c.younger().Equal(c.changed) {
-			_ = c.load() // the old one stays
-		}
+	if !c.younger().Equal(c.changed) {
+		_ = c.load() // if not, the old one stays
 	}
 	return c.pair, nil
 }

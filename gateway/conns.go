@@ -31,7 +31,7 @@ func limitConns(l net.Listener, most int) *conns {
 func (c *conns) Accept() (net.Conn, error) {
 	raw, err := c.Listener.Accept()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // http.Server looks at it
+		return nil, err // http.Server looks at it
 	}
 	k := &conn{Conn: raw, all: c}
 	c.mu.Lock()
@@ -57,7 +57,7 @@ func (c *conns) Close() error {
 	c.closed = true
 	c.room.Broadcast()
 	c.mu.Unlock()
-	return c.Listener.Close() //nolint:wrapcheck // http.Server looks at it
+	return c.Listener.Close() // http.Server looks at it
 }
 
 // conn is one connection.
@@ -96,7 +96,7 @@ func (k *conn) Close() error {
 	k.all.mu.Lock()
 	k.drop()
 	k.all.mu.Unlock()
-	return k.Conn.Close() //nolint:wrapcheck // http.Server looks at it
+	return k.Conn.Close() // http.Server looks at it
 }
 
 // drop takes the connection off the books. The lock is held.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"mime/multipart"
@@ -12,12 +13,12 @@ func readForm(b *body, boundary string, h *handover) error {
 	if boundary == "" {
 		return &problem{kind: problemBody, detail: "the form's Content-Type has no boundary"}
 	}
-	guard := &headGuard{from: b, left: maxPartHead}
+	guard := &headGuard{from: b, end: []byte("--" + boundary + "--")}
 	parts := multipart.NewReader(guard, boundary)
 	for {
 		guard.left = maxPartHead
 		part, err := parts.NextPart()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // a form without an end gives one that wraps io.EOF
 			break
 		}
 		if err != nil {
@@ -26,6 +27,9 @@ func readForm(b *body, boundary string, h *handover) error {
 		if err := readPart(part, guard, h); err != nil {
 			return err
 		}
+	}
+	if !guard.ended {
+		return &problem{kind: problemBody, detail: "the form has no end"}
 	}
 	if !h.has("voucher") {
 		return invalidf("voucher", "the form has no file of this name")
@@ -69,7 +73,7 @@ func copyTo(to *spool, from io.Reader) error {
 		if _, werr := to.Write(buffer[:got]); werr != nil {
 			return werr
 		}
-		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if err == io.EOF { // a wrapped one is not the end
 			return nil
 		}
 		if err != nil {
@@ -82,20 +86,38 @@ func copyTo(to *spool, from io.Reader) error {
 // would take 10 MiB of headers into memory.
 const maxPartHead = 32 << 10
 
-// headGuard bounds what is read between two files.
+// headGuard bounds what is read between two files, and sees whether the form's end came: mime/multipart takes a form
+// that was cut off between two parts for a whole one.
 type headGuard struct {
-	from io.Reader
-	left int // negative: no bound
+	from  io.Reader
+	left  int // negative: no bound
+	end   []byte
+	ended bool
+	tail  []byte // of what was read, for an end that came in two pieces
 }
 
 func (g *headGuard) Read(p []byte) (int, error) {
-	if g.left < 0 {
-		return g.from.Read(p) //nolint:wrapcheck // passed on
-	}
 	if g.left == 0 {
 		return 0, &problem{kind: problemBody, detail: "the form has too much beside the voucher"}
 	}
-	n, err := g.from.Read(p[:min(len(p), g.left)])
-	g.left -= n
-	return n, err //nolint:wrapcheck // passed on
+	if g.left > 0 {
+		p = p[:min(len(p), g.left)]
+	}
+	n, err := g.from.Read(p)
+	if g.left > 0 {
+		g.left -= n
+	}
+	g.look(p[:n])
+	return n, err // passed on
+}
+
+func (g *headGuard) look(p []byte) {
+	most := len(g.end) - 1
+	g.tail = append(g.tail, p[:min(len(p), most)]...)
+	g.ended = g.ended || bytes.Contains(p, g.end) || bytes.Contains(g.tail, g.end)
+	if len(p) >= most {
+		g.tail = append(g.tail[:0], p[len(p)-most:]...)
+	} else if len(g.tail) > most {
+		g.tail = append(g.tail[:0], g.tail[len(g.tail)-most:]...)
+	}
 }

@@ -18,7 +18,7 @@ const jsonType = "application/json"
 func (g *Gateway) getUpload(w http.ResponseWriter, r *http.Request) error {
 	u, err := g.tasks.Get(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return err //nolint:wrapcheck // explained by route
+		return err // explained by route
 	}
 	g.note(r, u)
 	writeJSON(w, jsonType, http.StatusOK, u)
@@ -137,14 +137,14 @@ func parseSince(s string) (time.Duration, error) {
 			return time.Duration(n) * 24 * time.Hour, nil
 		}
 	}
-	return time.ParseDuration(s) //nolint:wrapcheck // replaced by a sentence
+	return time.ParseDuration(s) // replaced by a sentence
 }
 
 // byRequest gives the upload whose attempt had this request id. Attempts beyond the kept ones are found too.
 func (g *Gateway) byRequest(r *http.Request, requestID string, q ledger.Query) (ledger.Page, error) {
 	found, err := g.tasks.Find(r.Context(), requestID)
 	if p := explain(err); err != nil && p.kind != problemNotFound {
-		return ledger.Page{}, err //nolint:wrapcheck // explained by route
+		return ledger.Page{}, err // explained by route
 	}
 	var page ledger.Page
 	for _, u := range found {
@@ -167,7 +167,7 @@ type lanesAnswer struct {
 func (g *Gateway) listLanes(w http.ResponseWriter, r *http.Request) error {
 	lanes, err := g.tasks.Lanes(r.Context())
 	if err != nil {
-		return err //nolint:wrapcheck // explained by route
+		return err // explained by route
 	}
 	if lanes == nil {
 		lanes = []tasks.LaneStatus{}

@@ -13,7 +13,7 @@ func live(w http.ResponseWriter, _ *http.Request) error { return writeOK(w) }
 func writeOK(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, err := w.Write([]byte("ok\n"))
-	return err //nolint:wrapcheck // whoever asked has gone
+	return err // whoever asked has gone
 }
 
 // readyz says whether uploads can be taken. Why not stands in the log: anybody may ask.

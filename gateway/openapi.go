@@ -11,5 +11,5 @@ var openAPIText []byte
 func openAPI(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", jsonType)
 	_, err := w.Write(openAPIText)
-	return err //nolint:wrapcheck // whoever asked has gone
+	return err // whoever asked has gone
 }

@@ -31,20 +31,26 @@ func (d *dropIn) proxyTo(l *laneDoor, log *zap.Logger) *httputil.ReverseProxy {
 			p.Out.Host = "" // the API's own, not the gateway's
 			p.Out.URL = &url.URL{
 				Scheme: l.base.Scheme, Host: l.base.Host,
-				Path:     l.base.Path + p.In.URL.Path,
-				RawPath:  l.base.EscapedPath() + p.In.URL.EscapedPath(),
-				RawQuery: p.In.URL.RawQuery, // as it was sent; it is not signed, and its reading is the API's business
+				Path:       l.base.Path + p.In.URL.Path,
+				RawPath:    l.base.EscapedPath() + p.In.URL.EscapedPath(),
+				ForceQuery: p.In.URL.ForceQuery, RawQuery: p.In.URL.RawQuery, // as it was sent; it is not signed, and its reading is the API's business
 			}
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if g, ok := r.Context().Value(passKey{}).(*Gateway); ok {
-				g.refuseEnvelope(w, r, passProblem(r.Context(), err))
+			if p, ok := r.Context().Value(passKey{}).(*passing); ok {
+				p.gateway.refuseEnvelope(w, r, p.problem(r.Context(), err))
 			}
 		},
 	}
 }
 
 type passKey struct{}
+
+// passing is a call that is being passed on.
+type passing struct {
+	gateway *Gateway
+	body    *body // nil: there is none
+}
 
 // passOn passes a signed call on unchanged.
 func (g *Gateway) passOn(w http.ResponseWriter, r *http.Request, lane *laneDoor) {
@@ -62,13 +68,21 @@ func (g *Gateway) passOn(w http.ResponseWriter, r *http.Request, lane *laneDoor)
 		return
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), passKey{}, g), g.limits.PassTime)
-	defer cancel()
-	g.answerTime(w, g.limits.PassTime+g.limits.ShortTime)
-	r = r.WithContext(ctx)
+	p := &passing{gateway: g}
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = g.passedBody(w, r)
+		passed := g.passedBody(w, r)
+		p.body, r.Body = passed.body, passed
 	}
+	g.answerTime(w, g.limits.PassTime+g.limits.ShortTime)
+	ctx, cancel := context.WithTimeout(context.WithValue(context.WithoutCancel(r.Context()), passKey{}, p), g.limits.PassTime)
+	defer cancel()
+	// A caller who leaves ends the call. One who is cut off in the middle of the body ends it by that, and hears why.
+	defer context.AfterFunc(r.Context(), func() {
+		if p.body == nil || p.body.whole() {
+			cancel()
+		}
+	})()
+	r = r.WithContext(ctx)
 	w.Header().Del("X-Request-Id") // the answer is the API's alone
 	lane.proxy.ServeHTTP(w, r)
 }
@@ -111,12 +125,14 @@ func (g *Gateway) passedBody(w http.ResponseWriter, r *http.Request) passedBody 
 	return passedBody{body: b, close: r.Body.Close}
 }
 
-// passProblem says what became of a call that got no answer. The cause names hosts, never query or headers.
-func passProblem(ctx context.Context, err error) *problem {
-	var p *problem
+// problem says what became of a call that got no answer. The cause names hosts, never query or headers.
+func (p *passing) problem(ctx context.Context, err error) *problem {
+	if p.body != nil {
+		if cut := p.body.failure(); cut != nil {
+			return explain(cut)
+		}
+	}
 	switch {
-	case errors.As(err, &p):
-		return p
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return &problem{kind: problemTimeout, detail: "the API took too long; the call may have arrived", cause: err}
 	default:

@@ -81,5 +81,5 @@ func (g *Gateway) trySpool() error {
 	if err != nil {
 		return err
 	}
-	return f.Close() //nolint:wrapcheck // it names the file
+	return f.Close() // it names the file
 }

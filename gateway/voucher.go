@@ -19,7 +19,7 @@ import (
 func (g *Gateway) getVoucher(w http.ResponseWriter, r *http.Request) error {
 	u, err := g.tasks.Get(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return err //nolint:wrapcheck // explained by route
+		return err // explained by route
 	}
 	g.note(r, u)
 	if u.VaultKey == "" {
