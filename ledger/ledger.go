@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -104,11 +105,12 @@ type Ledger struct {
 	rdb     redis.UniversalClient
 	set     Settings
 	scripts scripts
+	lanes   *sync.Map // that this process has noted
 }
 
 // New gives the ledger that lies in this Redis. The client stays the caller's to close.
 func New(rdb redis.UniversalClient, set Settings) *Ledger {
-	return &Ledger{rdb: rdb, set: set.withDefaults(), scripts: loadScripts()}
+	return &Ledger{rdb: rdb, set: set.withDefaults(), scripts: loadScripts(), lanes: &sync.Map{}}
 }
 
 // Settings gives the numbers in force, defaults filled in.

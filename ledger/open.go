@@ -28,6 +28,7 @@ type Opened struct {
 	Revived    bool   // it had ended, and is queued again
 	Generation int64  // of the task to put; 0: none, another upload of the order comes first
 	Drop       string // a vault key that nothing holds any more; "" if none
+	At         Time   // when, by Redis' clock
 }
 
 // Open records an upload, or finds the record of the same voucher for the same order. The caller puts the task of the
@@ -46,8 +47,8 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	if u.Ended != "" && u.Ended != Rejected && u.Ended != Expired {
 		return Opened{}, fmt.Errorf("an upload is recorded as rejected or expired already, not as %q", u.Ended)
 	}
-	if err = l.rdb.SAdd(ctx, lanesKey, lane).Err(); err != nil {
-		return Opened{}, fmt.Errorf("note lane %s: %w", lane, err)
+	if err = l.noteLane(ctx, lane); err != nil {
+		return Opened{}, err
 	}
 	r, err := l.run(ctx, l.scripts.open, lane, key, u.OrderID, u.UserID, u.Reference,
 		base64.RawURLEncoding.EncodeToString(hash), u.Size, u.MediaType, u.VaultKey, flag(u.Again), flag(u.Replace),
@@ -58,7 +59,20 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	what := r.text(0)
 	return Opened{
 		ID: id, Duplicate: what == "duplicate", Revived: what == "revived", Generation: r.num(1), Drop: r.text(2),
+		At: at(r.num(3)),
 	}, nil
+}
+
+// noteLane makes a lane known, once a process: workers do so again now and then, should Redis have forgotten.
+func (l *Ledger) noteLane(ctx context.Context, lane string) error {
+	if _, ok := l.lanes.Load(lane); ok {
+		return nil
+	}
+	if err := l.rdb.SAdd(ctx, lanesKey, lane).Err(); err != nil {
+		return fmt.Errorf("note lane %s: %w", lane, err)
+	}
+	l.lanes.Store(lane, true)
+	return nil
 }
 
 func flag(b bool) string {

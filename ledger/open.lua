@@ -2,7 +2,7 @@
 -- ARGV: key, order, user, reference, sha256, size, media type, vault key, again, replace, grace ms, ended ("" or the
 --   final state in which it is recorded), keep of the dead ms
 -- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the vault key to drop
--- ("": none).
+-- ("": none), now.
 local order, vault, again, replace, grace = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
 local u, now = upload_key(KEY), now_ms()
 local was = redis.call('HMGET', u, 'state', 'vault', 'leaving')
@@ -17,9 +17,9 @@ local function task()
 end
 
 -- The same call again (a reply that was lost): all is done, and the voucher it put is the one that is held.
-if state and was[2] == vault then return { 'created', task(), '' } end
+if state and was[2] == vault then return { 'created', task(), '', now } end
 -- What has ended is not sent, and so takes nobody's place.
-if ended and not again then return { 'duplicate', 0, vault } end
+if ended and not again then return { 'duplicate', 0, vault, now } end
 
 if replace then
   for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'o:' .. order, '(0', '+inf')) do
@@ -32,7 +32,7 @@ if replace then
     end
   end
 end
-if state and not ended then return { 'duplicate', task(), vault } end
+if state and not ended then return { 'duplicate', task(), vault, now } end
 
 redis.call('HSET', u, 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7], 'vault', vault,
   'made', now, 'since', now)
@@ -45,7 +45,7 @@ if ARGV[12] ~= '' then
   redis.call('ZADD', P .. 'o:' .. order, 0, KEY)
   redis.call('ZADD', P .. 'keep', now + tonumber(ARGV[13]), KEY)
   move(KEY, state, ARGV[12], now)
-  return { 'created', 0, '' }
+  return { 'created', 0, '', now }
 end
 local drop = was[2] or was[3] or ''
 -- The caller drops the old voucher. Should it die before it can, the reconciler does.
@@ -53,4 +53,4 @@ if drop ~= '' then redis.call('ZADD', P .. 'keep', now + grace, KEY .. ' ' .. dr
 move(KEY, state, 'queued', now)
 local generation = 0
 if join(KEY, order) then generation = assign(KEY, now + grace) end
-return { state and 'revived' or 'created', generation, drop }
+return { state and 'revived' or 'created', generation, drop, now }

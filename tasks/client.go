@@ -116,12 +116,25 @@ func (c *Client) enqueue(ctx context.Context, r Request) (ledger.Upload, error) 
 	if err = c.settle(ctx, entry.Key, opened); err != nil {
 		return ledger.Upload{}, err
 	}
+	if !opened.Duplicate && !opened.Revived {
+		return c.fresh(r, entry, mediaType, opened), nil
+	}
 	u, err := c.ledger.Get(ctx, opened.ID)
 	if err != nil {
 		return ledger.Upload{}, err
 	}
 	u.Duplicate = opened.Duplicate
 	return u, nil
+}
+
+// fresh is the record of an upload that was just made, without asking for it.
+func (c *Client) fresh(r Request, e vault.Entry, mediaType string, o ledger.Opened) ledger.Upload {
+	return ledger.Upload{
+		ID: o.ID, Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, State: ledger.Queued,
+		SHA256: e.SHA256, Size: e.Size, MediaType: mediaType, Generation: o.Generation, VaultKey: e.Key,
+		CreatedAt: o.At, UpdatedAt: o.At, Since: o.At,
+		ExpiresAt: ledger.Time{Time: o.At.Add(c.ledger.Settings().MaxAge)},
+	}
 }
 
 // bind makes sure, once a lane, that the workers look for vouchers where this client puts them.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
@@ -173,6 +174,21 @@ func TestLargestVoucherIsAccepted(t *testing.T) {
 	u := b.enqueue(tasks.Request{OrderID: "1", Voucher: pdf(strings.Repeat("x", tasks.DefaultMaxVoucherBytes-9))})
 	if u.Size != tasks.DefaultMaxVoucherBytes || u.MediaType != "application/pdf" {
 		t.Errorf("stored as %+v", u)
+	}
+}
+
+// TestWhatEnqueueGivesIsWhatIsStored compares the record that Enqueue makes up with the one there is.
+func TestWhatEnqueueGivesIsWhatIsStored(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, r := range []tasks.Request{
+		{OrderID: "1", UserID: "u", Reference: "r", Voucher: pdf("first")},
+		{OrderID: "1", UserID: "u", Voucher: pdf("next in line")},
+	} {
+		u := b.enqueue(r)
+		if d := cmp.Diff(b.get(u.ID), u); d != "" {
+			t.Error(d)
+		}
 	}
 }
 

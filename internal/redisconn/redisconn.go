@@ -14,7 +14,7 @@ import (
 // The limits let a caller know within five seconds that Redis cannot be reached, retries included.
 const (
 	dialTimeout = 2 * time.Second
-	readTimeout = 3 * time.Second
+	readTimeout = 2 * time.Second
 	retries     = 1
 	minBackoff  = 50 * time.Millisecond
 	maxBackoff  = 250 * time.Millisecond
