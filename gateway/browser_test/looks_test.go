@@ -2,7 +2,6 @@ package browser_test
 
 import (
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
@@ -11,8 +10,8 @@ import (
 
 const angry = `The amount on the voucher differs from the order. <script>alert("x")</script>`
 
-func loginLook(t *testing.T, w window) {
-	s := newStage(t)
+func loginLook(s *stage, w window) {
+	t := s.t
 	b := s.open(w, "")
 	b.goTo("/")
 	if b.asked == 0 || b.count("main .hero") != 0 {
@@ -34,8 +33,8 @@ func loginLook(t *testing.T, w window) {
 	}
 }
 
-func searchLook(t *testing.T, w window) {
-	s := newStage(t)
+func searchLook(s *stage, w window) {
+	t := s.t
 	s.box.SetFaults(sandbox.Fault{Kind: sandbox.Outage, OrderID: order(1), Times: 1})
 	u := s.ends(s.hand(mainLane, order(1)), ledger.Delivered)
 	second := s.ends(s.hand(mainLane, order(2)), ledger.Delivered)
@@ -68,8 +67,8 @@ func searchLook(t *testing.T, w window) {
 	b.shot("search-none")
 }
 
-func uploadLook(t *testing.T, w window) {
-	s := newStage(t)
+func uploadLook(s *stage, w window) {
+	t := s.t
 	s.box.SetFaults(
 		sandbox.Fault{Kind: sandbox.Outage, OrderID: order(1), Times: 1},
 		sandbox.Fault{Kind: sandbox.NotJSON, OrderID: order(1), Times: 1},
@@ -114,8 +113,8 @@ func uploadLook(t *testing.T, w window) {
 	b.shot("not-found")
 }
 
-func overviewLook(t *testing.T, w window) {
-	s := newStage(t)
+func overviewLook(s *stage, w window) {
+	t := s.t
 	s.fill()
 	b := s.open(w, s.operator)
 	b.goTo("/")
@@ -155,8 +154,8 @@ func (s *stage) fill() {
 	s.past()
 }
 
-func listLook(t *testing.T, w window) {
-	s := newStage(t)
+func listLook(s *stage, w window) {
+	t := s.t
 	s.fill()
 	for i := range 48 {
 		s.hand(otherLane, order(700+i))
@@ -196,8 +195,7 @@ func listLook(t *testing.T, w window) {
 	b.sees("main", "No uploads here.")
 }
 
-func actsLook(t *testing.T, w window) {
-	s := newStage(t)
+func actsLook(s *stage, w window) {
 	all := s.rejected(1, 6, angry)
 	s.box.SetFaults()
 	b := s.open(w, s.operator)
@@ -239,8 +237,8 @@ func actsLook(t *testing.T, w window) {
 	b.fine("401", "422")
 }
 
-func languagesLook(t *testing.T, w window) {
-	s := newStage(t)
+func languagesLook(s *stage, w window) {
+	t := s.t
 	s.fill()
 	b := s.open(w, s.operator)
 	b.language("zh-CN,zh;q=0.9,en;q=0.8")

@@ -21,14 +21,14 @@ func TestBrowser(t *testing.T) {
 		t.Fatal("these tests drive chromium, which is not in PATH: run them with `make test`, which installs it")
 	}
 	w := startBrowser(t, path)
-	for name, look := range map[string]func(*testing.T, window){
+	for name, look := range map[string]func(*stage, window){
 		"login": loginLook, "search": searchLook, "upload": uploadLook, "overview": overviewLook, "list": listLook,
 		"acts": actsLook, "languages": languagesLook, "phone": phoneLook, "dark": darkLook, "live": liveLook,
 		"keyboard": keyboardLook, "queues": queuesLook, "without scripts": plainLook,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			look(t, w)
+			look(newStage(t), w)
 		})
 	}
 }

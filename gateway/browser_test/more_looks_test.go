@@ -2,7 +2,6 @@ package browser_test
 
 import (
 	"strconv"
-	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
@@ -11,8 +10,8 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-func phoneLook(t *testing.T, w window) {
-	s := newStage(t)
+func phoneLook(s *stage, w window) {
+	t := s.t
 	s.fill()
 	b := s.open(w, s.operator)
 	must(t, chromedp.Do(b.ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateScale(2), chromedp.EmulateMobile)))
@@ -35,8 +34,8 @@ func phoneLook(t *testing.T, w window) {
 	}
 }
 
-func darkLook(t *testing.T, w window) {
-	s := newStage(t)
+func darkLook(s *stage, w window) {
+	t := s.t
 	s.fill()
 	b := s.open(w, s.operator)
 	for _, scheme := range []string{"light", "dark"} {
@@ -90,8 +89,8 @@ func (b *tab) contrast() {
 	}
 }
 
-func liveLook(t *testing.T, w window) {
-	s := newStage(t)
+func liveLook(s *stage, w window) {
+	t := s.t
 	s.shut(1)
 	u := s.hand(otherLane, order(1))
 	b := s.open(w, s.operator)
@@ -118,8 +117,8 @@ func liveLook(t *testing.T, w window) {
 	b.until(`document.querySelectorAll(".uploads tbody tr").length === ` + strconv.Itoa(before+1))
 }
 
-func keyboardLook(t *testing.T, w window) {
-	s := newStage(t)
+func keyboardLook(s *stage, w window) {
+	t := s.t
 	u := s.ends(s.hand(mainLane, order(1)), ledger.Delivered)
 	b := s.open(w, s.operator)
 	b.goTo("/uploads")
@@ -175,8 +174,8 @@ func (b *tab) ringed() {
 	}
 }
 
-func queuesLook(t *testing.T, w window) {
-	s := newStage(t)
+func queuesLook(s *stage, w window) {
+	t := s.t
 	s.fill()
 	b := s.open(w, s.operator)
 	b.goTo("/")
@@ -211,8 +210,8 @@ func queuesLook(t *testing.T, w window) {
 	other.shot("queues-producer")
 }
 
-func plainLook(t *testing.T, w window) {
-	s := newStage(t)
+func plainLook(s *stage, w window) {
+	t := s.t
 	u := s.rejected(1, 1, angry)[0]
 	s.box.SetFaults()
 	b := s.open(w, s.operator)

@@ -1,0 +1,169 @@
+package web_test
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+func many(n int, state ledger.State) []ledger.Upload {
+	var all []ledger.Upload
+	for i := range n {
+		all = append(all, upload(i, state))
+	}
+	return all
+}
+
+func TestPaging(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, many(120, ledger.Rejected)...)
+	next := regexp.MustCompile(`rel="next" href="([^"]+)"`)
+	ids := regexp.MustCompile(`name="id" value="([^"]+)"`)
+	seen := map[string]bool{}
+	path, pages := "/uploads?lane=default&since=720h&state=rejected", 0
+	for path != "" {
+		a := s.get(path)
+		s.has(a, http.StatusOK)
+		for _, m := range ids.FindAllStringSubmatch(a.body, -1) {
+			seen[m[1]] = true
+		}
+		if pages > 0 && !strings.Contains(a.body, "First page") {
+			t.Error("there is no way back to the first page")
+		}
+		path = ""
+		if m := next.FindStringSubmatch(a.body); m != nil {
+			path = html.UnescapeString(m[1])
+			if !strings.Contains(path, "state=rejected") || !strings.Contains(path, "lane=default") || !strings.Contains(path, "since=720h") {
+				t.Errorf("the next page forgets the filter: %s", path)
+			}
+		}
+		if pages++; pages > 10 {
+			t.Fatal("the pages have no end")
+		}
+	}
+	if pages != 3 || len(seen) != 120 {
+		t.Errorf("%d uploads on %d pages, want 120 on 3", len(seen), pages)
+	}
+}
+
+func TestListRefuses(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for _, query := range []string{"state=lost", "lane=A%20b", "since=1y", "since=24h30m", "state=%00"} {
+		s.has(s.get("/uploads?"+query), http.StatusUnprocessableEntity, "This address does not work")
+	}
+	s.has(s.get("/uploads?order="+url.QueryEscape(evil)), http.StatusOK, "No uploads here.")
+}
+
+func TestListIsForItsReader(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upload(1, ledger.Rejected))
+	s.has(s.get("/uploads?state=rejected"), http.StatusOK, `value="retry-all"`, `value="discard-all"`, `type="checkbox"`, evilText())
+	if a := s.get("/uploads"); strings.Contains(a.body, "-all\"") {
+		t.Error("all uploads of all states can be acted on at once")
+	}
+	s.viewer.Operator = false
+	if a := s.get("/uploads?state=rejected"); strings.Contains(a.body, "checkbox") || strings.Contains(a.body, `name="act"`) {
+		t.Error("a producer can tick uploads")
+	}
+}
+
+func evilText() string { return html.EscapeString(evil) }
+
+func TestActOnOne(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upload(1, ledger.Rejected))
+	path := "/uploads/" + idOf(1) + "/discard"
+	s.has(s.post(path, nil), http.StatusOK, "Discard this upload?", "cannot be undone", `name="confirmed"`)
+	if len(s.store.done) != 0 {
+		t.Fatalf("done unasked: %v", s.store.done)
+	}
+	a := s.post(path, url.Values{"confirmed": {"yes"}})
+	if want := "/uploads/" + idOf(1) + "?done=discard"; a.status != http.StatusSeeOther || a.header.Get("Location") != want {
+		t.Errorf("%d to %s", a.status, a.header.Get("Location"))
+	}
+	s.has(s.get(a.header.Get("Location")), http.StatusOK, "Done: it has been discarded.")
+	if !slices.Equal(s.store.done, []string{"discard " + idOf(1)}) {
+		t.Errorf("done: %v", s.store.done)
+	}
+	s.has(s.post("/uploads/none/retry", nil), http.StatusNotFound)
+	s.has(s.post(path, url.Values{"x": {strings.Repeat("x", 100_000)}}), http.StatusUnprocessableEntity)
+}
+
+func TestActOnSeveral(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, many(6, ledger.Rejected)...)
+	s.store.wrong = map[string]error{
+		idOf(1): fmt.Errorf("retry: %w", ledger.ErrNotKept),
+		idOf(2): &ledger.StateError{ID: idOf(2), State: ledger.Delivered},
+		idOf(3): ledger.ErrNotFound,
+	}
+	form := url.Values{"act": {"retry"}, "state": {"rejected"}, "id": {idOf(0), idOf(1), idOf(2), idOf(3), idOf(0)}}
+	s.has(s.post("/uploads/several", form), http.StatusOK, "Retry 4 uploads?", idOf(3))
+	form.Set("confirmed", "yes")
+	s.has(s.post("/uploads/several", form), http.StatusOK, "1 upload will be sent again.", "no longer kept", "it is: Delivered", "no such upload")
+	if !slices.Equal(s.store.done, []string{"retry " + idOf(0)}) {
+		t.Errorf("done: %v", s.store.done)
+	}
+	for name, form := range map[string]url.Values{
+		"no act": {"id": {idOf(1)}}, "other act": {"act": {"deliver"}}, "all of none": {"act": {"retry-all"}},
+		"all of a wrong state": {"act": {"retry-all"}, "state": {"delivered"}},
+		"too many":             {"act": {"retry"}, "id": strings.Fields(strings.Repeat("a b c d e f g h ", 1) + distinct(60))},
+	} {
+		if a := s.post("/uploads/several", form); a.status != http.StatusUnprocessableEntity {
+			t.Errorf("%s: status %d", name, a.status)
+		}
+	}
+}
+
+func distinct(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%d ", i)
+	}
+	return b.String()
+}
+
+func TestActOnAll(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, many(450, ledger.Waiting)...)
+	s.store.after = ledger.Waiting // what waits goes on waiting until its attempt
+	s.store.wrong = map[string]error{idOf(7): &ledger.StateError{ID: idOf(7), State: ledger.Sending}}
+	form := url.Values{"act": {"retry-all"}, "state": {"waiting"}}
+	s.has(s.post("/uploads/several", form), http.StatusOK, "Retry all that are in this state?", "450 uploads now", "State: Waiting")
+	form.Set("confirmed", "yes")
+	s.has(s.post("/uploads/several", form), http.StatusOK, "449 uploads will be sent again.", "1 upload had moved on meanwhile")
+	if n := len(slices.Compact(slices.Sorted(slices.Values(s.store.done)))); n != 449 || len(s.store.done) != 449 {
+		t.Errorf("%d deeds to %d uploads, want 449", len(s.store.done), n)
+	}
+}
+
+// What is rejected again at once is not retried again in the same go, or that would never end.
+func TestRetryAllEnds(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, many(30, ledger.Rejected)...)
+	s.store.after = ledger.Rejected
+	s.has(s.post("/uploads/several", url.Values{"act": {"retry-all"}, "state": {"rejected"}, "confirmed": {"yes"}}),
+		http.StatusOK, "30 uploads will be sent again.")
+}
+
+func TestSeveralStopsWhenTheStoreIsAway(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, many(5, ledger.Rejected)...)
+	s.store.wrong = map[string]error{}
+	for i := range 5 {
+		s.store.wrong[idOf(i)] = errAway
+	}
+	form := url.Values{"act": {"discard"}, "id": {idOf(1), idOf(2)}, "confirmed": {"yes"}}
+	s.has(s.post("/uploads/several", form), http.StatusOK, "0 uploads were discarded.", "It stopped early")
+	if len(s.causes) != 1 {
+		t.Errorf("the log learns %v", s.causes)
+	}
+}

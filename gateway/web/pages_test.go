@@ -1,0 +1,236 @@
+package web_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/voucherd/voucherd/gateway/web"
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
+)
+
+// everything lists a page of every kind, of uploads in every state, behind every kind of gate.
+func everything(t *testing.T, s *site) map[string]answer {
+	t.Helper()
+	var uploads []ledger.Upload
+	for i, state := range ledger.States() {
+		uploads = append(uploads, upload(i, state))
+	}
+	more := []ledger.Upload{upload(20, ledger.Queued), upload(21, ledger.Rejected), upload(22, ledger.Sending), upload(23, ledger.Rejected)}
+	more[0].Generation, more[0].Reference, more[0].UserID = 0, evil, "21"
+	more[1].Verdict, more[1].VaultKey = ledger.VerdictInvalid, ""
+	more[2].Attempts = append(more[2].Attempts, ledger.Attempt{Number: 120, StartedAt: at(0), Worker: "w"})
+	more[2].AttemptCount = 120
+	more[3].MediaType = "application/pdf"
+	s.store.uploads = append(uploads, more...)
+	s.store.lanes = nil
+	for i, reason := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "vault", "a new one", ""} {
+		s.store.lanes = append(s.store.lanes, tasks.LaneStatus{
+			Lane: fmt.Sprintf("lane%d", i), Open: reason == "", Reason: reason, Since: at(100), NextProbeAt: at(-1e10), Paused: i == 3,
+			Backlog: int64(i), OldestAgeMS: 1000, ClockSkewMS: int64(i-3) * 1000, Probing: i == 2,
+			LastAnswer: &tasks.LastAnswer{At: at(1), Verdict: ledger.VerdictRefused, HTTPStatus: 401, Code: "4", Msg: evil},
+			Uploads:    map[ledger.State]int64{ledger.Delivered: 12345, ledger.Rejected: 1, ledger.Expired: 2},
+		})
+	}
+	all := map[string]answer{}
+	for _, path := range []string{
+		"/", "/search", "/search?q=nothing", "/search?q=" + strings.Repeat("x", 300), "/uploads", "/uploads/none",
+		"/uploads?state=rejected&lane=default&since=1h", "/uploads?order=1&state=waiting", "/uploads?state=discarded&lane=other",
+		"/uploads/" + idOf(0) + "?done=retry", "/uploads/" + idOf(0) + "?done=discard",
+	} {
+		all[path] = s.get(path)
+	}
+	for _, u := range s.store.uploads {
+		all[u.ID] = s.get("/uploads/" + u.ID)
+		all["ask retry "+u.ID] = s.post("/uploads/"+u.ID+"/retry", nil)
+		all["ask discard "+u.ID] = s.post("/uploads/"+u.ID+"/discard", nil)
+	}
+	for _, act := range []string{"retry", "discard", "retry-all", "discard-all"} {
+		form := url.Values{"act": {act}, "state": {"expired"}, "lane": {"lane7"}, "since": {"24h"}, "id": {idOf(1), idOf(2)}}
+		all["ask "+act] = s.post("/uploads/several", form)
+		form.Set("confirmed", "yes")
+		all[act] = s.post("/uploads/several", form)
+	}
+	all["none selected"] = s.post("/uploads/several", url.Values{"act": {"retry"}})
+	return all
+}
+
+func TestEveryPageInEveryLanguage(t *testing.T) {
+	t.Parallel()
+	inline := regexp.MustCompile(`(?i)\sstyle=|\son[a-z]+="|<style|<script>|javascript:`)
+	left := regexp.MustCompile(`%!|%\[?\d*\]?[sd]|ZgotmplZ|&lt;nil&gt;`)
+	for _, language := range []string{"en", "zh"} {
+		for _, operator := range []bool{true, false} {
+			s := newSite(t)
+			s.viewer = web.Viewer{Name: "x", Operator: operator}
+			header := "Accept-Language"
+			s.mux = withHeader(s.mux, header, language)
+			for name, a := range everything(t, s) {
+				if a.status >= http.StatusInternalServerError {
+					t.Errorf("%s in %s: status %d, %v", name, language, a.status, s.causes)
+				}
+				if m := inline.FindString(a.body); m != "" {
+					t.Errorf("%s in %s holds %q, which its policy forbids", name, language, m)
+				}
+				if m := left.FindString(a.body); m != "" {
+					t.Errorf("%s in %s holds %q", name, language, m)
+				}
+				if strings.Contains(a.body, "<script>alert") || strings.Contains(a.body, "<img src=x") {
+					t.Errorf("%s in %s lets foreign words be markup", name, language)
+				}
+				if !operator && strings.Contains(a.body, "/voucher\"") {
+					t.Errorf("%s shows the voucher to a producer", name)
+				}
+			}
+		}
+	}
+}
+
+func withHeader(mux *http.ServeMux, name, value string) *http.ServeMux {
+	outer := http.NewServeMux()
+	outer.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set(name, value)
+		mux.ServeHTTP(w, r)
+	})
+	return outer
+}
+
+// A message that no page uses is as wrong as one that is missing.
+func TestEveryMessageIsUsed(t *testing.T) {
+	t.Parallel()
+	var source strings.Builder
+	for _, dir := range []string{"templates", "."} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.IsDir() || strings.HasSuffix(e.Name(), "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(dir + "/" + e.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			source.Write(text)
+		}
+	}
+	made := regexp.MustCompile(`^(state|verdict|gate|advice|problem|unit|language|list\.since|list\.none|act|bulk)\.`) // put together from parts
+	for key := range messages(t, "en") {
+		if !made.MatchString(key) && !strings.Contains(source.String(), `"`+key+`"`) {
+			t.Errorf("no page uses the message %q", key)
+		}
+	}
+}
+
+func TestUploadPage(t *testing.T) {
+	t.Parallel()
+	u := upload(1, ledger.Rejected)
+	s := newSite(t, u, upload(2, ledger.Delivered), upload(3, ledger.Waiting), upload(4, ledger.Sending))
+	page := s.get("/uploads/" + u.ID)
+	s.has(page, http.StatusOK, u.OrderID, u.ID, "request-1", "took 1 s", "4003", "w1",
+		"&lt;script&gt;alert(1)&lt;/script&gt;", `src="/v1/uploads/`+u.ID+`/voucher"`, `action="/uploads/`+u.ID+`/retry"`)
+	if strings.Contains(page.body, `data-live="3"`) {
+		t.Error("an upload that has ended is asked for again and again")
+	}
+	s.has(s.get("/uploads/"+idOf(2)), http.StatusOK, "not yet a confirmed payment")
+	s.has(s.get("/uploads/"+idOf(3)), http.StatusOK, `data-live="3"`, "Send it now", "Next attempt in 1 min")
+	if a := s.get("/uploads/" + idOf(4)); strings.Contains(a.body, "/retry") || strings.Contains(a.body, "/discard") {
+		t.Error("an upload on its way can be acted on")
+	}
+	part := s.get("/uploads/"+idOf(3), "Voucherd-Live", "1")
+	if strings.Contains(part.body, "<html") || !strings.Contains(part.body, "Send it now") {
+		t.Errorf("the live part is %s", part.body)
+	}
+	s.viewer.Operator = false
+	a := s.get("/uploads/" + u.ID)
+	s.has(a, http.StatusOK, "Only operators may see the voucher.")
+	if strings.Contains(a.body, "/retry") || strings.Contains(a.body, "<figure") {
+		t.Error("a producer may act")
+	}
+	s.has(s.get("/uploads/default-x"), http.StatusNotFound, "Not found", "log-id")
+	s.store.err = errAway
+	s.has(s.get("/uploads/"+u.ID), http.StatusInternalServerError, "Something went wrong here")
+}
+
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	first, second, other := upload(1, ledger.Delivered), upload(2, ledger.Queued), upload(3, ledger.Waiting)
+	second.OrderID = first.OrderID
+	s := newSite(t, first, second, other)
+	for key, want := range map[string]string{
+		other.OrderID: "/uploads/" + other.ID, " " + other.ID + "\n": "/uploads/" + other.ID, "request-3": "/uploads/" + other.ID + "#attempt-1",
+	} {
+		a := s.get("/search?q=" + url.QueryEscape(key))
+		if got := a.header.Get("Location"); a.status != http.StatusSeeOther || got != want {
+			t.Errorf("%q: %d to %s, want %s", key, a.status, got, want)
+		}
+	}
+	s.has(s.get("/search?q="+first.OrderID), http.StatusOK, "2 uploads for "+first.OrderID, first.ID, second.ID)
+	s.has(s.get("/search?q="+url.QueryEscape(evil)), http.StatusNotFound, "Nothing found for &#34;&gt;&lt;script")
+	s.has(s.get("/search"), http.StatusOK, "Type an id")
+	before := s.store.asked
+	s.has(s.get("/search?q="+strings.Repeat("9", 10_000)), http.StatusNotFound, "Nothing found")
+	if s.store.asked != before {
+		t.Error("a key of 10,000 characters was looked for")
+	}
+}
+
+func TestStart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upload(1, ledger.Delivered), upload(2, ledger.Waiting))
+	a := s.get("/")
+	s.has(a, http.StatusOK, "All lanes are delivering.", "Gate open", `href="/uploads?state=rejected"`,
+		"In the last 24 hours 24 were delivered, 0 rejected or expired.")
+	if n := strings.Count(a.body, `class="delivered"`); n != 16 {
+		t.Errorf("the chart has %d bars, want 16", n)
+	}
+	s.store.lanes[0].Open, s.store.lanes[0].Reason, s.store.lanes[0].Since, s.store.lanes[0].NextProbeAt = false, "outage", at(90e9), at(-42e9)
+	s.has(s.get("/"), http.StatusOK, "1 lane is held.", "PandaPon does not answer.", "1 min 30 s ago", "in 42 s", "Nothing to do but wait")
+	s.store.lanes = nil
+	s.has(s.get("/"), http.StatusOK, "No lane yet.")
+}
+
+// The start page costs the store the same however many uploads there are.
+func TestCostOfPages(t *testing.T) {
+	t.Parallel()
+	cost := func(n int) (start, list int) {
+		var uploads []ledger.Upload
+		for i := range n {
+			uploads = append(uploads, upload(i, ledger.States()[i%len(ledger.States())]))
+		}
+		s := newSite(t, uploads...)
+		s.get("/")
+		start, s.store.asked = s.store.asked, 0
+		s.get("/uploads")
+		return start, s.store.asked
+	}
+	start, list := cost(14)
+	moreStart, moreList := cost(400)
+	if start != moreStart || list != moreList || list != 2 {
+		t.Errorf("with 14 uploads %d and %d calls, with 400 %d and %d", start, list, moreStart, moreList)
+	}
+}
+
+func TestStaticFiles(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	page := s.get("/")
+	for name, kind := range map[string]string{"app.css": "text/css", "app.js": "text/javascript", "icon.svg": "image/svg+xml"} {
+		address := regexp.MustCompile(`/static/` + regexp.QuoteMeta(name) + `\?v=[0-9a-f]+`).FindString(page.body)
+		a := s.get(address)
+		if a.status != http.StatusOK || !strings.HasPrefix(a.header.Get("Content-Type"), kind) || !strings.Contains(a.header.Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: %d %v", address, a.status, a.header)
+		}
+		if a := s.get("/static/" + name + "?v=old"); a.header.Get("Cache-Control") != "" {
+			t.Errorf("an old address of %s is to be kept: %v", name, a.header)
+		}
+	}
+	s.has(s.get("/static/..%2fpages.go"), http.StatusNotFound)
+	s.has(s.get("/static/none.css"), http.StatusNotFound)
+}

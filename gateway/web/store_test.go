@@ -1,0 +1,251 @@
+package web_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/gateway/web"
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
+)
+
+// store is a web.Store of a few uploads. The real ones are tried by the browser's tests.
+type store struct {
+	mu      sync.Mutex
+	uploads []ledger.Upload
+	lanes   []tasks.LaneStatus
+	err     error            // of every call, if set
+	after   ledger.State     // of what is retried; "": queued
+	wrong   map[string]error // of what is done to an upload
+	done    []string         // what was done: "retry <id>"
+	asked   int              // calls
+}
+
+func (s *store) call() (func(), error) {
+	s.mu.Lock()
+	s.asked++
+	return s.mu.Unlock, s.err
+}
+
+func (s *store) Get(_ context.Context, id string) (ledger.Upload, error) {
+	unlock, err := s.call()
+	defer unlock()
+	i := slices.IndexFunc(s.uploads, func(u ledger.Upload) bool { return u.ID == id })
+	if err == nil && i < 0 {
+		err = ledger.ErrNotFound
+	}
+	if err != nil {
+		return ledger.Upload{}, err
+	}
+	return s.uploads[i], nil
+}
+
+func (s *store) Find(_ context.Context, key string) ([]ledger.Upload, error) {
+	unlock, err := s.call()
+	defer unlock()
+	var found []ledger.Upload
+	for _, u := range s.uploads {
+		if u.ID == key || u.OrderID == key || slices.ContainsFunc(u.Attempts, func(a ledger.Attempt) bool { return a.RequestID == key }) {
+			found = append(found, u)
+		}
+	}
+	if err == nil && found == nil {
+		err = ledger.ErrNotFound
+	}
+	return found, err
+}
+
+func (s *store) List(_ context.Context, q ledger.Query) (ledger.Page, error) {
+	unlock, err := s.call()
+	defer unlock()
+	var fit []ledger.Upload
+	for _, u := range s.uploads {
+		if (q.State == "" || q.State == u.State) && (q.Lane == "" || q.Lane == u.Lane) && (q.OrderID == "" || q.OrderID == u.OrderID) {
+			fit = append(fit, u)
+		}
+	}
+	from, _ := strconv.Atoi(q.Cursor)
+	to := min(from+q.Limit, len(fit))
+	page := ledger.Page{Uploads: slices.Clone(fit[min(from, to):to])}
+	if to < len(fit) {
+		page.Cursor = strconv.Itoa(to)
+	}
+	return page, err
+}
+
+func (s *store) Lanes(context.Context) ([]tasks.LaneStatus, error) {
+	unlock, err := s.call()
+	defer unlock()
+	return s.lanes, err
+}
+
+func (s *store) Retry(_ context.Context, id string) (ledger.Upload, error) {
+	return s.act("retry", id, cmp.Or(s.after, ledger.Queued))
+}
+
+func (s *store) Discard(_ context.Context, id string) (ledger.Upload, error) {
+	return s.act("discard", id, ledger.Discarded)
+}
+
+func (s *store) act(what, id string, to ledger.State) (ledger.Upload, error) {
+	unlock, err := s.call()
+	defer unlock()
+	if err = cmp.Or(err, s.wrong[id]); err != nil {
+		return ledger.Upload{}, err
+	}
+	s.done = append(s.done, what+" "+id)
+	for i := range s.uploads {
+		if s.uploads[i].ID == id {
+			s.uploads[i].State = to
+			return s.uploads[i], nil
+		}
+	}
+	return ledger.Upload{}, ledger.ErrNotFound
+}
+
+// Ended counts one delivered and no other upload in each step.
+func (s *store) Ended(_ context.Context, _ string, state ledger.State, _ time.Duration, n int) ([]int64, error) {
+	unlock, err := s.call()
+	defer unlock()
+	counts := make([]int64, n)
+	if state == ledger.Delivered {
+		for i := range counts {
+			counts[i] = int64(i % 3)
+		}
+	}
+	return counts, err
+}
+
+const lane = "default"
+
+var errAway = errors.New("redis is away")
+
+// at is the time of the tests.
+func at(ago time.Duration) ledger.Time {
+	return ledger.Time{Time: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC).Add(-ago)}
+}
+
+func idOf(n int) string { return fmt.Sprintf("%s-%026d", lane, n) }
+
+// upload makes an upload as far as it can come in a state.
+func upload(n int, state ledger.State) ledger.Upload {
+	u := ledger.Upload{
+		ID: idOf(n), Lane: lane, OrderID: fmt.Sprintf("19938044172%08d", n), State: state, SHA256: strings.Repeat("ab", 32),
+		Size: 2048, MediaType: "image/png", VaultKey: "key", Generation: 1, CreatedAt: at(time.Hour), UpdatedAt: at(time.Minute),
+		ExpiresAt: at(-24 * time.Hour),
+	}
+	if state == ledger.Queued {
+		return u
+	}
+	u.Attempts = []ledger.Attempt{{
+		Number: 1, Generation: 1, StartedAt: at(2 * time.Minute), EndedAt: at(time.Minute), DurationMS: 1234,
+		Verdict: ledger.VerdictRefused, HTTPStatus: 200, Code: "4003", RequestID: fmt.Sprintf("request-%d", n),
+		DevelopID: "1", Msg: evil, Nonce: "n", Worker: "w1", Error: evil,
+	}}
+	u.AttemptCount, u.Verdict, u.RequestID, u.Code, u.Msg = 1, ledger.VerdictRefused, "request", "4003", evil
+	if state == ledger.Waiting {
+		u.NextAttempt = at(-time.Minute)
+	}
+	if state.Final() {
+		u.EndedAt = at(time.Minute)
+	}
+	return u
+}
+
+const evil = `"><script>alert(1)</script><img src=x onerror=alert(2)>`
+
+// site is the pages as the gateway serves them.
+type site struct {
+	t      *testing.T
+	store  *store
+	viewer web.Viewer
+	mux    *http.ServeMux
+	causes []error
+}
+
+func newSite(t *testing.T, uploads ...ledger.Upload) *site {
+	t.Helper()
+	s := &site{t: t, store: &store{uploads: uploads}, viewer: web.Viewer{Name: "li-na", Operator: true, Queues: true}, mux: http.NewServeMux()}
+	counts := map[ledger.State]int64{}
+	for _, u := range uploads {
+		counts[u.State]++
+	}
+	s.store.lanes = []tasks.LaneStatus{{Lane: lane, Open: true, Uploads: counts}}
+	pages, err := web.New(web.Config{
+		Store: s.store, History: s.store, Viewer: func(*http.Request) web.Viewer { return s.viewer },
+		Note: func(*http.Request, ledger.Upload) {}, Cause: func(_ *http.Request, err error) { s.causes = append(s.causes, err) },
+		Now: func() time.Time { return at(0).Time },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range pages.Routes() {
+		s.mux.HandleFunc(r.Pattern, func(w http.ResponseWriter, q *http.Request) {
+			if err := r.Serve(w, q); err != nil {
+				s.causes = append(s.causes, err)
+				problem := web.Problem{Status: http.StatusInternalServerError, Kind: "internal", ID: "log-id"}
+				switch {
+				case errors.Is(err, ledger.ErrNotFound):
+					problem.Status, problem.Kind = http.StatusNotFound, "not-found"
+				case errors.Is(err, web.ErrInput):
+					problem.Status, problem.Kind = http.StatusUnprocessableEntity, "invalid-field"
+				}
+				pages.Problem(w, q, problem)
+			}
+		})
+	}
+	return s
+}
+
+// answer is a page that came back.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (s *site) get(path string, headers ...string) answer {
+	s.t.Helper()
+	return s.send(http.MethodGet, path, nil, headers...)
+}
+
+func (s *site) post(path string, form url.Values) answer {
+	s.t.Helper()
+	return s.send(http.MethodPost, path, strings.NewReader(form.Encode()), "Content-Type", "application/x-www-form-urlencoded")
+}
+
+func (s *site) send(method, path string, body io.Reader, headers ...string) answer {
+	s.t.Helper()
+	r := httptest.NewRequestWithContext(s.t.Context(), method, path, body)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	s.mux.ServeHTTP(w, r)
+	return answer{w.Code, w.Header(), w.Body.String()}
+}
+
+// has fails unless an answer has this status and all of these texts.
+func (s *site) has(a answer, status int, texts ...string) {
+	s.t.Helper()
+	if a.status != status {
+		s.t.Errorf("status %d, want %d; %v", a.status, status, s.causes)
+	}
+	for _, want := range texts {
+		if !strings.Contains(a.body, want) {
+			s.t.Errorf("the page does not hold %q:\n%s", want, a.body)
+		}
+	}
+}
