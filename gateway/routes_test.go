@@ -131,6 +131,25 @@ func TestPanicsAreAnswered(t *testing.T) {
 	}
 }
 
+func TestStoredVouchersAreCounted(t *testing.T) {
+	t.Parallel()
+	results := make(chan string, 10)
+	b := setup(t, func(b *bundle) { b.cfg.Enqueued = func(result string, _ time.Duration) { results <- result } })
+	b.raw("1", png("x", 90))
+	for _, d := range doors()[:3] {
+		d.send(b, "1", png("x", 90)).want(http.StatusOK)
+	}
+	b.send(b.producer, "/v1/uploads?orderId=2", "image/png", []byte("text")).want(http.StatusUnsupportedMediaType)
+	close(results)
+	var got []string
+	for r := range results {
+		got = append(got, r)
+	}
+	if want := "accepted duplicate duplicate duplicate refused"; strings.Join(got, " ") != want {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+}
+
 // A stop waits for the upload that is under way.
 func TestStopLetsRequestsFinish(t *testing.T) {
 	t.Parallel()

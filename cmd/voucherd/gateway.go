@@ -15,6 +15,7 @@ import (
 
 	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/internal/config"
+	"github.com/voucherd/voucherd/internal/metrics"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -58,7 +59,14 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
 	own.Tasks, own.Vault, own.Log = st.tasks, st.vault, log
-	own.Ready = st.ready
+	own.Ready, own.History = st.ready, st.ledger
+	m := metrics.New()
+	m.Watch(st.redis)
+	m.WatchLanes(st.tasks)
+	own.Metrics, own.Enqueued = m.Handler(), m.Enqueued
+	if err = st.serveQueues(&own); err != nil {
+		return err
+	}
 	g, err := gateway.New(own)
 	if err != nil {
 		return err //nolint:wrapcheck // it says what is wrong
@@ -166,6 +174,17 @@ func parseNetwork(s string) (netip.Prefix, error) {
 		return p, fmt.Errorf("%q is not a network: write it like 10.0.0.0/8", s)
 	}
 	return p.Masked(), nil
+}
+
+// serveQueues adds asynqmon.
+func (st *store) serveQueues(own *gateway.Config) (err error) {
+	if own.Queues, err = gateway.NewQueues(st.redis, false); err != nil {
+		return fmt.Errorf("make asynqmon: %w", err)
+	}
+	if own.QueuesReadOnly, err = gateway.NewQueues(st.redis, true); err != nil {
+		return fmt.Errorf("make asynqmon: %w", err)
+	}
+	return nil
 }
 
 // ready says whether vouchers can be stored.
