@@ -30,7 +30,7 @@ type demoCmd struct {
 
 // Help says what a user may wonder about.
 func (demoCmd) Help() string {
-	return "Runs a Redis in memory, a stand-in for PandaPon's API and a worker in one process. Nothing leaves this machine."
+	return "Runs a Redis in memory, a stand-in for PandaPon's API, a worker and the gateway in one process. Nothing leaves this machine."
 }
 
 // demoLane keeps a demo apart from what else a Redis holds.
@@ -101,9 +101,11 @@ type world struct {
 	box      *sandbox.Sandbox
 	delivery *delivery
 	ends     []func() error // in the order of start
+
+	gatewayURL string
 }
 
-// openWorld starts a Redis, the sandbox and a worker.
+// openWorld starts a Redis, the sandbox, a worker and the gateway.
 func openWorld(ctx context.Context, redisURL string, stderr io.Writer) (w *world, err error) {
 	w = &world{redisURL: redisURL}
 	defer func() {
@@ -122,7 +124,10 @@ func openWorld(ctx context.Context, redisURL string, stderr io.Writer) (w *world
 	if err := w.startSandbox(ctx, credentials); err != nil {
 		return w, err
 	}
-	return w, w.startWorker(ctx, credentials, demoLog(stderr))
+	if err := w.startWorker(ctx, credentials, demoLog(stderr)); err != nil {
+		return w, err
+	}
+	return w, w.startGateway(ctx, credentials)
 }
 
 // startRedis starts a Redis in this process. Its clock for expiry stands still unless it is pushed.
@@ -230,9 +235,10 @@ func (w *world) about() string {
 	if !w.memory {
 		kind, redis = "your Redis", "URL" // the user knows it, and it may hold a password
 	}
-	return fmt.Sprintf(`A worker, a stand-in for PandaPon's API and %s; nothing leaves this machine.
-While it runs, from another terminal:
+	return fmt.Sprintf(`A worker, a gateway, a stand-in for PandaPon's API and %s; nothing leaves this machine.
+While it runs, in a browser: %s/
+and from another terminal:
   voucherd list --redis %s
   curl %s/_sandbox/requests
-`, kind, redis, w.apiURL)
+`, kind, w.gatewayURL, redis, w.apiURL)
 }
