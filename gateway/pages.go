@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/voucherd/voucherd/gateway/web"
 	"github.com/voucherd/voucherd/ledger"
@@ -49,8 +50,17 @@ func (g *Gateway) refuseWithPage(w http.ResponseWriter, r *http.Request, err err
 	if errors.Is(err, web.ErrInput) {
 		p = &problem{kind: problemField, cause: err}
 	}
-	x := exchangeOf(r)
-	x.cause = p.cause
+	exchangeOf(r).cause = p.cause
 	p.headers(w.Header())
-	g.pages.Problem(w, r, web.Problem{Status: p.kind.status(), Kind: string(p.kind), ID: x.id})
+	g.problemPage(w, r, p)
+}
+
+func (g *Gateway) problemPage(w http.ResponseWriter, r *http.Request, p *problem) {
+	w.Header().Set("Content-Security-Policy", pagePolicy)
+	g.pages.Problem(w, r, web.Problem{Status: p.kind.status(), Kind: string(p.kind), ID: exchangeOf(r).id})
+}
+
+// fromBrowser says whether a person waits for the answer: programs ask for no HTML, and have the API to themselves.
+func fromBrowser(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/v1/")
 }

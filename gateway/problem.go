@@ -141,6 +141,10 @@ func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, p *problem) {
 	x.cause = p.cause
 	h := w.Header()
 	p.headers(h)
+	if fromBrowser(r) {
+		g.problemPage(w, r, p)
+		return
+	}
 	body := problemJSON{
 		Type: "urn:voucherd:problem:" + string(p.kind), Title: p.kind.title(), Status: p.kind.status(),
 		Detail: p.detail, Field: p.field, State: p.state,

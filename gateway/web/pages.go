@@ -35,7 +35,7 @@ type History interface {
 
 // Viewer is who looks at a page.
 type Viewer struct {
-	Name     string // of the token; "": there is no login
+	Name     string // of the token; "": there is no login, or it failed
 	Operator bool   // may see vouchers, retry and discard
 	Queues   bool   // /queues/ has something for them
 	Secure   bool   // came by HTTPS
