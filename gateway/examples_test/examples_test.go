@@ -1,0 +1,149 @@
+package examples_test
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+const examples = "../../docs/examples/"
+
+// example is a program of docs/examples.
+type example struct {
+	name    string
+	runtime string
+	check   []string // arguments with which the runtime says that it has what the program needs
+	command []string // what follows the runtime
+}
+
+func all() []example {
+	return []example{
+		{name: "curl", runtime: "bash", check: []string{"-c", "curl --version"}, command: []string{examples + "curl.sh"}},
+		{name: "php", runtime: "php", check: []string{"-r", `exit(extension_loaded("curl") ? 0 : 1);`}, command: []string{examples + "upload.php"}},
+		{name: "node", runtime: "node", command: []string{examples + "upload.mjs"}},
+		{name: "python", runtime: "python3", command: []string{examples + "upload.py"}},
+		{name: "java", runtime: "java", command: []string{examples + "Upload.java"}},
+	}
+}
+
+// each runs a test for every example whose runtime is installed; run starts it with arguments.
+func each(t *testing.T, front func() func(*stage, http.ResponseWriter, *http.Request), test func(s *stage, run func(args ...string) said)) {
+	t.Helper()
+	for _, e := range all() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			runtime := need(t, e.runtime, e.check...)
+			s := setup(t, front())
+			test(s, func(args ...string) said {
+				s.t.Helper()
+				return s.run("", append(append([]string{runtime}, e.command...), args...)...)
+			})
+		})
+	}
+}
+
+// plain spoils nothing.
+func plain() func(*stage, http.ResponseWriter, *http.Request) { return nil }
+
+// unread is an answer that nobody gets.
+type unread struct{ http.ResponseWriter }
+
+func (unread) Header() http.Header           { return http.Header{} }
+func (unread) WriteHeader(int)               {}
+func (unread) Write(p []byte) (int, error)   { return len(p), nil }
+func (u unread) Unwrap() http.ResponseWriter { return u.ResponseWriter }
+
+// rough refuses the first two calls that hand over, and loses its answer to the third. The fourth is answered. Once the
+// upload has been asked for, it ends as delivered.
+func rough() func(*stage, http.ResponseWriter, *http.Request) {
+	var posts, gets atomic.Int32
+	return func(s *stage, w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			s.gateway.ServeHTTP(w, r)
+			if id, ok := strings.CutPrefix(r.URL.Path, "/v1/uploads/"); ok && gets.Add(1) == 1 {
+				if err := s.deliver(id); err != nil {
+					s.t.Errorf("deliver: %v", err)
+				}
+			}
+			return
+		}
+		switch posts.Add(1) {
+		case 1:
+			http.Error(w, "a proxy says that nobody is there", http.StatusServiceUnavailable)
+		case 2:
+			http.Error(w, "no room", http.StatusInsufficientStorage)
+		case 3:
+			s.gateway.ServeHTTP(unread{w}, r)
+			panic(http.ErrAbortHandler)
+		case 4:
+			s.gateway.ServeHTTP(w, r)
+		default:
+			s.t.Errorf("handed over %d times", posts.Load())
+		}
+	}
+}
+
+// A voucher is handed over once, however often its program has to try, and its end is seen.
+func TestHandOver(t *testing.T) {
+	t.Parallel()
+	each(t, rough, func(s *stage, run func(...string) said) {
+		voucher := picture(s.t, "image/png")
+		got := run("--wait", s.file("payé; 支付,1.png", voucher), order, "invoice 2041; 支付")
+		u := s.only(voucher, "invoice 2041; 支付")
+		if got.code != 0 || got.out != u.ID+"\ndelivered\n" {
+			s.t.Fatalf("exit code %d, printed %q and %q; the upload is %s", got.code, got.out, got.err, u.ID)
+		}
+		if u.MediaType != "image/png" || u.State != ledger.Delivered {
+			s.t.Fatalf("in the ledger stands %+v", u)
+		}
+	})
+}
+
+// Without --wait the id is all. With it, the end of an upload that was not delivered is told by the exit code.
+func TestUndelivered(t *testing.T) {
+	t.Parallel()
+	each(t, plain, func(s *stage, run func(...string) said) {
+		voucher := picture(s.t, "image/jpeg")
+		path := s.file("receipt.jpg", voucher)
+		got := run(path, order)
+		u := s.only(voucher, "")
+		if got.code != 0 || got.out != u.ID+"\n" || u.State != ledger.Queued {
+			s.t.Fatalf("exit code %d, printed %q and %q; the upload is %s, %s", got.code, got.out, got.err, u.ID, u.State)
+		}
+		_, err := s.tasks.Discard(s.ctx, u.ID)
+		must(s.t, err)
+		got = run("--wait", path, order)
+		if s.only(voucher, ""); got.code != 4 || got.out != u.ID+"\ndiscarded\n" {
+			s.t.Fatalf("exit code %d, printed %q and %q, want %s as discarded", got.code, got.out, got.err, u.ID)
+		}
+	})
+}
+
+// A refusal is told in voucherd's words, at once.
+func TestRefusal(t *testing.T) {
+	t.Parallel()
+	once := func() func(*stage, http.ResponseWriter, *http.Request) {
+		var calls atomic.Int32
+		return func(s *stage, w http.ResponseWriter, r *http.Request) {
+			if calls.Add(1) > 1 {
+				s.t.Error("called again after a refusal")
+			}
+			s.gateway.ServeHTTP(w, r)
+		}
+	}
+	each(t, once, func(s *stage, run func(...string) said) {
+		got := run(s.file("receipt.png", []byte("#!/bin/sh\nexit 0\n")), order)
+		if got.code == 0 || got.out != "" {
+			s.t.Fatalf("exit code %d, printed %q", got.code, got.out)
+		}
+		if !strings.Contains(got.err, "415") || !strings.Contains(got.err, "voucher: looks like text/x-shellscript, but only") {
+			s.t.Fatalf("said %q, want the problem's detail", got.err)
+		}
+		if n := len(s.uploads()); n != 0 {
+			s.t.Fatalf("%d uploads in the ledger", n)
+		}
+	})
+}

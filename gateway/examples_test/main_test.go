@@ -1,0 +1,17 @@
+// Package examples_test runs the programs of docs/examples as their readers do.
+package examples_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/redis/go-redis/v9/logging"
+	"go.uber.org/goleak"
+
+	"github.com/voucherd/voucherd/internal/redistest"
+)
+
+func TestMain(m *testing.M) {
+	logging.Disable() // go-redis prints by itself
+	os.Exit(redistest.Main(m, func() error { return goleak.Find() }))
+}
