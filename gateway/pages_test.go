@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,8 +18,8 @@ func (b *bundle) browse(method, token, path string, form url.Values, header ...s
 	if form != nil {
 		h.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	for i := 0; i < len(header); i += 2 {
-		h.Set(header[i], header[i+1])
+	for pair := range slices.Chunk(header, 2) {
+		h.Set(pair[0], pair[1])
 	}
 	return b.do(call{method: method, path: path, token: token, header: h, body: strings.NewReader(form.Encode())})
 }

@@ -168,16 +168,16 @@ const evil = `"><script>alert(1)</script><img src=x onerror=alert(2)>`
 
 // site is the pages as the gateway serves them.
 type site struct {
-	t      *testing.T
+	t      testing.TB
 	store  *store
 	viewer web.Viewer
 	mux    *http.ServeMux
 	causes []error
 }
 
-func newSite(t *testing.T, uploads ...ledger.Upload) *site {
-	t.Helper()
-	s := &site{t: t, store: &store{uploads: uploads}, viewer: web.Viewer{Name: "li-na", Operator: true, Queues: true}, mux: http.NewServeMux()}
+func newSite(tb testing.TB, uploads ...ledger.Upload) *site {
+	tb.Helper()
+	s := &site{t: tb, store: &store{uploads: uploads}, viewer: web.Viewer{Name: "li-na", Operator: true, Queues: true}, mux: http.NewServeMux()}
 	counts := map[ledger.State]int64{}
 	for _, u := range uploads {
 		counts[u.State]++
@@ -189,7 +189,7 @@ func newSite(t *testing.T, uploads ...ledger.Upload) *site {
 		Now: func() time.Time { return at(0).Time },
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, r := range pages.Routes() {
 		s.mux.HandleFunc(r.Pattern, func(w http.ResponseWriter, q *http.Request) {
@@ -229,8 +229,8 @@ func (s *site) post(path string, form url.Values) answer {
 func (s *site) send(method, path string, body io.Reader, headers ...string) answer {
 	s.t.Helper()
 	r := httptest.NewRequestWithContext(s.t.Context(), method, path, body)
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
+	for pair := range slices.Chunk(headers, 2) {
+		r.Header.Set(pair[0], pair[1])
 	}
 	w := httptest.NewRecorder()
 	s.mux.ServeHTTP(w, r)
