@@ -157,6 +157,8 @@ const (
 	warmLimit   = 30 * time.Second
 	settleEvery = 40 * time.Millisecond
 	settleLimit = 5 * time.Second
+	quietTimes  = 3  // in a row: a busy machine may just not have let them run
+	quietFiles  = 10 // between two batches of files to be deleted there is no word with Redis
 	// idleTrips is what workers that have nothing to do ask of Redis in settleEvery, at most.
 	idleTrips = 2
 )
@@ -170,13 +172,19 @@ func (c *crew) put(ctx context.Context, n, size int, limit time.Duration) (reply
 // settled waits until the workers have done all that follows a delivery, and says what they have used then.
 func (c *crew) settled(ctx context.Context) (usage, error) {
 	before, err := c.used(ctx)
-	for began := time.Now(); err == nil && time.Since(began) < settleLimit; {
+	quiet, enough := 0, quietTimes
+	if c.setup.system.file {
+		enough = quietFiles
+	}
+	for began := time.Now(); err == nil && quiet < enough && time.Since(began) < settleLimit; {
 		if err = sleep(ctx, settleEvery); err != nil {
 			break
 		}
-		now, uerr := c.used(ctx)
-		if quiet := now.Trips-before.Trips <= int64(idleTrips*len(c.workers)); quiet || uerr != nil {
-			return now, uerr
+		var now usage
+		now, err = c.used(ctx)
+		quiet++
+		if now.Trips-before.Trips > int64(idleTrips*len(c.workers)) {
+			quiet = 0
 		}
 		before = now
 	}

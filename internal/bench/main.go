@@ -58,10 +58,6 @@ func bench(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, st.close()) }()
 	for _, name := range o.scenarios {
 		st.term.say("\n== %s", title(name))
-		if name != scenarioBacklog && st.spent() > o.time {
-			st.term.say("left out: the time is up (--time)")
-			continue
-		}
 		if err = st.play(ctx, name); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

@@ -31,7 +31,7 @@ func (st *stage) measure(ctx context.Context, p plan) (s sample, err error) {
 		APIMS: float64(p.delay) / float64(time.Millisecond), IdleMemory: c.fresh.Resident,
 	}
 	if err = c.warm(ctx, p.warm, min(p.size, warmSize)); err == nil {
-		err = c.pause(ctx)
+		err = errors.Join(c.pause(ctx), p.redis.freed(ctx))
 	}
 	if err != nil {
 		return s, err
@@ -47,16 +47,24 @@ func (st *stage) measure(ctx context.Context, p plan) (s sample, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.WaitingBytes = full.minus(empty).Memory / float64(s.Enqueue.Uploads)
+	if s.Enqueue.Uploads >= memoryCount {
+		s.WaitingBytes = full.minus(empty).Memory / float64(s.Enqueue.Uploads)
+	}
 	if err = c.drain(ctx, p, s.Enqueue.Uploads, &s); err != nil {
 		return s, err
 	}
+	if err = p.redis.freed(ctx); err != nil {
+		return s, err
+	}
 	drained, err := p.redis.stats(ctx)
-	if s.Drain.Uploads == s.Enqueue.Uploads {
+	if s.Drain.Uploads == s.Enqueue.Uploads && s.Drain.Uploads >= memoryCount {
 		s.DeliveredBytes = drained.minus(empty).Memory / float64(s.Drain.Uploads)
 	}
 	return s, err
 }
+
+// memoryCount is how many uploads it takes to tell what Redis holds for one: with fewer, its tables' steps count for more.
+const memoryCount = 1000
 
 // warmSize is the largest voucher of the warm-up: what it is to open does not depend on size.
 const warmSize = 200 << 10

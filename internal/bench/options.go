@@ -60,15 +60,15 @@ func parse(args []string, help io.Writer) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(help)
 	scenarios := f.String("scenarios", "",
-		"what to measure, in order: sizes, memory, workers, latency, backlog; or all, or none (default: all but backlog; quick: the first three)")
+		"what to measure, in order: workers, memory, latency, sizes, backlog; or all, or none (default: all but backlog; quick: without latency too)")
 	sizes := f.String("sizes", "2K,20K,200K,1M,5M", "sizes of voucher for the scenario sizes")
 	systems := f.String("systems", "", "names of systems to keep in the scenario sizes, as the table has them (default: all)")
 	backlog := f.String("backlog", "1000,100000,1000000", "uploads waiting in the scenario backlog")
 	f.BoolVar(&o.quick, "quick", false, "small counts and few rounds, within 90 s: good for a first look only")
 	f.IntVar(&o.rounds, "rounds", 0, "most rounds of each measurement (default 5, quick 2); fewer when time is up")
-	f.Float64Var(&o.scale, "scale", 0, "multiplies the counts of uploads (default 1, quick 0.25)")
+	f.Float64Var(&o.scale, "scale", 0, "multiplies the counts of uploads (default 1, quick 0.2)")
 	f.DurationVar(&o.time, "time", 0, "planned length of the run, without the scenario backlog (default 9m, quick 80s)")
-	f.DurationVar(&o.limit, "limit", 0, "most that one phase of one measurement may take (default 10s, quick 4s)")
+	f.DurationVar(&o.limit, "limit", 0, "most that one phase of one measurement may take (default 10s, quick 3s)")
 	f.IntVar(&o.concurrency, "concurrency", 16, "calls at a time, and producers at a time, of every system")
 	f.IntVar(&o.delivered, "delivered", 1_000_000, "uploads delivered before, for the largest backlog")
 	f.StringVar(&o.out, "out", "artefacts/bench", "directory for results.json and the charts")
@@ -95,9 +95,9 @@ func parse(args []string, help io.Writer) (options, error) {
 
 // fill puts in what was not given.
 func (o *options) fill(scenarios *string) {
-	rounds, scale, planned, limit, play := 5, 1.0, usualTime, 10*time.Second, "sizes,memory,workers,latency"
+	rounds, scale, planned, limit, play := 5, 1.0, usualTime, 10*time.Second, "workers,memory,latency,sizes"
 	if o.quick {
-		rounds, scale, planned, limit, play = 2, 0.25, quickTime, 4*time.Second, "sizes,memory,workers"
+		rounds, scale, planned, limit, play = 2, 0.2, quickTime, 3*time.Second, "workers,memory,sizes"
 	}
 	if *scenarios == "" {
 		*scenarios = play
@@ -136,7 +136,7 @@ func (o *options) hardLimit() time.Duration {
 func (o *options) scaled(n int) int { return max(8, int(float64(n)*o.scale)) }
 
 func scenarioList(s string) ([]string, error) {
-	all := []string{scenarioSizes, scenarioMemory, scenarioWorkers, scenarioLatency, scenarioBacklog}
+	all := []string{scenarioWorkers, scenarioMemory, scenarioLatency, scenarioSizes, scenarioBacklog}
 	switch s {
 	case "all":
 		return all, nil

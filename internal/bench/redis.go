@@ -119,3 +119,17 @@ func (s *server) clear(ctx context.Context) error {
 		}
 	}
 }
+
+// freed waits until Redis has given back the memory of what was deleted, which it does behind the back of its clients.
+func (s *server) freed(ctx context.Context) error {
+	for began := time.Now(); time.Since(began) < settleLimit; {
+		info, err := s.info(ctx)
+		if err != nil || info["lazyfree_pending_objects"] == 0 {
+			return err
+		}
+		if err := sleep(ctx, settleEvery); err != nil {
+			return err
+		}
+	}
+	return nil
+}

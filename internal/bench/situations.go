@@ -43,7 +43,7 @@ const (
 
 // playWorkers lets one, two and four processes work on one lane whose API takes its time.
 func (st *stage) playWorkers(ctx context.Context) error {
-	return st.repeat(ctx, min(2, st.opts.rounds), 0.8, func(ctx context.Context, n int) error {
+	return st.repeat(ctx, min(2, st.opts.rounds), 0.2, func(ctx context.Context, n int) error {
 		for _, workers := range []int{1, 2, 4} {
 			// What so many calls at a time can do in some seconds.
 			perSecond := float64(workers*st.opts.concurrency) / slowAnswer.Seconds()
@@ -67,7 +67,7 @@ func (st *stage) playWorkers(ctx context.Context) error {
 // playLatency puts Redis farther away.
 func (st *stage) playLatency(ctx context.Context) error {
 	delays := []time.Duration{time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond}
-	return st.repeat(ctx, min(2, st.opts.rounds), 1, func(ctx context.Context, n int) error {
+	return st.repeat(ctx, min(2, st.opts.rounds), 0.4, func(ctx context.Context, n int) error {
 		for _, delay := range delays {
 			for _, sys := range []system{naiveQueue(), inRedis()} {
 				s, err := st.far(ctx, sys, delay)

@@ -9,13 +9,8 @@ import (
 
 // playSizes measures every system with every size, in turn, so that what the machine does besides meets them all alike.
 func (st *stage) playSizes(ctx context.Context) error {
-	const share = 0.7 // of the run's time
-	share70 := share
-	if len(st.opts.scenarios) == 1 {
-		share70 = 1
-	}
 	systems := st.systems()
-	return st.repeat(ctx, st.opts.rounds, share70, func(ctx context.Context, n int) error {
+	return st.repeat(ctx, st.opts.rounds, 1, func(ctx context.Context, n int) error {
 		for _, bytes := range st.opts.sizes {
 			for _, sys := range systems {
 				p := plan{
