@@ -23,7 +23,7 @@ func (b *bench) process(args ...string) *exec.Cmd {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(b.t.Context()), self, args...) //nolint:gosec // this test binary
+	cmd := exec.CommandContext(context.WithoutCancel(b.t.Context()), self, args...)
 	cmd.Env = append(append(os.Environ(), b.env...), asProgram+"=1")
 	if err := cmd.Start(); err != nil {
 		b.t.Fatal(err)
