@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -123,16 +124,18 @@ func (w *world) busy(ctx context.Context) {
 
 // flush deletes a lane's queue as somebody would by hand.
 func (w *world) flush(ctx context.Context, lane string) error {
-	keys, err := w.rdb.Keys(ctx, "asynq:{"+ledger.Queue(lane)+"}:*").Result()
-	if err != nil {
-		return fmt.Errorf("list the queue's keys: %w", err)
-	}
-	w.report.Flushed += len(keys)
-	if len(keys) == 0 {
-		return nil
-	}
-	if err := w.rdb.Del(ctx, keys...).Err(); err != nil {
-		return fmt.Errorf("delete the queue's keys: %w", err)
-	}
-	return nil
+	const limit = 10 * time.Second // go-redis takes a moment to see that Redis is back
+	var last error
+	err := until(ctx, limit, "the queue's keys are deleted", func() bool {
+		var keys []string
+		keys, last = w.rdb.Keys(ctx, "asynq:{"+ledger.Queue(lane)+"}:*").Result()
+		if last == nil && len(keys) > 0 {
+			last = w.rdb.Del(ctx, keys...).Err()
+		}
+		if last == nil {
+			w.report.Flushed += len(keys)
+		}
+		return last == nil
+	})
+	return errors.Join(err, last)
 }

@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string) int {
 		w.report.Error = err.Error()
 	}
 	w.finish(o)
-	w.close()
+	w.close(o.keep || !w.report.good() && ctx.Err() == nil)
 	if !w.report.good() {
 		return 1
 	}

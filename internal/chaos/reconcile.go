@@ -17,7 +17,6 @@ import (
 
 	"github.com/voucherd/voucherd/internal/chaos/audit"
 	"github.com/voucherd/voucherd/ledger"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // atOnce is how many questions are asked of the ledger at a time.
@@ -116,61 +115,6 @@ func (w *world) search(ctx context.Context, f *audit.Facts) error {
 		})
 	}
 	return g.Wait() //nolint:wrapcheck // as above
-}
-
-// vaultEmpties waits until no delivered upload's voucher is kept any more. What a producer stored and never got
-// accepted is nobody's, and goes when it is old.
-func (w *world) vaultEmpties(ctx context.Context) error {
-	const limit = 20 * time.Second
-	var kept int
-	err := until(ctx, limit, "delivered vouchers have left the vault", func() bool {
-		var err error
-		kept, err = w.kept(ctx)
-		return err == nil && kept == 0
-	})
-	var left []string
-	if err != nil {
-		left = append(left, fmt.Sprintf("%d vouchers are still there after %v (%v)", kept, limit, err))
-	}
-	w.report.check("vouchers leave the vault when they are delivered", w.opts.vouchers, left...)
-	for _, lane := range w.laneNames() {
-		orphans, err := w.vault.Unclaimed(ctx, lane, 0, 10_000)
-		if err != nil {
-			return fmt.Errorf("list unclaimed vouchers: %w", err)
-		}
-		if len(orphans) > 0 {
-			w.report.Left = append(w.report.Left, fmt.Sprintf("%d vouchers of lane %s that no upload claims (younger than the orphan age)", len(orphans), lane))
-		}
-	}
-	return nil
-}
-
-// kept counts the vouchers in the vault that an upload claims.
-func (w *world) kept(ctx context.Context) (int, error) {
-	n := 0
-	if dir, ok := w.vault.(*vault.Dir); ok {
-		for s, err := range dir.All(ctx) {
-			if err != nil {
-				return n, fmt.Errorf("list the vault: %w", err)
-			}
-			if s.UploadID != "" {
-				n++
-			}
-		}
-		return n, nil
-	}
-	for _, lane := range w.laneNames() {
-		keys, err := w.rdb.Keys(ctx, "voucherd:{"+ledger.Queue(lane)+"}:v:*").Result()
-		if err != nil {
-			return n, fmt.Errorf("list the vault: %w", err)
-		}
-		orphans, err := w.vault.Unclaimed(ctx, lane, 0, 10_000)
-		if err != nil {
-			return n, fmt.Errorf("list unclaimed vouchers: %w", err)
-		}
-		n += len(keys) - len(orphans)
-	}
-	return n, nil
 }
 
 // secrets looks for secrets, and for vouchers, where they must not be.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,15 +28,13 @@ func (w *world) playChaos(ctx context.Context) error {
 	}
 	w.report.Producers = producers.tally
 	w.producerChecks(producers.tally)
-	drained := w.drain(ctx, &w.report.Drain)
-	if drained != nil {
-		w.report.Error = drained.Error()
-	}
+	err := w.drain(ctx, &w.report.Drain)
 	retried := time.Now()
-	if err := w.retryRejected(ctx); err != nil {
-		return err
-	}
-	return w.reconcile(ctx, producers.handed, retried)
+	err = errors.Join(err, w.retryRejected(ctx))
+	// What has not drained in time is told one by one.
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	return errors.Join(err, w.reconcile(after, producers.handed, retried))
 }
 
 // describe notes the plan in the report.

@@ -117,8 +117,8 @@ func (w *world) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// close ends all that was started, and removes what it left unless that may be wanted.
-func (w *world) close() {
+// close ends all that was started, and removes what it left unless that is to be kept.
+func (w *world) close(keep bool) {
 	if w.fleet != nil {
 		w.fleet.close()
 	}
@@ -137,7 +137,7 @@ func (w *world) close() {
 	if w.dir == "" {
 		return
 	}
-	if w.opts.keep || !w.report.good() {
+	if keep {
 		w.say("logs are kept in %s", w.dir)
 	} else if err := os.RemoveAll(w.dir); err != nil { //nolint:gosec // made by MkdirTemp
 		w.say("%v", err)

@@ -135,6 +135,14 @@ func TestEveryBreachIsFound(t *testing.T) {
 			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictInterrupted })
 			f.Killed = map[string]time.Time{"w1": at(-60_000)}
 		}, "interrupted only"},
+		{"killed long after", func(f *audit.Facts) {
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictInterrupted })
+			f.Killed = map[string]time.Time{"w1": at(60_000)}
+		}, "interrupted only"},
+		{"sent, and not written down when Redis was back", func(f *audit.Facts) {
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictInterrupted })
+			f.RedisAway = []audit.Span{{From: at(0), To: at(3000)}}
+		}, "interrupted only"},
 		{"the second voucher came first", func(f *audit.Facts) { f.Handed[0].Place, f.Handed[1].Place = 1, 0 }, "in the order"},
 		{"two at a time", func(f *audit.Facts) { f.Requests[2].At = at(40) }, "at a time"},
 		{"a call while the lane was told to wait", func(f *audit.Facts) {
@@ -162,7 +170,10 @@ func TestExcuses(t *testing.T) {
 		change func(*audit.Facts)
 	}{
 		{"interrupted by a kill", func(f *audit.Facts) { f.Killed = map[string]time.Time{"w1": at(15)} }},
-		{"interrupted while Redis was away", func(f *audit.Facts) { f.RedisAway = []audit.Span{{From: at(0), To: at(3000)}} }},
+		{"unsent while Redis was away", func(f *audit.Facts) {
+			f.RedisAway = []audit.Span{{From: at(0), To: at(3000)}}
+			f.Requests = f.Requests[1:]
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -37,7 +37,7 @@ func (b books) order() Check {
 			c.Looked++
 		}
 		if follows && before.place > s.place {
-			c.breach("request %d at %s sends voucher %d of order %s after voucher %d", r.Number, clock(r.At), s.place+1, r.OrderID, before.place+1)
+			c.breach("request %d at %s sends voucher %d of order %s after voucher %d", r.Number, clock(r.At), s.place+1, t.upload.OrderID, before.place+1)
 		}
 		last[s.line] = s
 	}

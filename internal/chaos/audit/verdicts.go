@@ -106,27 +106,28 @@ func (b books) resent() (Check, []Resent) {
 	return c, all
 }
 
-// aroundAway is how long before or after Redis was away an attempt may have lost a reply to it: a call's and a
-// command's time limits.
-const aroundAway = 12 * time.Second
+// soon is within how long an attempt has ended and is written down, whatever happens to Redis: the longest that a run
+// keeps it away, a call's limit, and a command's.
+const soon = 15 * time.Second
 
-// interrupted looks for attempts cut off although nobody cut them off.
+// interrupted looks for attempts that count as cut off although nobody cut them off. Where Redis was away a worker may
+// not have learned that its attempt had begun, and then sent nothing; but what it has sent it writes down, however late.
 func (b books) interrupted() Check {
-	c := Check{Name: "attempts are interrupted only where a worker was killed or Redis was away"}
-	for _, t := range b.tries {
+	c := Check{Name: "attempts are interrupted only where a worker was killed, or unsent where Redis was away"}
+	arrived := map[string]bool{}
+	for _, r := range b.Requests {
+		arrived[r.Nonce] = true
+	}
+	for nonce, t := range b.tries {
 		if t.Verdict != ledger.VerdictInterrupted {
 			continue
 		}
 		c.Looked++
 		killed, ok := b.Killed[t.Worker]
-		if ok && !killed.Before(t.StartedAt.Add(-time.Second)) {
-			continue
-		}
-		away := func(s Span) bool {
-			return s.overlaps(t.StartedAt.Add(-aroundAway), t.StartedAt.Add(aroundAway))
-		}
-		if !slices.ContainsFunc(b.RedisAway, away) {
-			c.breach("%s attempt %d by %s at %s", t.upload.ID, t.Number, t.Worker, clock(t.StartedAt.Time))
+		cut := ok && killed.After(t.StartedAt.Add(-time.Second)) && killed.Before(t.StartedAt.Add(soon))
+		unsent := !arrived[nonce] && b.redisAway(t.StartedAt.Add(-soon), t.StartedAt.Add(soon))
+		if !cut && !unsent {
+			c.breach("%s attempt %d by %s at %s, which reached the API: %v", t.upload.ID, t.Number, t.Worker, clock(t.StartedAt.Time), arrived[nonce])
 		}
 	}
 	return c

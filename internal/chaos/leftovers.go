@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/vault"
+)
+
+// vaultEmpties waits until no delivered upload's voucher is kept any more. What a producer stored and never got
+// accepted is nobody's, and goes when it is old.
+func (w *world) vaultEmpties(ctx context.Context) error {
+	// A reconciler that was killed may have had its turn for half a minute.
+	const limit = 45 * time.Second
+	var claimed []string
+	var orphans int
+	err := until(ctx, limit, "delivered vouchers have left the vault", func() bool {
+		var err error
+		claimed, orphans, err = w.kept(ctx)
+		return err == nil && len(claimed) == 0
+	})
+	if err != nil {
+		claimed = append(claimed, err.Error())
+	}
+	w.report.check("vouchers leave the vault when they are delivered", w.opts.vouchers, claimed...)
+	if orphans > 0 {
+		w.report.Left = append(w.report.Left, fmt.Sprintf(
+			"%d vouchers that no upload claims; they go when they are older than the orphan age", orphans))
+	}
+	return nil
+}
+
+// kept gives the vouchers in the vault that an upload claims, and how many nobody does.
+func (w *world) kept(ctx context.Context) (claimed []string, orphans int, err error) {
+	for _, lane := range w.laneNames() {
+		const most = 10_000
+		unclaimed, err := w.vault.Unclaimed(ctx, lane, 0, most)
+		if err != nil {
+			return nil, 0, fmt.Errorf("list unclaimed vouchers: %w", err)
+		}
+		orphans += len(unclaimed)
+		if _, onDisk := w.vault.(*vault.Dir); onDisk {
+			continue
+		}
+		prefix := "voucherd:{" + ledger.Queue(lane) + "}:v:"
+		keys, err := w.rdb.Keys(ctx, prefix+"*").Result()
+		if err != nil {
+			return nil, 0, fmt.Errorf("list the vault: %w", err)
+		}
+		for _, k := range keys {
+			key := lane + "-" + strings.TrimPrefix(k, prefix)
+			if !slices.ContainsFunc(unclaimed, func(u vault.Unclaimed) bool { return u.Key == key }) {
+				claimed = append(claimed, key)
+			}
+		}
+	}
+	if dir, onDisk := w.vault.(*vault.Dir); onDisk {
+		for s, err := range dir.All(ctx) {
+			if err != nil {
+				return nil, 0, fmt.Errorf("list the vault: %w", err)
+			}
+			if s.UploadID != "" {
+				claimed = append(claimed, s.Key+" of "+s.UploadID)
+			}
+		}
+	}
+	return claimed, orphans, nil
+}
