@@ -14,14 +14,14 @@ func loginLook(s *stage, w window) {
 	t := s.t
 	b := s.open(w, "")
 	b.goTo("/")
-	if b.asked == 0 || b.count("main .hero") != 0 {
-		t.Errorf("without a token the browser was asked %d times, and shows: %s", b.asked, b.text("body"))
+	if b.logins() == 0 || b.count("main .hero") != 0 {
+		t.Errorf("without a token the browser was asked %d times, and shows: %s", b.logins(), b.text("body"))
 	}
 	b = s.open(w, s.operator)
 	b.goTo("/")
 	b.sees("footer", "li-na", "operator")
-	if b.asked != 1 {
-		t.Errorf("the browser asked %d times for a login", b.asked)
+	if b.logins() != 1 {
+		t.Errorf("the browser asked %d times for a login", b.logins())
 	}
 	b.fine("401")
 	u := s.ends(s.hand(mainLane, order(1)), ledger.Delivered)

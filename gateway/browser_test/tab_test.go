@@ -73,11 +73,12 @@ func (s *stage) open(w window, token string) *tab {
 
 // answer types a token into the browser's login box, once.
 func (b *tab) answer(e fetch.EventAuthRequired, token string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.mu.Lock() // not during the call: what the browser says meanwhile waits for it too
 	b.asked++
+	asked := b.asked
+	b.mu.Unlock()
 	reply := &fetch.AuthChallengeResponse{Response: fetch.AuthChallengeResponseResponseCancelAuth}
-	if token != "" && b.asked < 10 {
+	if token != "" && asked < 10 {
 		reply = &fetch.AuthChallengeResponse{
 			Response: fetch.AuthChallengeResponseResponseProvideCredentials, Username: "me", Password: token,
 		}
@@ -104,6 +105,13 @@ func (b *tab) prefer(feature, value string) {
 	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: feature, Value: value}},
 	})
+}
+
+// logins is how often the browser asked for one.
+func (b *tab) logins() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.asked
 }
 
 func (b *tab) goTo(path string) {
