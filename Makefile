@@ -11,7 +11,7 @@ LINT := .tools/golangci-lint
 VCS  := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check fmt lint fuzz bench chaos cover up down
+.PHONY: help build demo test browser check fmt lint fuzz bench chaos cover up down
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,8 +23,12 @@ demo: ## Shows vouchers surviving an outage, all in one process (ARGS=--once for
 	$(GO) run ./cmd/voucherd demo $(ARGS)
 
 test: ## Runs the tests with the race detector, on a Redis of their own (PKG=./ledger/... ARGS='-run Begin')
-	@scripts/ensure redis-server cc chromium promtool
-	CGO_ENABLED=1 $(GO) test -race -timeout 10m -coverprofile=coverage.out $(ARGS) $(PKG)
+	@scripts/ensure redis-server cc promtool
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m -coverprofile=coverage.out $(ARGS) $$($(GO) list $(PKG) | grep -v /browser_test)
+
+browser: ## Drives the web pages in a real Chromium; screenshots go to artefacts/
+	@scripts/ensure redis-server chromium
+	$(GO) test -count=1 -timeout 10m ./gateway/browser_test
 
 check: $(LINT) ## Checks modules, build, vet, formatting and lint rules; changes nothing
 	$(GO) mod verify
