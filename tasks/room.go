@@ -29,31 +29,45 @@ const roomEvery = time.Second
 type room struct {
 	rdb  redis.UniversalClient
 	mu   sync.Mutex
-	read time.Time
+	read time.Time // when Redis was last asked, or is being asked
 	full bool
 }
 
 func (r *room) check(ctx context.Context) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if time.Since(r.read) >= roomEvery {
-		info, err := r.rdb.Info(ctx, "memory").Result()
-		var said redis.Error
-		switch {
-		case errors.As(err, &said):
-			// An ACL may forbid the question, and a stand-in not know it. What stands in the way of more than that, the
-			// next command meets too.
-			info = ""
-		case err != nil:
-			return fmt.Errorf("ask for redis' memory: %w", err)
-		}
-		used, most := infoNumber(info, "used_memory"), infoNumber(info, "maxmemory")
-		r.full, r.read = most > 0 && float64(used) > roomShare*float64(most), time.Now()
+	stale := time.Since(r.read) >= roomEvery
+	if stale {
+		r.read = time.Now() // one caller asks; the others do not wait for it
 	}
-	if r.full {
+	full := r.full
+	r.mu.Unlock()
+	if stale {
+		var err error
+		if full, err = r.ask(ctx); err != nil {
+			return err
+		}
+		r.mu.Lock()
+		r.full = full
+		r.mu.Unlock()
+	}
+	if full {
 		return ErrNoRoom
 	}
 	return nil
+}
+
+func (r *room) ask(ctx context.Context) (full bool, err error) {
+	info, err := r.rdb.Info(ctx, "memory").Result()
+	if _, said := errors.AsType[redis.Error](err); said {
+		// An ACL may forbid the question, and a stand-in not know it. What stands in the way of more than that, the next
+		// command meets too.
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("ask for redis' memory: %w", err)
+	}
+	used, most := infoNumber(info, "used_memory"), infoNumber(info, "maxmemory")
+	return most > 0 && float64(used) > roomShare*float64(most), nil
 }
 
 // infoNumber reads one number of Redis' INFO; 0 when it is missing.

@@ -340,3 +340,34 @@ func TestLanes(t *testing.T) {
 	}
 	t.Errorf("lanes %+v", lanes)
 }
+
+// TestPausedRedisIsNamedInTime has many producers at once meet a Redis that takes connections and does not answer.
+func TestPausedRedisIsNamedInTime(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, redistest.Options{})
+	rdb, err := redisconn.Open(s.URL(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rdb.Close() })
+	c := tasks.New(tasks.Config{Redis: rdb, Vault: vault.NewRedis(rdb)})
+	if _, err := c.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: pdf("x")}); err != nil {
+		t.Fatal(err)
+	}
+	s.Pause()
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			began := time.Now()
+			_, err := c.Enqueue(t.Context(), tasks.Request{OrderID: "2", Voucher: pdf(strings.Repeat("x", i))})
+			if _, away := errors.AsType[*tasks.UnreachableError](err); !away {
+				t.Errorf("error %v", err)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+	wg.Wait()
+	s.Resume()
+}
