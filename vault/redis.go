@@ -90,7 +90,8 @@ func (v *Redis) Put(ctx context.Context, meta Meta, r io.Reader) (Entry, error) 
 	if err == nil {
 		return entry, nil
 	}
-	if w.started {
+	_, replied := errors.AsType[redis.Error](err)
+	if w.started && (!w.failed || replied || ctx.Err() != nil) { // a Redis that is away would only keep the caller waiting
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupLimit)
 		defer cancel()
 		// If this fails too, the index still knows what is left.
@@ -115,12 +116,15 @@ func (v *Redis) stream(ctx context.Context, w *redisWriter, r io.Reader) (Entry,
 		entry.Size += int64(n)
 		if err == nil {
 			if err = w.write(ctx, buf[:n]); err != nil {
+				w.failed = true
 				return Entry{}, err
 			}
 			continue
 		}
 		entry.SHA256 = hex.EncodeToString(sum.Sum(nil))
-		return entry, w.finish(ctx, entry, buf[:n])
+		err = w.finish(ctx, entry, buf[:n])
+		w.failed = err != nil
+		return entry, err
 	}
 }
 

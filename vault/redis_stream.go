@@ -32,6 +32,7 @@ type redisWriter struct {
 	place   place
 	meta    Meta
 	pieces  int64 // list elements written so far
+	failed  bool  // a write did
 	started bool
 }
 

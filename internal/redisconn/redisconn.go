@@ -24,6 +24,15 @@ const (
 // master_name for sentinels. Conns is the most connections; 0 leaves go-redis' default. It does not connect. Errors do
 // not repeat the URL, which may hold a password.
 func Open(rawURL string, conns int) (redis.UniversalClient, error) {
+	rdb, err := open(rawURL, conns)
+	if err != nil {
+		return nil, err
+	}
+	rdb.AddHook(bounded{})
+	return rdb, nil
+}
+
+func open(rawURL string, conns int) (redis.UniversalClient, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, errors.New("not a URL; write redis://[user:password@]host:port/database")
@@ -34,7 +43,7 @@ func Open(rawURL string, conns int) (redis.UniversalClient, error) {
 		if err != nil {
 			return nil, reason(err)
 		}
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, readTimeout, readTimeout
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTimeout, readTimeout, readTimeout, true
 		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.PoolSize = retries, minBackoff, maxBackoff, conns
 		return redis.NewFailoverClient(o), nil
 	case u.Query().Has("addr"):
@@ -42,7 +51,7 @@ func Open(rawURL string, conns int) (redis.UniversalClient, error) {
 		if err != nil {
 			return nil, reason(err)
 		}
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, readTimeout, readTimeout
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTimeout, readTimeout, readTimeout, true
 		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.PoolSize = retries, minBackoff, maxBackoff, conns
 		return redis.NewClusterClient(o), nil
 	default:
@@ -51,6 +60,7 @@ func Open(rawURL string, conns int) (redis.UniversalClient, error) {
 			return nil, reason(err)
 		}
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.DialerRetries = dialTimeout, readTimeout, readTimeout, 1
+		o.ContextTimeoutEnabled = true
 		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.PoolSize = retries, minBackoff, maxBackoff, conns
 		// Redis 7 and older know neither of these; asking costs a round trip per connection.
 		o.DisableIdentity = true
