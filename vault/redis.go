@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -90,8 +91,8 @@ func (v *Redis) Put(ctx context.Context, meta Meta, r io.Reader) (Entry, error) 
 	if err == nil {
 		return entry, nil
 	}
-	_, replied := errors.AsType[redis.Error](err)
-	if w.started && (!w.failed || replied || ctx.Err() != nil) { // a Redis that is away would only keep the caller waiting
+	_, away := errors.AsType[net.Error](err)
+	if w.started && (!w.failed || !away || ctx.Err() != nil) { // a Redis that is away would only keep the caller waiting
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupLimit)
 		defer cancel()
 		// If this fails too, the index still knows what is left.
