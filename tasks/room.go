@@ -111,12 +111,22 @@ func (c *Client) explain(err error) error {
 		return fmt.Errorf("%w (%w)", ErrNoRoom, err)
 	}
 	var ne net.Error
-	text := err.Error()
-	if errors.As(err, &ne) || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrClosed) ||
-		strings.Contains(text, "dial tcp") || strings.Contains(text, "connection refused") || strings.Contains(text, "i/o timeout") {
+	if errors.As(err, &ne) || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrClosed) || saysAway(err.Error()) {
 		return &UnreachableError{Addr: address(c.cfg.Redis), Err: err}
 	}
 	return err
+}
+
+// saysAway looks for what go-redis, or a Redis that starts, stands by or fails over, says.
+func saysAway(text string) bool {
+	for _, sign := range []string{
+		"dial tcp", "connection refused", "i/o timeout", "LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ",
+	} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	return false
 }
 
 // address names the Redis of a client, without user and password.

@@ -341,6 +341,18 @@ func TestLanes(t *testing.T) {
 	t.Errorf("lanes %+v", lanes)
 }
 
+// TestStandbyRedisIsNamed has a producer talk to a replica, which takes no writes.
+func TestStandbyRedisIsNamed(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, redistest.Options{Args: []string{"--replicaof", "127.0.0.1", "1"}})
+	rdb := s.Client()
+	c := tasks.New(tasks.Config{Redis: rdb, Vault: vault.NewRedis(rdb)})
+	_, err := c.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: pdf("x")})
+	if _, away := errors.AsType[*tasks.UnreachableError](err); !away || !strings.Contains(err.Error(), s.Addr) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestPausedRedisIsNamedInTime has many producers at once meet a Redis that takes connections and does not answer.
 func TestPausedRedisIsNamedInTime(t *testing.T) {
 	t.Parallel()
