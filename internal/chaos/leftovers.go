@@ -1,19 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/voucherd/voucherd/internal/chaos/audit"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/vault"
 )
 
 // vaultEmpties waits until no delivered upload's voucher is kept any more. What a producer stored and never got
 // accepted is nobody's, and goes when it is old.
-func (w *world) vaultEmpties(ctx context.Context) error {
+func (w *world) vaultEmpties(ctx context.Context, handed []audit.Handed) error {
 	// A reconciler that was killed may have had its turn for half a minute.
 	const limit = 45 * time.Second
 	var claimed []string
@@ -24,7 +26,7 @@ func (w *world) vaultEmpties(ctx context.Context) error {
 		return err == nil && len(claimed) == 0
 	})
 	if err != nil {
-		claimed = append(claimed, err.Error())
+		claimed = append(w.holders(ctx, claimed, handed), err.Error())
 	}
 	w.report.check("vouchers leave the vault when they are delivered", w.opts.vouchers, claimed...)
 	if orphans > 0 {
@@ -32,6 +34,21 @@ func (w *world) vaultEmpties(ctx context.Context) error {
 			"%d vouchers that no upload claims; they go when they are older than the orphan age", orphans))
 	}
 	return nil
+}
+
+// holders says which uploads hold these vouchers.
+func (w *world) holders(ctx context.Context, keys []string, handed []audit.Handed) []string {
+	by := map[string]string{}
+	for _, h := range handed {
+		if u, err := w.client.Get(ctx, h.UploadID); err == nil && u.VaultKey != "" {
+			by[u.VaultKey] = fmt.Sprintf("held by %s (%s)", u.ID, u.State)
+		}
+	}
+	told := make([]string, len(keys))
+	for i, k := range keys {
+		told[i] = k + " " + cmp.Or(by[k], "held by no upload")
+	}
+	return told
 }
 
 // kept gives the vouchers in the vault that an upload claims, and how many nobody does.

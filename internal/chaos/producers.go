@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/voucherd/voucherd/internal/chaos/audit"
 	"github.com/voucherd/voucherd/internal/chaos/plan"
 	"github.com/voucherd/voucherd/ledger"
@@ -162,11 +160,9 @@ func (p *producers) enqueue(ctx context.Context, o plan.Order, v plan.Voucher) (
 	t.Slowest = max(t.Slowest, length(took))
 	var unreachable *tasks.UnreachableError
 	named := errors.As(err, &unreachable)
-	var answer redis.Error
-	said := errors.As(err, &answer) // it was reached, and says why it does not work
 	if p.away(began, time.Now()) {
 		t.WhileAway++
-		if !named && !said && p.away(time.Now(), time.Now().Add(time.Millisecond)) {
+		if !named && p.away(time.Now(), time.Now().Add(time.Millisecond)) {
 			t.Unnamed++
 			t.UnnamedSample = sample(t.UnnamedSample, err.Error())
 		}

@@ -24,7 +24,7 @@ const atOnce = 8
 
 // reconcile stops the workers and holds the ledger against the API's log.
 func (w *world) reconcile(ctx context.Context, handed []audit.Handed, retriedFrom time.Time) error {
-	if err := w.vaultEmpties(ctx); err != nil {
+	if err := w.vaultEmpties(ctx, handed); err != nil {
 		return err
 	}
 	w.stopWorkers()

@@ -61,7 +61,7 @@ func (w *world) playRebuild(ctx context.Context) error {
 	if err := r.retryRejected(ctx); err != nil {
 		return err
 	}
-	if err := r.vaultEmpties(ctx); err != nil {
+	if err := r.vaultEmpties(ctx, r.producers.handed); err != nil {
 		return err
 	}
 	r.stopWorkers()
