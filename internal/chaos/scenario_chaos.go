@@ -31,10 +31,14 @@ func (w *world) playChaos(ctx context.Context) error {
 	err := w.drain(ctx, &w.report.Drain)
 	retried := time.Now()
 	err = errors.Join(err, w.retryRejected(ctx))
-	// What has not drained in time is told one by one.
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	after, cancel := lastLook(ctx)
 	defer cancel()
 	return errors.Join(err, w.reconcile(after, producers.handed, retried))
+}
+
+// lastLook gives time to tell what has not drained in time, one by one.
+func lastLook(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 }
 
 // describe notes the plan in the report.

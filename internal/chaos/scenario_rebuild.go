@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -54,18 +55,14 @@ func (w *world) playRebuild(ctx context.Context) error {
 		return err
 	}
 	r.api.SetFaults(doomed(r.orders)...)
-	if err := r.drain(ctx, &w.report.Drain); err != nil {
-		return err
-	}
+	err := r.drain(ctx, &w.report.Drain)
 	retried := time.Now()
-	if err := r.retryRejected(ctx); err != nil {
-		return err
-	}
-	if err := r.vaultEmpties(ctx, r.producers.handed); err != nil {
-		return err
-	}
+	err = errors.Join(err, r.retryRejected(ctx))
+	after, cancel := lastLook(ctx)
+	defer cancel()
+	err = errors.Join(err, r.vaultEmpties(after, r.producers.handed))
 	r.stopWorkers()
-	return r.compare(ctx, retried)
+	return errors.Join(err, r.compare(after, retried))
 }
 
 // midRun loses Redis while the API fails half of the time and producers go on, and leaves the API away at the end, so

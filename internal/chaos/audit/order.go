@@ -88,6 +88,7 @@ func (b books) throttled() (c Check, late int) {
 			continue
 		}
 		c.Looked++
+		told := false
 		for _, q := range b.Requests[i+1:] {
 			if q.At.After(r.AnsweredAt.Add(b.ThrottleFor)) {
 				break
@@ -98,7 +99,8 @@ func (b books) throttled() (c Check, late int) {
 			}
 			if !next.StartedAt.After(t.EndedAt.Time) {
 				late++
-			} else {
+			} else if !told {
+				told = true
 				c.breach("lane %s: request %d came at %s, %v after request %d was told to wait for %v",
 					t.upload.Lane, q.Number, clock(q.At), q.At.Sub(r.AnsweredAt), r.Number, b.ThrottleFor)
 			}
