@@ -46,7 +46,7 @@ func TestKilledInMidAttempt(t *testing.T) {
 	killed := b.process("worker")
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	if err := b.box.Wait(ctx, func(r []sandbox.Request) bool { return len(r) == 1 }); err != nil {
+	if err := b.box.Wait(ctx, func(r []sandbox.Request) bool { return len(r) == 1 && r[0].Fault == sandbox.Hang }); err != nil {
 		t.Fatal(err)
 	}
 	if err := killed.Process.Kill(); err != nil {
