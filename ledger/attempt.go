@@ -43,6 +43,7 @@ type NewAttempt struct {
 	Nonce      string        // made by the caller, unique to this attempt
 	Worker     string        // who makes it
 	Lease      time.Duration // how long no other attempt may start; longer than the call can take
+	Bring      int64         // a voucher in the ledger's own Redis of at most this many bytes comes along; 0: none does
 }
 
 // Running is an attempt that has started, and what is needed to send it.
@@ -59,6 +60,7 @@ type Running struct {
 	Age                       time.Duration // since its creation or last retry
 	Refusals                  int           // spent of the budget so far
 	Unanswered                int           // attempts without an answer since the last one that had one
+	Pieces                    []string      // of the voucher, in order, when it was to be brought and is there
 }
 
 // Begin writes an attempt down, or says why it must not start now. It is safe to call again with the same nonce when
@@ -68,7 +70,7 @@ func (l *Ledger) Begin(ctx context.Context, a NewAttempt) (Begun, error) {
 	if err != nil {
 		return Begun{Answer: Stale, Hold: Hold{Reason: "unknown"}}, nil //nolint:nilerr // a task with such an id can only be dropped
 	}
-	r, err := l.run(ctx, l.scripts.begin, lane, key, a.Generation, a.Nonce, line(a.Worker, 64), a.Lease.Milliseconds())
+	r, err := l.run(ctx, l.scripts.begin, lane, key, a.Generation, a.Nonce, line(a.Worker, 64), a.Lease.Milliseconds(), a.Bring)
 	if err != nil {
 		return Begun{}, fmt.Errorf("begin an attempt of %s: %w", a.ID, err)
 	}
@@ -94,6 +96,7 @@ func readRunning(a NewAttempt, lane string, r reply) Running {
 		Number: int(r.num(2)), StartedAt: at(r.num(3)), Probe: r.num(4) == 1, Interrupted: r.num(5) == 1,
 		OrderID: r.text(6), UserID: r.text(7), SHA256: unpackHash(r.text(8)), Size: r.num(9), VaultKey: r.text(10),
 		Age: millis(r.num(1) - r.num(11)), Refusals: int(r.num(12)), Unanswered: int(r.num(13)),
+		Pieces: r.texts(14),
 	}
 }
 
@@ -127,6 +130,7 @@ type Outcome struct {
 	Hold  time.Duration // the API's own word on how long the lane shall wait; 0: none
 	Next  State         // Delivered, Rejected, Expired or Waiting
 	Delay time.Duration // until the next attempt, when Waiting
+	Drop  bool          // once Delivered, the voucher leaves the ledger's own Redis at once
 }
 
 // Recorded says what Finish made of an outcome.
@@ -153,7 +157,7 @@ func (l *Ledger) Finish(ctx context.Context, run Running, o Outcome) (Recorded, 
 	r, err := l.run(ctx, l.scripts.finish, lane, key, run.Number, run.Nonce,
 		ms(o.Duration), string(o.Verdict), number(o.HTTPStatus), line(o.Code, 32), line(o.RequestID, maxRequestID),
 		line(o.DevelopID, 64), line(o.Error, 300), line(o.Msg, 300),
-		string(o.Fault), ms(o.Hold), string(o.Next), ms(o.Delay), ms(l.set.Grace), ms(l.set.KeepSent), ms(l.set.KeepDead),
+		string(o.Fault), ms(o.Hold), string(o.Next), ms(o.Delay), ms(l.set.Grace), ms(l.set.KeepSent), ms(l.set.KeepDead), flag(o.Drop),
 		jitter(), g.OutageRow, g.LaneRow, g.RefusingRow, ms(g.OutageBase), ms(g.OutageMax),
 		ms(g.ProbeBase), ms(g.ProbeMax), ms(g.ThrottleBase), ms(g.ThrottleMax))
 	if err != nil {

@@ -1,12 +1,14 @@
 -- begin writes an attempt down before it is sent, or says why it must not start.
--- ARGV: key, generation, nonce, worker, lease ms
+-- ARGV: key, generation, nonce, worker, lease ms, bring: most bytes of a voucher in this Redis to give along, 0: none
 -- Returns: { "started", now, number, started at, probe, interrupted, order, user, sha, size, vault key, since,
---   refusals, soft } or { "held", reason, wait ms } or { "busy", wait ms } or { "early", wait ms } or
+--   refusals, soft, pieces of the voucher } or { "held", reason, wait ms } or { "busy", wait ms } or { "early", wait ms } or
 --   { "stale", why }.
 local generation, nonce, worker, lease = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local u, now = upload_key(KEY), now_ms()
-local r = redis.call('HMGET', u, 'state', 'gen', 'order', 'nonce', 'lease', 'next', 'n', 'v')
+local r = redis.call('HMGET', u, 'state', 'gen', 'order', 'nonce', 'lease', 'next', 'n', 'v', 'made', 'user', 'sha', 'size',
+  'vault', 'since', 'refusals', 'soft')
 local state, order, number = r[1], r[3], tonumber(r[7] or '0')
+local size, vault, soft = tonumber(r[12]), r[13] or '', tonumber(r[16] or '0')
 
 if not state then return { 'stale', 'unknown' } end
 if tonumber(r[8]) > 1 then return { 'newer' } end
@@ -33,20 +35,28 @@ if gate[1] and not repeated then
   probe = true
 end
 
-local interrupted = 0
-if not repeated then
+local interrupted, started = 0, now
+if repeated then
+  started = tonumber(field(redis.call('LINDEX', P .. 'a:' .. KEY, -1), 3))
+else
   if state == 'sending' and interrupt(KEY, now) then
-    redis.call('HINCRBY', u, 'soft', 1)
+    soft = redis.call('HINCRBY', u, 'soft', 1)
     interrupted = 1
   end
   number = number + 1
-  redis.call('RPUSH', P .. 'a:' .. KEY, number .. '\t' .. generation .. '\t' .. now .. '\t' .. nonce .. '\t' .. worker)
-  trim(KEY)
-  if state ~= 'sending' then redis.call('HSET', u, 'was', state) end
-  move(KEY, state, 'sending', redis.call('ZSCORE', P .. 's:' .. state, KEY))
-  redis.call('HSET', u, 'n', number, 'nonce', nonce, 'lease', now + lease, 'idle', 0)
+  local attempts = redis.call('RPUSH', P .. 'a:' .. KEY,
+    number .. '\t' .. generation .. '\t' .. now .. '\t' .. nonce .. '\t' .. worker)
+  if attempts > KEEP_ATTEMPTS then trim(KEY) end
+  local change = { 'n', number, 'nonce', nonce, 'lease', now + lease, 'idle', 0 }
+  if state ~= 'sending' then
+    redis.call('ZREM', P .. 's:' .. state, KEY)
+    redis.call('ZADD', P .. 's:sending', r[9], KEY)
+    for _, v in ipairs({ 'state', 'sending', 'was', state }) do table.insert(change, v) end
+  end
+  redis.call('HSET', u, unpack(change))
   redis.call('ZADD', P .. 'look', now + lease, KEY)
 end
-local s = redis.call('HMGET', u, 'user', 'sha', 'size', 'vault', 'since', 'refusals', 'soft')
-return { 'started', now, number, tonumber(field(redis.call('LINDEX', P .. 'a:' .. KEY, -1), 3)), probe and 1 or 0, interrupted,
-  order, s[1] or '', s[2], tonumber(s[3]), s[4] or '', tonumber(s[5]), tonumber(s[6] or '0'), tonumber(s[7] or '0') }
+local pieces = {}
+if vault ~= '' and size <= tonumber(ARGV[6]) then pieces = redis.call('LRANGE', voucher_list(vault), 0, -1) end
+return { 'started', now, number, started, probe and 1 or 0, interrupted, order, r[10] or '', r[11], size, vault,
+  tonumber(r[14]), tonumber(r[15] or '0'), soft, pieces }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
@@ -18,7 +20,7 @@ func TestBeginIsRepeatable(t *testing.T) {
 	first := b.started(o.ID, 1, "n1")
 	again := b.started(o.ID, 1, "n1")
 	again.Age, first.Age = 0, 0
-	if again != first {
+	if !cmp.Equal(again, first) {
 		t.Fatalf("repeated: %+v, want %+v", again, first)
 	}
 	if u := b.get(o.ID); u.AttemptCount != 1 || len(u.Attempts) != 1 || u.State != ledger.Sending {

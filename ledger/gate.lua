@@ -10,12 +10,48 @@
 local G = P .. 'gate'
 local LANE_FAULT = { credentials = true, endpoint = true, refusing = true }
 
+-- gate is the record as it was when the script began, read once when first asked for: most often the lane is well and
+-- nothing in it has to change. What is written since is noted in shut alone.
+local gate, shut
+local function gate_was()
+  if not gate then
+    local r = redis.call('HMGET', G, 'reason', 'bound', 'probe', 'row_outage', 'row_kind', 'ref', 'last_at', 'last_verdict',
+      'last_http', 'last_code', 'last_msg')
+    gate = { reason = r[1], bound = tonumber(r[2] or '0'), probe = r[3], evidence = r[4] or r[5] or r[6],
+      last_at = tonumber(r[7] or '0'), last = { r[8], r[9], r[10], r[11] } }
+    shut = r[1] and true or false
+  end
+  return gate
+end
+
+local function gate_is_shut()
+  gate_was()
+  return shut
+end
+
+-- end_probe says whether the attempt was the lane's probe, and if so ends its turn.
+local function end_probe(nonce)
+  if gate_was().probe ~= nonce then return false end
+  redis.call('HDEL', G, 'probe', 'probe_till')
+  return true
+end
+
+-- note_answer keeps the lane's last answer; one like the last is noted once a second.
+local function note_answer(now, ...)
+  local last, same = gate_was().last, gate.last_at > now - 1000
+  for i, v in ipairs({ ... }) do same = same and last[i] == v end
+  if same then return end
+  local verdict, http, code, msg = ...
+  redis.call('HSET', G, 'last_at', now, 'last_verdict', verdict, 'last_http', http, 'last_code', code, 'last_msg', msg)
+end
+
 local function gate_open()
   redis.call('HDEL', G, 'reason', 'since', 'until', 'step', 'bound', 'probe', 'probe_till', 'by')
+  shut = false
 end
 
 local function forget_evidence()
-  redis.call('HDEL', G, 'row_outage', 'row_kind', 'row_n', 'row_by', 'ref', 'ref_by')
+  if gate_was().evidence then redis.call('HDEL', G, 'row_outage', 'row_kind', 'row_n', 'row_by', 'ref', 'ref_by') end
 end
 
 -- rest gives the length of the n-th hold (n from 0): base, doubled each time, at most max, with jitter.
@@ -46,7 +82,8 @@ local function gate_shut(cfg, now, reason, a, by)
     if by then redis.call('HSET', G, 'by', by) end
   end
   redis.call('HSET', G, 'reason', reason, 'step', step, 'until', till)
-  forget_evidence()
+  shut = true
+  redis.call('HDEL', G, 'row_outage', 'row_kind', 'row_n', 'row_by', 'ref', 'ref_by')
 end
 
 -- weigh counts a refusal at an open gate and says whether it is the lane's fault.
@@ -80,8 +117,7 @@ end
 -- judge takes an attempt's verdict into the gate. It returns true when the answer is the lane's fault and not the
 -- upload's own.
 local function judge(cfg, now, a)
-  local g = redis.call('HMGET', G, 'reason', 'bound')
-  local reason, bound = g[1], tonumber(g[2] or '0') > now
+  local reason, bound = gate_was().reason, gate.bound > now
   if a.verdict == 'delivered' or a.fault == 'final' then
     forget_evidence()
     -- Another call's success does not take back what the API said of when to call again.

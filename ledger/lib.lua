@@ -32,6 +32,10 @@ local function bucket_of(request_id)
   return P .. 'r:' .. string.sub(redis.sha1hex(request_id), 1, 3)
 end
 
+-- voucher_list gives the key of a voucher in the Redis vault, which lies in the lane's slot beside the ledger: so
+-- small vouchers come and go with the ledger's own calls.
+local function voucher_list(vault_key) return P .. 'v:' .. string.sub(vault_key, -26) end
+
 -- head_of gives the key of the upload of this order that is being delivered, or false.
 local function head_of(order)
   return redis.call('ZRANGEBYSCORE', P .. 'o:' .. order, '(0', '+inf', 'LIMIT', 0, 1)[1] or false
@@ -64,13 +68,11 @@ end
 -- leave takes an upload that has ended out of its line and, if it was the head, gives the next one its task.
 -- It returns the key and the generation of the next, or false.
 local function leave(key, order, look_at)
-  local was_head = head_of(order) == key
+  local line = redis.call('ZRANGEBYSCORE', P .. 'o:' .. order, '(0', '+inf', 'LIMIT', 0, 2)
   redis.call('ZADD', P .. 'o:' .. order, 0, key)
   redis.call('ZREM', P .. 'look', key)
-  if not was_head then return false end
-  local next_key = head_of(order)
-  if not next_key then return false end
-  return next_key, assign(next_key, look_at)
+  if line[1] ~= key or not line[2] then return false end
+  return line[2], assign(line[2], look_at)
 end
 
 -- field gives the n-th (from 1) field of an attempt's line.

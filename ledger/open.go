@@ -8,7 +8,7 @@ import (
 	"fmt"
 )
 
-// NewUpload is what Open records. The voucher lies in the vault already.
+// NewUpload is what Open records. The voucher lies in the vault already, or comes along in Pieces.
 type NewUpload struct {
 	Lane, OrderID, UserID, Reference string
 	SHA256                           string // of the voucher, hex
@@ -19,6 +19,8 @@ type NewUpload struct {
 	Replace                          bool // discards those of the same order that wait in line and were never sent
 	// Ended records it as rejected or expired already: what a vault still knew of an upload whose record was lost.
 	Ended State
+	// Pieces of the voucher, for a vault in the ledger's own Redis: they are stored in the same step, if it is needed.
+	Pieces [][]byte
 }
 
 // Opened says what Open found or made.
@@ -50,9 +52,14 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	if err = l.noteLane(ctx, lane); err != nil {
 		return Opened{}, err
 	}
-	r, err := l.run(ctx, l.scripts.open, lane, key, u.OrderID, u.UserID, u.Reference,
-		base64.RawURLEncoding.EncodeToString(hash), u.Size, u.MediaType, u.VaultKey, flag(u.Again), flag(u.Replace),
-		l.set.Grace.Milliseconds(), string(u.Ended), l.set.KeepDead.Milliseconds())
+	args := []any{
+		key, u.OrderID, u.UserID, u.Reference, base64.RawURLEncoding.EncodeToString(hash), u.Size, u.MediaType, u.VaultKey,
+		flag(u.Again), flag(u.Replace), l.set.Grace.Milliseconds(), string(u.Ended), l.set.KeepDead.Milliseconds(),
+	}
+	for _, p := range u.Pieces {
+		args = append(args, p)
+	}
+	r, err := l.run(ctx, l.scripts.open, lane, args...)
 	if err != nil {
 		return Opened{}, fmt.Errorf("record upload %s: %w", id, err)
 	}

@@ -1,6 +1,6 @@
 -- open records an upload, or finds the one that is there already.
 -- ARGV: key, order, user, reference, sha256, size, media type, vault key, again, replace, grace ms, ended ("" or the
---   final state in which it is recorded), keep of the dead ms
+--   final state in which it is recorded), keep of the dead ms, then the pieces of a voucher that is stored here
 -- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the vault key to drop
 -- ("": none), now.
 local order, vault, again, replace, grace = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
@@ -34,12 +34,20 @@ if replace then
 end
 if state and not ended then return { 'duplicate', task(), vault, now } end
 
-redis.call('HSET', u, 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7], 'vault', vault,
-  'made', now, 'since', now)
-if ARGV[3] ~= '' then redis.call('HSET', u, 'user', ARGV[3]) end
-if ARGV[4] ~= '' then redis.call('HSET', u, 'ref', ARGV[4]) end
-redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done', 'won', 'leaving')
-redis.call('ZREM', P .. 'keep', KEY)
+if #ARGV > 13 then redis.call('RPUSH', voucher_list(vault), unpack(ARGV, 14)) end
+local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7], 'vault', vault,
+  'made', now, 'since', now }
+for name, value in pairs({ user = ARGV[3], ref = ARGV[4] }) do
+  if value ~= '' then
+    table.insert(record, name)
+    table.insert(record, value)
+  end
+end
+redis.call('HSET', u, unpack(record))
+if state then
+  redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done', 'won', 'leaving')
+  redis.call('ZREM', P .. 'keep', KEY)
+end
 if ARGV[12] ~= '' then
   redis.call('HSET', u, 'done', now)
   redis.call('ZADD', P .. 'o:' .. order, 0, KEY)

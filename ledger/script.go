@@ -95,6 +95,22 @@ func (r reply) text(i int) string {
 	}
 }
 
+// texts gives a list of texts.
+func (r reply) texts(i int) []string {
+	if i >= len(r) {
+		return nil
+	}
+	list, ok := r[i].([]any)
+	if !ok {
+		return nil
+	}
+	texts := make([]string, len(list))
+	for j := range list {
+		texts[j] = reply(list).text(j)
+	}
+	return texts
+}
+
 func (r reply) num(i int) int64 {
 	if i >= len(r) {
 		return 0

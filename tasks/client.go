@@ -3,6 +3,7 @@
 package tasks
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -99,7 +100,7 @@ func (c *Client) enqueue(ctx context.Context, r Request) (ledger.Upload, error) 
 	if err = c.bind(ctx, r.Lane); err != nil {
 		return ledger.Upload{}, err
 	}
-	entry, err := c.vault.Put(ctx, vault.Meta{
+	entry, pieces, err := c.store(ctx, vault.Meta{
 		Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, MediaType: mediaType,
 	}, voucher)
 	if err != nil {
@@ -107,13 +108,13 @@ func (c *Client) enqueue(ctx context.Context, r Request) (ledger.Upload, error) 
 	}
 	// When Open fails its outcome is unknown: the voucher stays, and the reconciler finds out whether anyone holds it.
 	opened, err := c.ledger.Open(ctx, ledger.NewUpload{
-		Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference,
-		SHA256: entry.SHA256, Size: entry.Size, MediaType: mediaType, VaultKey: entry.Key, Again: r.Again, Replace: r.Replace,
+		Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, SHA256: entry.SHA256, Size: entry.Size,
+		MediaType: mediaType, VaultKey: entry.Key, Again: r.Again, Replace: r.Replace, Pieces: pieces,
 	})
 	if err != nil {
 		return ledger.Upload{}, err
 	}
-	if err = c.settle(ctx, entry.Key, opened); err != nil {
+	if err = c.settle(ctx, entry.Key, pieces != nil, opened); err != nil {
 		return ledger.Upload{}, err
 	}
 	if !opened.Duplicate && !opened.Revived {
@@ -153,10 +154,33 @@ func (c *Client) bind(ctx context.Context, lane string) error {
 	return nil
 }
 
-// settle does what follows Open: the voucher is claimed or dropped, and the task put. What it cannot do the reconciler
-// does later, so only a failure to put the task counts, and that only because the caller would wait for nothing.
-func (c *Client) settle(ctx context.Context, vaultKey string, o ledger.Opened) error {
-	if o.Drop != vaultKey {
+// store puts the voucher into the vault. A small one for the vault in Redis is only cut into pieces: Open stores them.
+func (c *Client) store(ctx context.Context, meta vault.Meta, voucher io.Reader) (vault.Entry, [][]byte, error) {
+	near, ok := c.vault.(*vault.Redis)
+	if !ok {
+		entry, err := c.vault.Put(ctx, meta, voucher)
+		return entry, nil, err
+	}
+	var head bytes.Buffer
+	_, err := io.CopyN(&head, voucher, vault.InlineMost+1)
+	switch {
+	case errors.Is(err, io.EOF):
+		return near.Prepare(meta.Lane, head.Bytes())
+	case err != nil:
+		return vault.Entry{}, nil, fmt.Errorf("read the voucher: %w", err)
+	}
+	entry, err := near.Put(ctx, meta, io.MultiReader(&head, voucher))
+	return entry, nil, err
+}
+
+// settle does what follows Open: the voucher is claimed or dropped, unless Open did that, and the task put. What it
+// cannot do the reconciler does later, so only a failure to put the task counts, and that only because the caller would
+// wait for nothing.
+func (c *Client) settle(ctx context.Context, vaultKey string, stored bool, o ledger.Opened) error {
+	if stored && o.Drop == vaultKey {
+		o.Drop = ""
+	}
+	if !stored && o.Drop != vaultKey {
 		if err := c.vault.Claim(ctx, vaultKey, o.ID); err != nil {
 			return fmt.Errorf("claim the voucher: %w", err)
 		}

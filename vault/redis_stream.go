@@ -86,10 +86,8 @@ func (w *redisWriter) index(ctx context.Context, pipe redis.Pipeliner, e Entry) 
 // push appends pieces; after the first, only to a list that is still there.
 func (w *redisWriter) push(ctx context.Context, pipe redis.Pipeliner, chunk []byte) *redis.IntCmd {
 	args := make([]any, 0, 4)
-	for len(chunk) > 0 || len(args) == 0 {
-		n := pieceSize(len(chunk))
-		args = append(args, chunk[:n])
-		chunk = chunk[n:]
+	for _, piece := range cut(chunk) {
+		args = append(args, piece)
 	}
 	push := pipe.RPush
 	if w.started {

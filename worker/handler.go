@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -127,7 +128,7 @@ func (l *lane) begin(ctx context.Context, p tasks.Payload) (ledger.Begun, error)
 	defer cancel()
 	return l.ledger.Begin(ctx, ledger.NewAttempt{
 		ID: p.ID, Generation: p.Generation, Nonce: pandapon.NewNonce(), Worker: l.set.Name,
-		Lease: l.set.CallTimeout + l.set.LeaseMargin,
+		Lease: l.set.CallTimeout + l.set.LeaseMargin, Bring: l.bring,
 	})
 }
 
@@ -137,7 +138,7 @@ func (l *lane) send(ctx context.Context, run ledger.Running, deadline time.Time)
 	defer cancel()
 	tried := ledgerTried(run)
 	started := time.Now()
-	voucher, err := l.vault.Open(ctx, vault.Entry{Key: run.VaultKey, Size: run.Size, SHA256: run.SHA256})
+	voucher, err := l.open(ctx, run)
 	if err != nil && !errors.Is(err, vault.ErrMissing) && !errors.Is(err, vault.ErrDamaged) {
 		return ledger.Outcome{}, err
 	}
@@ -149,9 +150,18 @@ func (l *lane) send(ctx context.Context, run ledger.Running, deadline time.Time)
 		}
 	}
 	o := l.policy.Decide(receipt, err, tried)
-	o.Duration = time.Since(started)
+	o.Duration, o.Drop = time.Since(started), l.near != nil && l.ledger.Settings().KeepSent == 0
 	l.skew.observe(ctx, l, dateOf(receipt, err), time.Now())
 	return o, nil
+}
+
+// open gives the voucher, which may have come along with Begin.
+func (l *lane) open(ctx context.Context, run ledger.Running) (io.ReadCloser, error) {
+	e := vault.Entry{Key: run.VaultKey, Size: run.Size, SHA256: run.SHA256}
+	if len(run.Pieces) > 0 {
+		return l.near.Brought(e, run.Pieces), nil
+	}
+	return l.vault.Open(ctx, e)
 }
 
 func ledgerTried(run ledger.Running) Tried {
@@ -229,6 +239,9 @@ func (l *lane) follow(ctx context.Context, run ledger.Running, o ledger.Outcome,
 	}
 	switch rec.State {
 	case ledger.Delivered:
+		if o.Drop {
+			return // it left with Finish
+		}
 		l.sweeper.sent(ledger.Kept{ID: run.ID, VaultKey: run.VaultKey})
 	case ledger.Rejected, ledger.Expired:
 		if o.Verdict == ledger.VerdictInvalid {

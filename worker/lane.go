@@ -24,6 +24,8 @@ type lane struct {
 	policy Policy
 	ledger *ledger.Ledger
 	vault  vault.Vault
+	near   *vault.Redis // the vault, when it is in the ledger's Redis; else nil
+	bring  int64        // most bytes of a voucher that Begin brings along
 	tasks  *tasks.Client
 	api    *pandapon.Client
 	log    *zap.Logger
@@ -32,7 +34,7 @@ type lane struct {
 	gate     *gate
 	skew     *skew
 	sweeper  *sweeper
-	server   *asynq.Server
+	servers  []*asynq.Server
 	stopping chan struct{} // closed: no new attempts, waiters go back
 	givingUp chan struct{} // closed: no more tries to record an outcome
 	work     sync.WaitGroup
@@ -46,9 +48,21 @@ func newLane(cfg Config, lc LaneConfig) *lane {
 		log: cfg.Log.With(zap.String("lane", lc.Name)), count: cfg.Observer,
 		gate: newGate(lc.Concurrency), skew: &skew{}, stopping: make(chan struct{}), givingUp: make(chan struct{}),
 	}
+	if near, ok := cfg.Vault.(*vault.Redis); ok {
+		l.near, l.bring = near, vault.InlineMost
+	}
 	l.sweeper = newSweeper(l)
-	l.server = asynq.NewServerFromRedisClient(cfg.QueueRedis, asynq.Config{
-		Concurrency:              lc.Concurrency,
+	loops := min(fetchLoops, lc.Concurrency)
+	for i := range loops {
+		l.servers = append(l.servers, newServer(l, cfg, lc, (lc.Concurrency+i)/loops))
+	}
+	return l
+}
+
+// newServer gives one of the lane's asynq servers. Each fetches one task after the other.
+func newServer(l *lane, cfg Config, lc LaneConfig, concurrency int) *asynq.Server {
+	return asynq.NewServerFromRedisClient(cfg.QueueRedis, asynq.Config{
+		Concurrency:              concurrency,
 		Queues:                   map[string]int{ledger.Queue(lc.Name): 1},
 		TaskCheckInterval:        cfg.Settings.PollEvery,
 		DelayedTaskCheckInterval: forwardEvery,
@@ -58,8 +72,11 @@ func newLane(cfg Config, lc LaneConfig) *lane {
 		Logger:                   asynqLog{l.log},
 		LogLevel:                 asynq.InfoLevel,
 	})
-	return l
 }
+
+// fetchLoops is how many asynq servers share a lane's concurrency: fetching is a round trip a task, one after the other,
+// which held the rate at what one loop can ask for.
+const fetchLoops = 4
 
 // forwardEvery is how often asynq looks for tasks whose time has come; their times have a grain of one second.
 const forwardEvery = time.Second
@@ -67,9 +84,14 @@ const forwardEvery = time.Second
 // start begins to work on the lane.
 func (l *lane) start() error {
 	l.work.Go(l.sweeper.run)
-	if err := l.server.Start(l); err != nil {
-		l.sweeper.close()
-		return err
+	for i, s := range l.servers {
+		if err := s.Start(l); err != nil {
+			for _, started := range l.servers[:i] {
+				started.Shutdown()
+			}
+			l.sweeper.close()
+			return err
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.end = cancel
@@ -88,11 +110,17 @@ func (l *lane) reconciler() *reconciler {
 // stop ends the work: nothing new is fetched, tasks that wait go back at once, running attempts finish and are
 // recorded. Past ShutdownTimeout asynq gives up on what still runs.
 func (l *lane) stop() {
-	l.server.Stop()
+	for _, s := range l.servers {
+		s.Stop()
+	}
 	close(l.stopping)
 	giveUp := time.AfterFunc(l.set.ShutdownTimeout, func() { close(l.givingUp) })
 	defer giveUp.Stop()
-	l.server.Shutdown()
+	var down sync.WaitGroup
+	for _, s := range l.servers {
+		down.Go(s.Shutdown)
+	}
+	down.Wait()
 	l.end()
 	l.sweeper.close()
 	l.gate.close()

@@ -32,6 +32,18 @@ func openRedis(s spec, t *trips) (redis.UniversalClient, error) {
 	return rdb, nil
 }
 
+// openPlainRedis gives the client that go-redis makes by itself, as a handler written by hand has it.
+func openPlainRedis(s spec, t *trips) (redis.UniversalClient, error) {
+	o, err := redis.ParseURL(s.Redis)
+	if err != nil {
+		return nil, fmt.Errorf("open redis: %w", err)
+	}
+	o.PoolSize = connections(s.Concurrency)
+	rdb := redis.NewClient(o)
+	rdb.AddHook(t)
+	return rdb, nil
+}
+
 // producer enqueues.
 type producer struct {
 	spec    spec
@@ -50,7 +62,7 @@ func newProducer(ctx context.Context, s spec) (*producer, error) {
 		p.enqueue, p.end = st.enqueue, st.close
 		return p, nil
 	}
-	rdb, err := openRedis(s, &p.trips)
+	rdb, err := openPlainRedis(s, &p.trips)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +132,7 @@ func (w *working) do(_ context.Context, o order) (reply, error) {
 }
 
 func startNaive(s spec, t *trips) (stop func() error, err error) {
-	rdb, err := openRedis(s, t)
+	rdb, err := openPlainRedis(s, t)
 	if err != nil {
 		return nil, err
 	}
