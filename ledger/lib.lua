@@ -14,7 +14,6 @@
 --                       it: a voucher that a revived upload no longer holds
 --   r:<bucket>  hash    request id -> upload key
 --   gate        hash    the lane's gate
---   seq         string  the last place given in any line
 --   vault       string  identity of the vault that holds the lane's vouchers
 local P = KEYS[1]
 local KEY = ARGV[1]
@@ -52,8 +51,9 @@ end
 
 -- join puts an upload at the end of its order's line and says whether it is the head.
 local function join(key, order)
-  redis.call('ZADD', P .. 'o:' .. order, redis.call('INCR', P .. 'seq'), key)
-  return head_of(order) == key
+  local last = tonumber(redis.call('ZREVRANGE', P .. 'o:' .. order, 0, 0, 'WITHSCORES')[2] or '0')
+  redis.call('ZADD', P .. 'o:' .. order, math.max(last, 0) + 1, key)
+  return last <= 0
 end
 
 -- assign gives an upload the next generation: of all tasks ever put for it only this one counts. The reconciler

@@ -5,7 +5,7 @@
 -- ("": none), now.
 local order, vault, again, replace, grace = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
 local u, now = upload_key(KEY), now_ms()
-local was = redis.call('HMGET', u, 'state', 'vault', 'leaving')
+local was = redis.call('HMGET', u, 'state', 'vault', 'leaving', 'gen')
 local state = was[1]
 local ended = state and FINAL[state]
 
@@ -37,19 +37,18 @@ if state and not ended then return { 'duplicate', task(), vault, now } end
 if #ARGV > 13 then redis.call('RPUSH', voucher_list(vault), unpack(ARGV, 14)) end
 local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7], 'vault', vault,
   'made', now, 'since', now }
-for name, value in pairs({ user = ARGV[3], ref = ARGV[4] }) do
-  if value ~= '' then
-    table.insert(record, name)
-    table.insert(record, value)
-  end
+local function note(...)
+  for _, v in ipairs({ ... }) do table.insert(record, v) end
 end
-redis.call('HSET', u, unpack(record))
 if state then
   redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done', 'won', 'leaving')
   redis.call('ZREM', P .. 'keep', KEY)
 end
+if ARGV[3] ~= '' then note('user', ARGV[3]) end
+if ARGV[4] ~= '' then note('ref', ARGV[4]) end
 if ARGV[12] ~= '' then
-  redis.call('HSET', u, 'done', now)
+  note('done', now)
+  redis.call('HSET', u, unpack(record))
   redis.call('ZADD', P .. 'o:' .. order, 0, KEY)
   redis.call('ZADD', P .. 'keep', now + tonumber(ARGV[13]), KEY)
   move(KEY, state, ARGV[12], now)
@@ -58,7 +57,15 @@ end
 local drop = was[2] or was[3] or ''
 -- The caller drops the old voucher. Should it die before it can, the reconciler does.
 if drop ~= '' then redis.call('ZADD', P .. 'keep', now + grace, KEY .. ' ' .. drop) end
-move(KEY, state, 'queued', now)
+if state then redis.call('ZREM', P .. 's:' .. state, KEY) end
+redis.call('ZADD', P .. 's:queued', now, KEY)
+note('state', 'queued')
 local generation = 0
-if join(KEY, order) then generation = assign(KEY, now + grace) end
+if join(KEY, order) then
+  -- As assign does, in the one write of the record.
+  generation = tonumber(was[4] or '0') + 1
+  note('gen', generation, 'idle', 0)
+  redis.call('ZADD', P .. 'look', now + grace, KEY)
+end
+redis.call('HSET', u, unpack(record))
 return { state and 'revived' or 'created', generation, drop, now }

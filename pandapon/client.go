@@ -22,7 +22,7 @@ const (
 	tlsTimeout     = 10 * time.Second
 	idleTimeout    = 30 * time.Second // below what usual proxies keep, so that we hang up first
 	maxHeaderBytes = 64 << 10
-	sendBuffer     = 16 << 10 // fewer system calls than the default 4 KiB
+	sendBuffer     = 32 << 10 // fewer system calls than the default 4 KiB
 )
 
 // Config says where the API is and how to talk to it. The zero value is the

@@ -10,7 +10,7 @@ import (
 
 // flights is how many merged pipelines may be under way at a time: with one, a Redis that is far away would answer
 // only one after the other; with many, there would be little to merge.
-const flights = 2
+const flights = 4
 
 // merger is a hook that sends the scripts called at the same time as one pipeline. A round trip costs both ends far
 // more than a script of ours does, so under load this decides the rate; a call that is alone leaves at once.
