@@ -55,6 +55,7 @@ type Running struct {
 	Probe                     bool // it asks, for the whole lane, whether the gate may open
 	Interrupted               bool // the attempt before it was found cut off
 	SHA256                    string
+	CRC32C                    string // hex; "": not known
 	Size                      int64
 	VaultKey                  string
 	Age                       time.Duration // since its creation or last retry
@@ -96,7 +97,7 @@ func readRunning(a NewAttempt, lane string, r reply) Running {
 		Number: int(r.num(2)), StartedAt: at(r.num(3)), Probe: r.num(4) == 1, Interrupted: r.num(5) == 1,
 		OrderID: r.text(6), UserID: r.text(7), SHA256: unpackHash(r.text(8)), Size: r.num(9), VaultKey: r.text(10),
 		Age: millis(r.num(1) - r.num(11)), Refusals: int(r.num(12)), Unanswered: int(r.num(13)),
-		Pieces: r.texts(14),
+		CRC32C: r.text(14), Pieces: r.texts(15),
 	}
 }
 

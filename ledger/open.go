@@ -12,6 +12,7 @@ import (
 type NewUpload struct {
 	Lane, OrderID, UserID, Reference string
 	SHA256                           string // of the voucher, hex
+	CRC32C                           string // of the voucher, hex; "": not known
 	Size                             int64  // of the voucher, bytes
 	MediaType                        string
 	VaultKey                         string
@@ -54,7 +55,7 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	}
 	args := []any{
 		key, u.OrderID, u.UserID, u.Reference, base64.RawURLEncoding.EncodeToString(hash), u.Size, u.MediaType, u.VaultKey,
-		flag(u.Again), flag(u.Replace), l.set.Grace.Milliseconds(), string(u.Ended), l.set.KeepDead.Milliseconds(),
+		flag(u.Again), flag(u.Replace), l.set.Grace.Milliseconds(), string(u.Ended), l.set.KeepDead.Milliseconds(), u.CRC32C,
 	}
 	for _, p := range u.Pieces {
 		args = append(args, p)

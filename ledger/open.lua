@@ -1,6 +1,6 @@
 -- open records an upload, or finds the one that is there already.
 -- ARGV: key, order, user, reference, sha256, size, media type, vault key, again, replace, grace ms, ended ("" or the
---   final state in which it is recorded), keep of the dead ms, then the pieces of a voucher that is stored here
+--   final state in which it is recorded), keep of the dead ms, crc32c or "", then the pieces of a voucher that is stored here
 -- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the vault key to drop
 -- ("": none), now.
 local order, vault, again, replace, grace = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
@@ -34,7 +34,7 @@ if replace then
 end
 if state and not ended then return { 'duplicate', task(), vault, now } end
 
-if #ARGV > 13 then redis.call('RPUSH', voucher_list(vault), unpack(ARGV, 14)) end
+if #ARGV > 14 then redis.call('RPUSH', voucher_list(vault), unpack(ARGV, 15)) end
 local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7], 'vault', vault,
   'made', now, 'since', now }
 local function note(...)
@@ -44,6 +44,7 @@ if state then
   redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done', 'won', 'leaving')
   redis.call('ZREM', P .. 'keep', KEY)
 end
+if ARGV[14] ~= '' then note('crc', ARGV[14]) end
 if ARGV[3] ~= '' then note('user', ARGV[3]) end
 if ARGV[4] ~= '' then note('ref', ARGV[4]) end
 if ARGV[12] ~= '' then

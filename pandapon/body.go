@@ -1,7 +1,6 @@
 package pandapon
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,8 +129,7 @@ func (b *body) fill() error {
 	default:
 		b.ended = true
 	}
-	base64.StdEncoding.Encode(b.chunk.encoded[:], want)
-	b.pending = b.chunk.encoded[:base64.StdEncoding.EncodedLen(n)]
+	b.pending = b.chunk.encoded[:encodeBase64(b.chunk.encoded[:], want)]
 	return nil
 }
 

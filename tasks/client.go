@@ -108,7 +108,7 @@ func (c *Client) enqueue(ctx context.Context, r Request) (ledger.Upload, error) 
 	}
 	// When Open fails its outcome is unknown: the voucher stays, and the reconciler finds out whether anyone holds it.
 	opened, err := c.ledger.Open(ctx, ledger.NewUpload{
-		Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, SHA256: entry.SHA256, Size: entry.Size,
+		Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, SHA256: entry.SHA256, CRC32C: entry.CRC32C, Size: entry.Size,
 		MediaType: mediaType, VaultKey: entry.Key, Again: r.Again, Replace: r.Replace, Pieces: pieces,
 	})
 	if err != nil {
@@ -162,7 +162,7 @@ func (c *Client) store(ctx context.Context, meta vault.Meta, voucher io.Reader) 
 		return entry, nil, err
 	}
 	var head bytes.Buffer
-	_, err := io.CopyN(&head, voucher, vault.InlineMost+1)
+	_, err := io.CopyN(&head, voucher, vault.PrepareMost+1)
 	switch {
 	case errors.Is(err, io.EOF):
 		return near.Prepare(meta.Lane, head.Bytes())

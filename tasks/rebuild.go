@@ -93,7 +93,7 @@ func (c *Client) restore(ctx context.Context, s vault.Stored) (known bool, err e
 	}
 	o, err := c.ledger.Open(ctx, ledger.NewUpload{
 		Lane: s.Lane, OrderID: s.OrderID, UserID: s.UserID, Reference: s.Reference,
-		SHA256: s.SHA256, Size: s.Size, MediaType: s.MediaType, VaultKey: s.Key, Ended: ended,
+		SHA256: s.SHA256, CRC32C: s.CRC32C, Size: s.Size, MediaType: s.MediaType, VaultKey: s.Key, Ended: ended,
 	})
 	if err != nil {
 		return false, err

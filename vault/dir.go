@@ -136,8 +136,8 @@ type onDisk struct {
 }
 
 // Delete implements Vault.
-func (d *Dir) Delete(ctx context.Context, key string) error {
-	p, err := placeOf(key)
+func (d *Dir) Delete(ctx context.Context, keys ...string) error {
+	places, err := placesOf(keys)
 	if err != nil {
 		return err
 	}
@@ -146,8 +146,10 @@ func (d *Dir) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	if err := removeAll(root, p); err != nil {
-		return fmt.Errorf("delete from the vault: %w", err)
+	for _, p := range places {
+		if err := removeAll(root, p); err != nil {
+			return fmt.Errorf("delete from the vault: %w", err)
+		}
 	}
 	return nil
 }

@@ -2,8 +2,6 @@ package vault
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -68,9 +66,9 @@ func (d *Dir) writePart(ctx context.Context, root *os.Root, p place, r io.Reader
 		buf = new([copyBuffer]byte)
 	}
 	defer d.buffers.Put(buf)
-	sum := sha256.New()
+	sum := newSums()
 	// MultiWriter hides the file's ReadFrom, which would not use the buffer.
-	size, err := io.CopyBuffer(io.MultiWriter(f, sum), interruptible{ctx, r}, buf[:])
+	_, err = io.CopyBuffer(io.MultiWriter(f, sum), interruptible{ctx, r}, buf[:])
 	if err != nil {
 		return Entry{}, time.Time{}, err
 	}
@@ -81,7 +79,7 @@ func (d *Dir) writePart(ctx context.Context, root *os.Root, p place, r io.Reader
 	if err != nil {
 		return Entry{}, time.Time{}, err
 	}
-	return Entry{Key: p.key, Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}, info.ModTime(), nil
+	return sum.entry(p.key), info.ModTime(), nil
 }
 
 // interruptible ends with its context. It hides WriteTo as well.

@@ -1,14 +1,13 @@
 package vault
 
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"io"
-)
+import "io"
 
-// InlineMost is the size, in bytes, up to which a voucher of the Redis vault
-// travels with the ledger's own calls instead of calls of its own.
-const InlineMost = 64 << 10
+// The sizes, in bytes, up to which a voucher of the Redis vault travels with
+// the ledger's own calls instead of calls of its own.
+const (
+	PrepareMost = chunkSize
+	BringMost   = 64 << 10
+)
 
 // Prepare gives the entry of a small voucher and the pieces to store for it,
 // which share data's memory. Nothing is stored: whoever records the upload
@@ -18,8 +17,9 @@ func (v *Redis) Prepare(lane string, data []byte) (Entry, [][]byte, error) {
 	if err != nil {
 		return Entry{}, nil, err
 	}
-	sum := sha256.Sum256(data)
-	return Entry{Key: p.key, Size: int64(len(data)), SHA256: hex.EncodeToString(sum[:])}, cut(data), nil
+	sum := newSums()
+	_, _ = sum.Write(data) // it takes everything
+	return sum.entry(p.key), cut(data), nil
 }
 
 // Brought is Open for a voucher whose pieces were read already.

@@ -46,3 +46,15 @@ func validRandom(s string) bool {
 		return (r < 'a' || r > 'z') && (r < '2' || r > '7')
 	})
 }
+
+func placesOf(keys []string) ([]place, error) {
+	places := make([]place, len(keys))
+	for i, key := range keys {
+		p, err := placeOf(key)
+		if err != nil {
+			return nil, err
+		}
+		places[i] = p
+	}
+	return places, nil
+}

@@ -2,8 +2,6 @@ package vault
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -107,14 +105,13 @@ func (v *Redis) stream(ctx context.Context, w *redisWriter, r io.Reader) (Entry,
 		buf = new([chunkSize]byte)
 	}
 	defer v.buffers.Put(buf)
-	entry, sum := Entry{Key: w.place.key}, sha256.New()
+	sum := newSums()
 	for {
 		n, err := fill(ctx, r, buf[:])
 		if err != nil && err != io.EOF { //nolint:errorlint // The end is plain io.EOF; a wrapped one is a fault.
 			return Entry{}, fmt.Errorf("read the voucher: %w", err)
 		}
-		sum.Write(buf[:n])
-		entry.Size += int64(n)
+		_, _ = sum.Write(buf[:n]) // it takes everything
 		if err == nil {
 			if err = w.write(ctx, buf[:n]); err != nil {
 				w.failed = true
@@ -122,7 +119,7 @@ func (v *Redis) stream(ctx context.Context, w *redisWriter, r io.Reader) (Entry,
 			}
 			continue
 		}
-		entry.SHA256 = hex.EncodeToString(sum.Sum(nil))
+		entry := sum.entry(w.place.key)
 		err = w.finish(ctx, entry, buf[:n])
 		w.failed = err != nil
 		return entry, err
@@ -165,22 +162,24 @@ func (v *Redis) Claim(ctx context.Context, key, _ string) error {
 	return nil
 }
 
-// Delete implements Vault.
-func (v *Redis) Delete(ctx context.Context, key string) error {
-	p, err := placeOf(key)
+// Delete implements Vault, in one round trip.
+func (v *Redis) Delete(ctx context.Context, keys ...string) error {
+	places, err := placesOf(keys)
 	if err != nil {
 		return err
 	}
-	return v.remove(ctx, p)
+	return v.remove(ctx, places...)
 }
 
 // remove takes the bytes first: the index knows what is left, if anything is.
-func (v *Redis) remove(ctx context.Context, p place) error {
-	k := keysOf(p)
+func (v *Redis) remove(ctx context.Context, places ...place) error {
 	pipe := v.rdb.Pipeline()
-	pipe.Unlink(ctx, k.voucher)
-	pipe.ZRem(ctx, k.index, p.random)
-	pipe.HDel(ctx, k.metas, p.random)
+	for _, p := range places {
+		k := keysOf(p)
+		pipe.Unlink(ctx, k.voucher)
+		pipe.ZRem(ctx, k.index, p.random)
+		pipe.HDel(ctx, k.metas, p.random)
+	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("delete from the Redis vault: %w", err)
 	}

@@ -44,6 +44,9 @@ type Entry struct {
 	Key    string `json:"key"`
 	Size   int64  `json:"size"`   // bytes
 	SHA256 string `json:"sha256"` // lower-case hex
+	// CRC32C is the Castagnoli checksum, lower-case hex. Reading is checked
+	// by it, at a tenth of the cost; without it, by SHA256.
+	CRC32C string `json:"crc32c,omitempty"`
 }
 
 // Unclaimed is a voucher that was put and not claimed. If its Put was cut off
@@ -70,13 +73,13 @@ type Vault interface {
 	Claim(ctx context.Context, key, uploadID string) error
 
 	// Open gives the voucher's bytes. The reader gives the last of them only
-	// after size and sha256 agree with e, else ErrDamaged. It keeps ctx for
+	// after size and checksum agree with e, else ErrDamaged. It keeps ctx for
 	// its reads. Not safe for concurrent use.
 	Open(ctx context.Context, e Entry) (io.ReadCloser, error)
 
-	// Delete removes a voucher, claimed or not. One that is gone already is
+	// Delete removes vouchers, claimed or not. One that is gone already is
 	// no error.
-	Delete(ctx context.Context, key string) error
+	Delete(ctx context.Context, keys ...string) error
 
 	// Note writes the state of a claimed voucher's upload beside it, where the
 	// vault outlives the ledger; an empty state takes the note away. In a

@@ -16,12 +16,17 @@ type verified struct {
 	src   io.ReadCloser
 	entry Entry
 	sum   hash.Hash
+	want  string // of sum, in hex
 	seen  int64
 	err   error // what every further Read returns
 }
 
 func newVerified(src io.ReadCloser, e Entry) *verified {
-	return &verified{src: src, entry: e, sum: sha256.New()}
+	v := &verified{src: src, entry: e, sum: sha256.New(), want: e.SHA256}
+	if e.CRC32C != "" {
+		v.sum, v.want = newCRC(), e.CRC32C
+	}
+	return v
 }
 
 func (v *verified) Read(p []byte) (int, error) {
@@ -55,7 +60,7 @@ func (v *verified) verdict(err error) error {
 			return fmt.Errorf("%w: %s", io.ErrUnexpectedEOF, err.Error())
 		}
 		return err
-	case err == nil, v.seen != v.entry.Size, hex.EncodeToString(v.sum.Sum(nil)) != v.entry.SHA256:
+	case err == nil, v.seen != v.entry.Size, hex.EncodeToString(v.sum.Sum(nil)) != v.want:
 		return fmt.Errorf("%w: %s is not what was put (%d bytes seen, %d expected)",
 			ErrDamaged, v.entry.Key, v.seen, v.entry.Size)
 	default:

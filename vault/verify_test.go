@@ -19,7 +19,8 @@ func TestWrongBytesAreNeverGivenWhole(t *testing.T) {
 				want := voucher(size)
 				right := put(t, v, lane, want)
 				for name, spoil := range map[string]func(*vault.Entry){
-					"other sum": func(e *vault.Entry) { e.SHA256 = sha([]byte("other")) },
+					"other sum": func(e *vault.Entry) { e.CRC32C = "01234567" },
+					"other sha": func(e *vault.Entry) { e.SHA256, e.CRC32C = sha([]byte("other")), "" }, // as older records have it
 					"longer":    func(e *vault.Entry) { e.Size++ },
 					"shorter":   func(e *vault.Entry) { e.Size-- },
 					"absurd":    func(e *vault.Entry) { e.Size = 1 << 40 },

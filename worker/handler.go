@@ -157,7 +157,7 @@ func (l *lane) send(ctx context.Context, run ledger.Running, deadline time.Time)
 
 // open gives the voucher, which may have come along with Begin.
 func (l *lane) open(ctx context.Context, run ledger.Running) (io.ReadCloser, error) {
-	e := vault.Entry{Key: run.VaultKey, Size: run.Size, SHA256: run.SHA256}
+	e := vault.Entry{Key: run.VaultKey, Size: run.Size, SHA256: run.SHA256, CRC32C: run.CRC32C}
 	if len(run.Pieces) > 0 {
 		return l.near.Brought(e, run.Pieces), nil
 	}

@@ -49,7 +49,7 @@ func newLane(cfg Config, lc LaneConfig) *lane {
 		gate: newGate(lc.Concurrency), skew: &skew{}, stopping: make(chan struct{}), givingUp: make(chan struct{}),
 	}
 	if near, ok := cfg.Vault.(*vault.Redis); ok {
-		l.near, l.bring = near, vault.InlineMost
+		l.near, l.bring = near, vault.BringMost
 	}
 	l.sweeper = newSweeper(l)
 	loops := min(fetchLoops, lc.Concurrency)

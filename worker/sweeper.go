@@ -29,7 +29,7 @@ type swept struct {
 }
 
 const (
-	sweeperQueue = 1024 // more than this the reconciler takes
+	sweeperQueue = 8192 // more than this the reconciler takes
 	sweeperBatch = 64
 )
 
@@ -71,6 +71,7 @@ func (s *sweeper) round(batch []swept) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.limit)
 	defer cancel()
 	var gone []ledger.Kept
+	var keys []string
 	for _, v := range batch {
 		if v.kept.VaultKey == "" {
 			continue
@@ -84,11 +85,15 @@ func (s *sweeper) round(batch []swept) {
 		if s.ledger.Settings().KeepSent > 0 {
 			continue // it leaves later, with the reconciler
 		}
-		if err := s.vault.Delete(ctx, v.kept.VaultKey); err != nil {
-			s.log.Warn("vault.unreachable", zap.String("upload_id", v.kept.ID), zap.Error(err))
-			continue
-		}
 		gone = append(gone, v.kept)
+		keys = append(keys, v.kept.VaultKey)
+	}
+	if len(gone) == 0 {
+		return
+	}
+	if err := s.vault.Delete(ctx, keys...); err != nil {
+		s.log.Warn("vault.unreachable", zap.Error(err))
+		return
 	}
 	if err := s.ledger.Left(ctx, s.lane, gone); err != nil {
 		s.log.Warn("ledger.unreachable", zap.Error(err))
