@@ -78,7 +78,7 @@ func (b *bundle) get(id string) ledger.Upload {
 // pending lists the payloads that wait in the lane's queue.
 func (b *bundle) pending() []tasks.Payload {
 	b.t.Helper()
-	infos, err := asynq.NewInspectorFromRedisClient(b.rdb).ListPendingTasks(ledger.Queue(b.lane))
+	infos, err := asynq.NewInspectorFromRedisClient(b.rdb).ListPendingTasks(ledger.Queue(b.lane), asynq.PageSize(1000))
 	if errors.Is(err, asynq.ErrQueueNotFound) {
 		return nil
 	}

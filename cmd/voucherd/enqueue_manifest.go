@@ -1,22 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"path/filepath"
-	"sync"
 	"text/tabwriter"
 
 	"github.com/voucherd/voucherd/internal/manifest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 )
-
-// handsAtOnce is how many vouchers of a manifest are handed over at a time. Those of one order stay in their order.
-const handsAtOnce = 8
 
 // fate is what became of one line of a manifest.
 type fate struct {
@@ -75,79 +71,78 @@ func readManifest(s *session, path string) (lines []manifest.Line, dir string, e
 	return lines, dir, nil
 }
 
-// handOverAll hands the lines over, several at a time.
+// handOverAll hands the lines over, several at a time. When Redis or the vault is away the lines that follow are not
+// tried: each would only wait for the same answer.
 func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *store, lines []manifest.Line, dir string) []fate {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	fates := make([]fate, len(lines))
-	queues := make([][]int, handsAtOnce)
+	files, requests := make([]*lateFile, len(lines)), make([]tasks.Request, len(lines))
 	for i, l := range lines {
-		h := fnv.New32a()
-		_, _ = io.WriteString(h, l.Order) // a hash takes everything
-		q := h.Sum32() % handsAtOnce
-		queues[q] = append(queues[q], i)
+		files[i] = &lateFile{path: l.File}
+		if !filepath.IsAbs(l.File) {
+			files[i].path = filepath.Join(dir, l.File)
+		}
+		requests[i] = tasks.Request{
+			Lane: cmp.Or(l.Lane, c.Lane), OrderID: l.Order, UserID: l.User, Reference: l.Reference, Voucher: files[i],
+			Again: c.Again, Replace: c.Replace,
+		}
 	}
+	fates := make([]fate, len(lines))
 	progress := newBar(s.stderr, len(lines))
 	defer progress.close()
-	var hands sync.WaitGroup
-	for _, queue := range queues {
-		hands.Go(func() {
-			for _, i := range queue {
-				fates[i] = c.handOne(ctx, st, lines[i], dir, stop)
-				progress.add()
-			}
-		})
-	}
-	hands.Wait()
+	st.tasks.EnqueueAll(ctx, requests, func(i int, r tasks.Result) {
+		if err := files[i].close(); err != nil {
+			r.Err = err // Enqueue only says that it could not read
+		}
+		fates[i] = fateOf(ctx, lines[i], r)
+		var unreachable *tasks.UnreachableError
+		if errors.As(r.Err, &unreachable) || errors.Is(r.Err, tasks.ErrNoRoom) {
+			stop(r.Err)
+		}
+		progress.add()
+	})
 	return fates
 }
 
-// handOne hands one line over. When Redis or the vault is away the lines that follow are not tried: each would only
-// wait for the same answer.
-func (c *enqueueCmd) handOne(
-	ctx context.Context, st *store, l manifest.Line, dir string, stop context.CancelCauseFunc,
-) fate {
-	f := fate{Line: l.Number, Order: l.Order, File: l.File, Fate: fateFailed}
-	if ctx.Err() != nil {
-		f.Fate = fateUntried
-		return f
-	}
-	u, err := c.handOverLine(ctx, st, l, dir)
-	var unreachable *tasks.UnreachableError
+// fateOf says what became of one line.
+func fateOf(ctx context.Context, l manifest.Line, r tasks.Result) fate {
+	f := fate{Line: l.Number, Order: l.Order, File: l.File, ID: r.Upload.ID, State: r.Upload.State}
 	switch {
-	case err == nil && u.Duplicate:
-		f.Fate, f.ID, f.State = fateKnown, u.ID, u.State
-	case err == nil:
-		f.Fate, f.ID, f.State = fateAccepted, u.ID, u.State
+	case r.Err == nil && r.Upload.Duplicate:
+		f.Fate = fateKnown
+	case r.Err == nil:
+		f.Fate = fateAccepted
 	case ctx.Err() != nil:
 		f.Fate = fateUntried
 	default:
-		f.Error = err.Error()
-		if errors.As(err, &unreachable) || errors.Is(err, tasks.ErrNoRoom) {
-			stop(err)
-		}
+		f.Fate, f.Error = fateFailed, explainVoucher(l.File, r.Err).Error()
 	}
 	return f
 }
 
-func (c *enqueueCmd) handOverLine(ctx context.Context, st *store, l manifest.Line, dir string) (ledger.Upload, error) {
-	path, lane := l.File, l.Lane
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
+// lateFile is a file that is opened when it is first read: a manifest may name more than may be open at a time.
+type lateFile struct {
+	path string
+	file io.ReadCloser
+	err  error // why it could not be opened
+}
+
+func (l *lateFile) Read(p []byte) (int, error) {
+	if l.file == nil && l.err == nil {
+		l.file, l.err = openFile(l.path)
 	}
-	if lane == "" {
-		lane = c.Lane
+	if l.err != nil {
+		return 0, l.err
 	}
-	voucher, err := openFile(path)
-	if err != nil {
-		return ledger.Upload{}, err
+	return l.file.Read(p) //nolint:wrapcheck // it names the file
+}
+
+// close gives the error of opening, if there was one.
+func (l *lateFile) close() error {
+	if l.file != nil {
+		_ = l.file.Close() // only read
 	}
-	defer voucher.Close()
-	u, err := st.tasks.Enqueue(ctx, tasks.Request{
-		Lane: lane, OrderID: l.Order, UserID: l.User, Reference: l.Reference, Voucher: voucher,
-		Again: c.Again, Replace: c.Replace,
-	})
-	return u, explainVoucher(l.File, err)
+	return l.err
 }
 
 // report prints each line's fate.

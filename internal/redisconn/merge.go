@@ -12,14 +12,17 @@ import (
 // only one after the other; with many, there would be little to merge.
 const flights = 4
 
-// merger is a hook that sends the scripts called at the same time as one pipeline. A round trip costs both ends far
+// Merger is a hook that sends the scripts called at the same time as one pipeline. A round trip costs both ends far
 // more than a script of ours does, so under load this decides the rate; a call that is alone leaves at once.
-type merger struct {
+type Merger struct {
 	rdb     redis.UniversalClient
 	mu      sync.Mutex
 	waiting []*mergedCall
 	flying  int
 }
+
+// NewMerger gives the hook for rdb, which is to be added to rdb and nothing else.
+func NewMerger(rdb redis.UniversalClient) *Merger { return &Merger{rdb: rdb} }
 
 // mergedCall is a call under way. Its command is a copy of the caller's, who may have left meanwhile.
 type mergedCall struct {
@@ -28,22 +31,22 @@ type mergedCall struct {
 }
 
 // DialHook changes nothing.
-func (m *merger) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (m *Merger) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 // ProcessPipelineHook changes nothing.
-func (m *merger) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (m *Merger) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
 // ProcessHook merges calls of scripts and leaves all else alone.
-func (m *merger) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (m *Merger) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		script, ok := cmd.(*redis.Cmd)
 		if !ok || cmd.Name() != "evalsha" {
 			return next(ctx, cmd)
 		}
 		call := &mergedCall{cmd: redis.NewCmd(context.WithoutCancel(ctx), script.Args()...), done: make(chan struct{})}
-		m.join(call)
+		m.join(call) //nolint:contextcheck // the pipeline serves many callers, and its end is not any one's
 		select {
 		case <-call.done:
 			script.SetVal(call.cmd.Val())
@@ -55,7 +58,7 @@ func (m *merger) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func (m *merger) join(c *mergedCall) {
+func (m *Merger) join(c *mergedCall) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.waiting = append(m.waiting, c)
@@ -66,7 +69,7 @@ func (m *merger) join(c *mergedCall) {
 }
 
 // fly sends what waits until nothing does.
-func (m *merger) fly() {
+func (m *Merger) fly() {
 	runtime.Gosched() // lets those join who are about to
 	for calls := m.take(); len(calls) > 0; calls = m.take() {
 		pipe := m.rdb.Pipeline()
@@ -81,7 +84,7 @@ func (m *merger) fly() {
 	}
 }
 
-func (m *merger) take() []*mergedCall {
+func (m *Merger) take() []*mergedCall {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	calls := m.waiting

@@ -29,7 +29,7 @@ func Open(rawURL string, conns int) (redis.UniversalClient, error) {
 		return nil, err
 	}
 	rdb.AddHook(bounded{})
-	rdb.AddHook(&merger{rdb: rdb})
+	rdb.AddHook(NewMerger(rdb))
 	return rdb, nil
 }
 
