@@ -18,7 +18,9 @@ import (
 type flaky struct {
 	vault.Vault
 
-	away atomic.Bool
+	away  atomic.Bool
+	gone  atomic.Bool // nobody can tell which vault it is
+	stuck atomic.Bool // nothing leaves it
 }
 
 var errAway = errors.New("no such device")

@@ -104,32 +104,9 @@ func setup(t *testing.T, opts ...option) *bundle {
 // start runs a worker until the test ends or stop is called.
 func (b *bundle) start(name string) (stop func()) {
 	b.t.Helper()
-	api, err := pandapon.NewClient(pandapon.Config{BaseURL: b.url, CallTimeout: b.set.CallTimeout})
-	b.must(err)
-	set := b.set
-	set.Name = name
-	w, err := worker.New(worker.Config{
-		QueueRedis: b.redis(), Ledger: b.ledger, Vault: b.vault, Tasks: b.client, Log: b.log, Policy: b.policy, Settings: set,
-		Lanes: []worker.LaneConfig{{Name: b.lane, Credentials: b.creds, API: api, Concurrency: b.conc}},
-	})
-	b.must(err)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-done; err != nil {
-			b.t.Errorf("worker %s: %v", name, err)
-		}
-		api.Close()
-	}
-	b.t.Cleanup(stop)
-	return stop
+	w, api := b.make(name)
+	end := b.run(name, w)
+	return func() { end(); api.Close() }
 }
 
 // voucher makes a small PNG-like file that differs with n.
