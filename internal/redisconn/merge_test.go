@@ -1,0 +1,81 @@
+package redisconn_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/internal/redisconn"
+	"github.com/voucherd/voucherd/internal/redistest"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(redistest.Main(m, func() error { return nil }))
+}
+
+func open(t *testing.T) redis.UniversalClient {
+	t.Helper()
+	rdb, err := redisconn.Open(redistest.URL(), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rdb.Close() })
+	return rdb
+}
+
+// TestMergedCallsKeepTheirOwn calls a script from many sides at once: each gets its own reply, or its own error.
+func TestMergedCallsKeepTheirOwn(t *testing.T) {
+	t.Parallel()
+	rdb := open(t)
+	script := redis.NewScript(`if ARGV[1] == '13' then return redis.error_reply('ERR unlucky') end return ARGV[1]`)
+	var callers sync.WaitGroup
+	for i := range 64 {
+		callers.Go(func() {
+			for range 20 {
+				got, err := script.Run(t.Context(), rdb, nil, i).Text()
+				switch {
+				case i == 13 && (err == nil || !strings.Contains(err.Error(), "unlucky")):
+					t.Errorf("the failing call: %q, %v", got, err)
+				case i != 13 && (err != nil || got != strconv.Itoa(i)):
+					t.Errorf("call %d: %q, %v", i, got, err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+}
+
+// TestCallerMayLeave ends one caller's context while Redis is busy with its call.
+func TestCallerMayLeave(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, redistest.Options{})
+	rdb, err := redisconn.Open(server.URL(), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rdb.Close() }()
+	script := redis.NewScript(`return ARGV[1]`)
+	if err := script.Run(t.Context(), rdb, nil, "load").Err(); err != nil {
+		t.Fatal(err)
+	}
+	server.Pause()
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() { left <- script.Run(ctx, rdb, nil, "left").Err() }()
+	stayed := make(chan error, 1)
+	go func() { stayed <- script.Run(t.Context(), rdb, nil, "stayed").Err() }()
+	cancel()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("the caller who left got %v", err)
+	}
+	server.Resume()
+	if err := <-stayed; err != nil {
+		t.Errorf("the caller who stayed got %v", err)
+	}
+}
