@@ -31,7 +31,7 @@ func (v *Redis) Brought(e Entry, pieces []string) io.ReadCloser {
 func cut(chunk []byte) [][]byte {
 	var pieces [][]byte
 	for len(chunk) > 0 || len(pieces) == 0 {
-		n := pieceSize(len(chunk))
+		n := pieceSize(min(len(chunk), pieceMost))
 		pieces = append(pieces, chunk[:n])
 		chunk = chunk[n:]
 	}

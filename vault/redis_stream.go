@@ -15,9 +15,12 @@ const (
 	// pieceOverhead is what Redis puts around a list element of its own node:
 	// listpack header and end (7 bytes), length before (5) and after (up to 5).
 	pieceOverhead = 24
-	// chunkSize is how much is held in memory per voucher being read or
-	// written. With its overhead it fills an allocation of 256 KiB exactly.
-	chunkSize = 256<<10 - pieceOverhead
+	// pieceMost is the longest list element. With its overhead it fills an
+	// allocation of 128 KiB exactly. A reader of a large voucher holds one.
+	pieceMost = 128<<10 - pieceOverhead
+	// chunkSize is how much is held in memory per voucher being written, and
+	// what a reader gets at once when that is all that is left.
+	chunkSize = 2 * pieceMost
 	// wasteLimit is how many unused bytes at the end of an allocation are
 	// worth less than a further list node.
 	wasteLimit = 512

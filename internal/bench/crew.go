@@ -157,8 +157,7 @@ const (
 	warmLimit   = 30 * time.Second
 	settleEvery = 40 * time.Millisecond
 	settleLimit = 5 * time.Second
-	quietTimes  = 3  // in a row: a busy machine may just not have let them run
-	quietFiles  = 10 // between two batches of files to be deleted there is no word with Redis
+	quietTimes  = 3 // in a row: a busy machine may just not have let them run
 	// idleTrips is what workers that have nothing to do ask of Redis in settleEvery, at most.
 	idleTrips = 2
 )
@@ -172,18 +171,19 @@ func (c *crew) put(ctx context.Context, n, size int, limit time.Duration) (reply
 // settled waits until the workers have done all that follows a delivery, and says what they have used then.
 func (c *crew) settled(ctx context.Context) (usage, error) {
 	before, err := c.used(ctx)
-	quiet, enough := 0, quietTimes
-	if c.setup.system.file {
-		enough = quietFiles
-	}
-	for began := time.Now(); err == nil && quiet < enough && time.Since(began) < settleLimit; {
+	quiet := 0
+	for began := time.Now(); err == nil && quiet < quietTimes && time.Since(began) < settleLimit; {
 		if err = sleep(ctx, settleEvery); err != nil {
 			break
 		}
 		var now usage
 		now, err = c.used(ctx)
+		kept := int64(0)
+		if err == nil { // vouchers that are still to leave the vault
+			kept, err = c.setup.redis.rdb.ZCard(ctx, "voucherd:{"+ledger.Queue(lane)+"}:keep").Result()
+		}
 		quiet++
-		if now.Trips-before.Trips > int64(idleTrips*len(c.workers)) {
+		if kept > 0 || now.Trips-before.Trips > int64(idleTrips*len(c.workers)) {
 			quiet = 0
 		}
 		before = now
