@@ -15,7 +15,7 @@ import (
 	"github.com/voucherd/voucherd/vault"
 )
 
-// lane is one PandaPon account's road to the API in this worker. It has an asynq server of its own, so that one lane's
+// lane is one PandaPon account's road to the API in this worker. It has asynq servers of its own, so that one lane's
 // shut gate takes no other's slots.
 type lane struct {
 	name   string

@@ -1,4 +1,4 @@
-// Package worker delivers what was enqueued: per lane an asynq server, a gate, a policy, and a reconciler that keeps the
+// Package worker delivers what was enqueued: per lane asynq servers, a gate, a policy, and a reconciler that keeps the
 // queue in step with the ledger.
 package worker
 
