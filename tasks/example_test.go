@@ -48,6 +48,33 @@ func ExampleClient_Enqueue() {
 	// example-oy3mptd6zb54rmuauep4kc6j3o queued true
 }
 
+// Many vouchers are handed over at once; those of one order in the order given.
+func ExampleClient_EnqueueAll() {
+	ctx := context.Background()
+	options, err := redis.ParseURL(redistest.URL()) // yours: "redis://127.0.0.1:6379/0"
+	if err != nil {
+		panic(err)
+	}
+	rdb := redis.NewClient(options)
+	defer func() { _ = rdb.Close() }()
+	tasks.MergeCalls(rdb) // what is asked at the same time shares its way to Redis
+	client := tasks.New(tasks.Config{Redis: rdb, Vault: vault.NewRedis(rdb)})
+
+	requests := []tasks.Request{
+		{Lane: "example-all", OrderID: "1022505290408395575", Voucher: strings.NewReader("%PDF-1.7 paid")},
+		{Lane: "example-all", OrderID: "order 17", Voucher: strings.NewReader("%PDF-1.7 paid")},
+	}
+	results := make([]tasks.Result, len(requests))
+	client.EnqueueAll(ctx, requests, func(i int, r tasks.Result) { results[i] = r })
+	for _, r := range results {
+		fmt.Println(r.Upload.State, r.Err)
+	}
+
+	// Output:
+	// queued <nil>
+	//  orderId: has 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begins with a digit or letter
+}
+
 // What cannot be sent is refused at once, with the field and a sentence for the person who sent it.
 func ExampleInvalidError() {
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // it is never asked
