@@ -3,6 +3,7 @@ package redisconn_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -78,4 +79,25 @@ func TestCallerMayLeave(t *testing.T) {
 	if err := <-stayed; err != nil {
 		t.Errorf("the caller who stayed got %v", err)
 	}
+}
+
+// TestMergedCallsOfARedisThatIsAway tells each caller.
+func TestMergedCallsOfARedisThatIsAway(t *testing.T) {
+	t.Parallel()
+	rdb, err := redisconn.Open("redis://127.0.0.1:1", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rdb.Close() }()
+	script := redis.NewScript(`return 1`)
+	var callers sync.WaitGroup
+	for i := range 30 {
+		callers.Go(func() {
+			err := script.Run(t.Context(), rdb, nil).Err()
+			if _, ok := errors.AsType[net.Error](err); !ok {
+				t.Errorf("call %d: %v", i, err)
+			}
+		})
+	}
+	callers.Wait()
 }
