@@ -64,12 +64,27 @@ func TestReopenWaiting(t *testing.T) {
 	}
 }
 
+// A queued upload whose task was lost gets another by hand, too.
+func TestReopenQueued(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	head, behind := b.open("order", "1"), b.open("order", "2")
+	if task := b.reopen(head.ID); task != (ledger.Task{ID: head.ID, Generation: 2, Replaces: 1}) {
+		t.Fatalf("reopened %+v, want generation 2 instead of 1", task)
+	}
+	if task := b.reopen(behind.ID); task != (ledger.Task{ID: behind.ID}) {
+		t.Fatalf("reopened %+v, want it to wait its turn", task)
+	}
+	if rec := b.attempt(head.ID, delivered("r")); rec.NextID != behind.ID {
+		t.Fatalf("recorded %+v, want %s next", rec, behind.ID)
+	}
+}
+
 func TestReopenRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	try := func() error { _, err := b.Reopen(b.ctx, o.ID); return err }
-	refusedFor(t, try(), ledger.Queued)
 	run := b.started(o.ID, 1, "n")
 	refusedFor(t, try(), ledger.Sending)
 	b.finish(run, delivered("r"))

@@ -50,7 +50,8 @@ type NewAttempt struct {
 type Running struct {
 	ID, Lane, OrderID, UserID string
 	Number                    int
-	Nonce                     string
+	Generation                int64
+	Nonce, Worker             string
 	StartedAt                 Time
 	Probe                     bool // it asks, for the whole lane, whether the gate may open
 	Interrupted               bool // the attempt before it was found cut off
@@ -93,7 +94,7 @@ func (l *Ledger) Begin(ctx context.Context, a NewAttempt) (Begun, error) {
 
 func readRunning(a NewAttempt, lane string, r reply) Running {
 	return Running{
-		ID: a.ID, Lane: lane, Nonce: a.Nonce,
+		ID: a.ID, Lane: lane, Nonce: a.Nonce, Generation: a.Generation, Worker: a.Worker,
 		Number: int(r.num(2)), StartedAt: at(r.num(3)), Probe: r.num(4) == 1, Interrupted: r.num(5) == 1,
 		OrderID: r.text(6), UserID: r.text(7), SHA256: unpackHash(r.text(8)), Size: r.num(9), VaultKey: r.text(10),
 		Age: millis(r.num(1) - r.num(11)), Refusals: int(r.num(12)), Unanswered: int(r.num(13)),
@@ -147,8 +148,34 @@ type Recorded struct {
 }
 
 // Finish records an attempt's outcome and moves its upload on. It may be called again when its reply was lost, and
-// late, when the attempt was already taken for interrupted.
+// late, when the attempt was already taken for interrupted, or when Redis has lost what Begin had written down. The
+// error is ErrNotFound when it has lost the upload itself.
 func (l *Ledger) Finish(ctx context.Context, run Running, o Outcome) (Recorded, error) {
+	return l.finish(ctx, run, o, Time{})
+}
+
+// RecordDelivery records a delivery that is known from elsewhere than the ledger, which has lost it. Doing it again
+// changes nothing. The error is ErrNotFound when there is no record of the upload.
+func (l *Ledger) RecordDelivery(ctx context.Context, id string, a Attempt) (Recorded, error) {
+	run := Running{
+		ID: id, Number: a.Number, Generation: a.Generation, Nonce: a.Nonce, Worker: a.Worker, StartedAt: a.StartedAt,
+	}
+	return l.finish(ctx, run, Outcome{
+		Verdict: VerdictDelivered, HTTPStatus: a.HTTPStatus, Code: a.Code, RequestID: a.RequestID, DevelopID: a.DevelopID,
+		Msg: a.Msg, Duration: millis(a.DurationMS), Next: Delivered,
+	}, a.EndedAt)
+}
+
+// Delivery gives the attempt that an outcome makes of what was running, as RecordDelivery takes it.
+func (r Running) Delivery(o Outcome) Attempt {
+	return Attempt{
+		Number: r.Number, Generation: r.Generation, Nonce: r.Nonce, Worker: r.Worker, StartedAt: r.StartedAt,
+		EndedAt: Time{r.StartedAt.Add(o.Duration)}, DurationMS: o.Duration.Milliseconds(), Verdict: o.Verdict,
+		HTTPStatus: o.HTTPStatus, Code: o.Code, RequestID: o.RequestID, DevelopID: o.DevelopID, Msg: o.Msg,
+	}
+}
+
+func (l *Ledger) finish(ctx context.Context, run Running, o Outcome, ended Time) (Recorded, error) {
 	lane, key, err := ParseID(run.ID)
 	if err != nil {
 		return Recorded{}, err
@@ -160,7 +187,8 @@ func (l *Ledger) Finish(ctx context.Context, run Running, o Outcome) (Recorded, 
 		line(o.DevelopID, 64), line(o.Error, 300), line(o.Msg, 300),
 		string(o.Fault), ms(o.Hold), string(o.Next), ms(o.Delay), ms(l.set.Grace), ms(l.set.KeepSent), ms(l.set.KeepDead), flag(o.Drop),
 		jitter(), g.OutageRow, g.LaneRow, g.RefusingRow, ms(g.OutageBase), ms(g.OutageMax),
-		ms(g.ProbeBase), ms(g.ProbeMax), ms(g.ThrottleBase), ms(g.ThrottleMax))
+		ms(g.ProbeBase), ms(g.ProbeMax), ms(g.ThrottleBase), ms(g.ThrottleMax),
+		run.Generation, unix(run.StartedAt), line(run.Worker, 64), unix(ended))
 	if err != nil {
 		return Recorded{}, fmt.Errorf("finish attempt %d of %s: %w", run.Number, run.ID, err)
 	}
@@ -206,6 +234,14 @@ func at(ms int64) Time {
 		return Time{}
 	}
 	return Time{time.UnixMilli(ms).UTC()}
+}
+
+// unix is the inverse of at.
+func unix(t Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
 }
 
 // line makes a text fit for an attempt's line: no control characters, bounded.

@@ -11,12 +11,12 @@ local state, order, number = r[1], r[3], tonumber(r[7] or '0')
 local size, vault, soft = tonumber(r[12]), r[13] or '', tonumber(r[16] or '0')
 
 if not state then return { 'stale', 'unknown' } end
-if tonumber(r[8]) > 1 then return { 'newer' } end
+if tonumber(r[8] or '1') > 1 then return { 'newer' } end
 local repeated = state == 'sending' and r[4] == nonce
 if not repeated then
   if FINAL[state] then return { 'stale', state } end
   if tonumber(r[2]) ~= generation then return { 'stale', 'generation' } end
-  if head_of(order) ~= KEY then return { 'stale', 'line' } end
+  if not is_head(KEY, order, r[14]) then return { 'stale', 'line' } end
   if state == 'sending' and tonumber(r[5]) > now then return { 'busy', tonumber(r[5]) - now } end
   -- asynq's clock has a grain of one second and is another host's: up to a second early is on time.
   local due = tonumber(r[6] or '0')
@@ -37,7 +37,7 @@ end
 
 local interrupted, started = 0, now
 if repeated then
-  started = tonumber(field(redis.call('LINDEX', P .. 'a:' .. KEY, -1), 3))
+  started = tonumber(field(redis.call('LINDEX', P .. 'a:' .. KEY, -1) or '', F_STARTED) or now)
 else
   if state == 'sending' and interrupt(KEY, now) then
     soft = redis.call('HINCRBY', u, 'soft', 1)

@@ -193,6 +193,12 @@ func (b *bundle) later(d time.Duration) {
 			for _, z := range zs {
 				b.must(b.rdb.ZIncrBy(b.ctx, key, float64(-ms), fmt.Sprint(z.Member)).Err())
 			}
+		case "o":
+			zs, err := b.rdb.ZRangeByScoreWithScores(b.ctx, key, &redis.ZRangeBy{Min: "(0", Max: "+inf"}).Result()
+			b.must(err)
+			for _, z := range zs {
+				b.must(b.rdb.ZIncrBy(b.ctx, key, float64(-ms), fmt.Sprint(z.Member)).Err())
+			}
 		}
 	}
 }

@@ -106,7 +106,7 @@ func TestDemoRedisReconciler(t *testing.T) {
 	if len(found.Repairs) != 3 || found.Needed != 3 || found.Repairs[0].Generation != 2 {
 		t.Fatalf("looked %+v, want three tasks to put", found)
 	}
-	if swept, err := b.Sweep(b.ctx, b.lane, "0"); err != nil || swept.Cursor != "0" || len(swept.Repairs) != 0 {
+	if swept, err := b.Sweep(b.ctx, b.lane, "", 500); err != nil || swept.Cursor != "waiting:0" || len(swept.Repairs) != 0 {
 		t.Fatalf("swept %+v, %v, want nothing to repair", swept, err)
 	}
 	n := b.upload("order-1", "corrected")

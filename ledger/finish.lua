@@ -2,7 +2,8 @@
 -- ARGV: key, number, nonce, then the attempt's own: duration ms, verdict, http status, code, request id, develop id,
 --   error, msg; then the plan: fault, hold ms, next state, delay ms, grace ms, keep ms (of a delivered voucher),
 --   keep of the dead ms; then drop: 1 when a delivered voucher leaves this Redis now; then the gate's settings: jitter, row_outage, row_lane, row_refusing, outage base, outage max,
---   probe base, probe max, throttle base, throttle max
+--   probe base, probe max, throttle base, throttle max; then what Begin had written down, should Redis have lost it:
+--   generation, started at, worker; then ended at, 0: now
 -- Returns: { how ("recorded", "late", "repeated"), state, next attempt ms, now, lane's fault, next in line or "",
 --   its generation, gate's reason or "", wait ms }
 local number, nonce = tonumber(ARGV[2]), ARGV[3]
@@ -14,14 +15,19 @@ local cfg = { jitter = tonumber(ARGV[20]), row_outage = tonumber(ARGV[21]), row_
   probe_base = tonumber(ARGV[26]), probe_max = tonumber(ARGV[27]),
   throttle_base = tonumber(ARGV[28]), throttle_max = tonumber(ARGV[29]) }
 local u, list, now = upload_key(KEY), P .. 'a:' .. KEY, now_ms()
-local r = redis.call('HMGET', u, 'state', 'order', 'nonce', 'n', 'next', 'vault')
-local state, order, current = r[1], r[2], r[3] == nonce
+local r = redis.call('HMGET', u, 'state', 'order', 'nonce', 'n', 'next', 'vault', 'made')
+local state, order, current, count = r[1], r[2], r[3] == nonce, tonumber(r[4] or '0')
 if not state then return { 'unknown', '', 0, now, 0, '', 0, '', 0 } end
 
--- The attempt's own line; nil when it was trimmed since.
-local at = number - tonumber(r[4]) - 1
-local line = redis.call('LINDEX', list, at)
-if line and field(line, F_NONCE) ~= nonce then line = nil end
+-- The attempt's own line; nil when it was trimmed, or when Redis has lost it.
+local at = number - count - 1
+local line = at < 0 and redis.call('LINDEX', list, at)
+if not line or field(line, F_NONCE) ~= nonce then
+  line = nil
+  for i, l in ipairs(redis.call('LRANGE', list, 0, -1)) do
+    if field(l, F_NONCE) == nonce then at, line = i - 1, l end
+  end
+end
 local before = line and field(line, F_VERDICT)
 
 local function reply_with(how, lane, due, next_key, next_generation)
@@ -40,12 +46,42 @@ local function reply(how, lane)
 end
 if before and before ~= 'interrupted' then return reply('repeated') end
 
-local head = line and string.match(line, '^[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*') or number .. '\t\t\t' .. nonce .. '\t'
-local ended = head .. '\t' .. now .. '\t' .. table.concat(ARGV, '\t', 4, 11)
+-- ending is what the attempt's line has from its end on; insert puts a line where Redis has lost it. Its number may be
+-- another's by now, and one that runs stays the last.
+local ended_at = tonumber(ARGV[33])
+local ending = '\t' .. (ended_at > 0 and ended_at or now) .. '\t' .. table.concat(ARGV, '\t', 4, 11)
+local function insert()
+  if not current then
+    count = math.max(count + 1, number)
+    redis.call('HSET', u, 'n', count)
+  end
+  local made = table.concat({ count, ARGV[30], ARGV[31], nonce, ARGV[32] }, '\t') .. ending
+  local last = redis.call('LINDEX', list, -1)
+  if last and state == 'sending' and not field(last, F_VERDICT) then
+    redis.call('LINSERT', list, 'BEFORE', last, made)
+  else
+    redis.call('RPUSH', list, made)
+  end
+  if redis.call('LLEN', list) > KEEP_ATTEMPTS then trim(KEY) end
+  return made
+end
+
+local first = not line and redis.call('LINDEX', list, 0)
+local trimmed = first and number < tonumber(field(first, F_NUMBER))
+local lost = not line and not trimmed
+-- Begin was lost and nothing has begun since: the attempt counts as if it had not been.
+local adopted = lost and number > count and not FINAL[state] and state ~= 'sending'
+local ended
 if line then
+  ended = string.match(line, '^[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*') .. ending
   redis.call('LSET', list, at, ended)
-elseif request_id ~= '' and redis.call('HGET', bucket_of(request_id), request_id) ~= KEY then
-  redis.call('RPUSH', P .. 'x:' .. KEY, request_id)
+elseif lost then
+  ended = insert()
+else
+  ended = table.concat({ number, ARGV[30], ARGV[31], nonce, ARGV[32] }, '\t') .. ending
+  if request_id ~= '' and redis.call('HGET', bucket_of(request_id), request_id) ~= KEY then
+    redis.call('RPUSH', P .. 'x:' .. KEY, request_id)
+  end
 end
 index_request(request_id, KEY)
 
@@ -55,7 +91,7 @@ local lane = judge(cfg, now, { verdict = verdict, fault = plan.fault, hold = pla
   answer = ARGV[6] .. ':' .. ARGV[7] })
 
 -- Late: the attempt was taken for cut off, or trimmed, or the upload was given up on.
-local late = before == 'interrupted' or not current or state ~= 'sending'
+local late = not adopted and (before == 'interrupted' or not current or state ~= 'sending')
 if late and (verdict ~= 'delivered' or state == 'delivered') then return reply('late', lane) end
 
 -- The upload is over: what else runs is taken for cut off until it says otherwise, and this is the attempt that counts.
@@ -102,7 +138,7 @@ if not probe and not lane then
     redis.call('HINCRBY', u, 'soft', 1)
   end
 end
-move(KEY, state, 'waiting', redis.call('ZSCORE', P .. 's:' .. state, KEY))
+move(KEY, state, 'waiting', r[7])
 redis.call('HSET', u, 'next', due, 'idle', 0)
 redis.call('HDEL', u, 'nonce', 'lease', 'was')
 redis.call('ZADD', P .. 'look', math.max(due, now) + plan.grace, KEY)

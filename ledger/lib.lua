@@ -7,7 +7,7 @@
 --   u:<key>     hash    the upload
 --   a:<key>     list    its last attempts, oldest first, one line of tab-separated fields each
 --   x:<key>     list    request ids of attempts that were trimmed from a:<key>
---   o:<order>   zset    uploads of one order; score > 0: place in the line, score <= 0: ended
+--   o:<order>   zset    uploads of one order; score > 0: place in the line, its record's `since`; score <= 0: ended
 --   s:<state>   zset    uploads by state; score: creation while unfinished, end once final (ms)
 --   look        zset    uploads that must have a task, by the time the reconciler looks at them next (ms)
 --   keep        zset    uploads whose voucher may leave the vault, by the time it may (ms); with a vault key behind
@@ -35,9 +35,25 @@ end
 -- small vouchers come and go with the ledger's own calls.
 local function voucher_list(vault_key) return P .. 'v:' .. string.sub(vault_key, -26) end
 
--- head_of gives the key of the upload of this order that is being delivered, or false.
-local function head_of(order)
-  return redis.call('ZRANGEBYSCORE', P .. 'o:' .. order, '(0', '+inf', 'LIMIT', 0, 1)[1] or false
+-- head_of gives the key of the upload of this order that is being delivered, or false. An entry whose upload has ended
+-- or has no record is put right on the way: it must not hold up those behind it. Joining's record is not yet written.
+local function head_of(order, joining)
+  local line = P .. 'o:' .. order
+  while true do
+    local key = redis.call('ZRANGEBYSCORE', line, '(0', '+inf', 'LIMIT', 0, 1)[1]
+    if not key or key == joining then return key or false end
+    local state = redis.call('HGET', upload_key(key), 'state')
+    if state and not FINAL[state] then return key end
+    if state then redis.call('ZADD', line, 0, key) else redis.call('ZREM', line, key) end
+  end
+end
+
+-- is_head says whether an unfinished upload is the head of its line. One that the line has lost goes back to its place.
+local function is_head(key, order, since)
+  local line = P .. 'o:' .. order
+  if redis.call('ZRANGEBYSCORE', line, '(0', '+inf', 'LIMIT', 0, 1)[1] == key then return true end
+  if tonumber(redis.call('ZSCORE', line, key) or '0') <= 0 then redis.call('ZADD', line, since, key) end
+  return head_of(order) == key
 end
 
 -- move puts an upload into another state and keeps the index of states true.
@@ -49,11 +65,14 @@ local function move(key, from, to, score)
   redis.call('HSET', upload_key(key), 'state', to)
 end
 
--- join puts an upload at the end of its order's line and says whether it is the head.
-local function join(key, order)
-  local last = tonumber(redis.call('ZREVRANGE', P .. 'o:' .. order, 0, 0, 'WITHSCORES')[2] or '0')
-  redis.call('ZADD', P .. 'o:' .. order, math.max(last, 0) + 1, key)
-  return last <= 0
+-- join puts an upload at the end of its order's line. It gives its place, which the record keeps as `since`, so that a
+-- line can be made anew from its records, and whether it is the head.
+local function join(key, order, now)
+  local line = P .. 'o:' .. order
+  local last = tonumber(redis.call('ZREVRANGE', line, 0, 0, 'WITHSCORES')[2] or '0')
+  local place = math.max(now, last + 1)
+  redis.call('ZADD', line, place, key)
+  return place, last <= 0 or head_of(order, key) == key
 end
 
 -- assign gives an upload the next generation: of all tasks ever put for it only this one counts. The reconciler
@@ -71,8 +90,9 @@ local function leave(key, order, look_at)
   local line = redis.call('ZRANGEBYSCORE', P .. 'o:' .. order, '(0', '+inf', 'LIMIT', 0, 2)
   redis.call('ZADD', P .. 'o:' .. order, 0, key)
   redis.call('ZREM', P .. 'look', key)
-  if line[1] ~= key or not line[2] then return false end
-  return line[2], assign(line[2], look_at)
+  local head = line[1] == key and line[2] and head_of(order)
+  if not head then return false end
+  return head, assign(head, look_at)
 end
 
 -- field gives the n-th (from 1) field of an attempt's line.
@@ -87,7 +107,7 @@ local function field(line, n)
   return string.sub(line, from, tab and tab - 1 or -1)
 end
 
-local F_NONCE, F_VERDICT, F_REQUEST = 4, 8, 11
+local F_NUMBER, F_STARTED, F_NONCE, F_VERDICT, F_REQUEST = 1, 3, 4, 8, 11
 
 local function index_request(request_id, key)
   if request_id and request_id ~= '' then redis.call('HSET', bucket_of(request_id), request_id, key) end

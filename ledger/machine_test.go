@@ -151,13 +151,15 @@ func (m *machine) doReopen(t *rapid.T) {
 	u := m.anyUpload(t)
 	got, err := m.Reopen(m.ctx, u.id)
 	switch u.state {
-	case ledger.Waiting:
-		u.early = false
-		u.generation++
+	case ledger.Queued, ledger.Waiting:
+		u.early = u.early && u.state == ledger.Queued
+		if m.head(u.order) == u {
+			u.generation++
+		}
 	case ledger.Rejected, ledger.Expired:
 		u.refusals = 0
 		m.join(u)
-	case ledger.Queued, ledger.Sending, ledger.Delivered, ledger.Discarded:
+	case ledger.Sending, ledger.Delivered, ledger.Discarded:
 		var e *ledger.StateError
 		if !errors.As(err, &e) || e.State != u.state {
 			t.Fatalf("reopen what is %s: %+v, %v", u.state, got, err)

@@ -5,15 +5,20 @@
 -- ("": none), now.
 local order, vault, again, replace, grace = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
 local u, now = upload_key(KEY), now_ms()
-local was = redis.call('HMGET', u, 'state', 'vault', 'leaving', 'gen')
+local was = redis.call('HMGET', u, 'state', 'vault', 'leaving', 'gen', 'made', 'since')
 local state = was[1]
 local ended = state and FINAL[state]
 
 -- task gives the generation whose task the caller puts. Putting the head's once more heals a producer that died
--- before it put it.
+-- before it put it; what the indexes have lost of the upload is put back.
 local function task()
-  if ended or head_of(order) ~= KEY then return 0 end
-  return tonumber(redis.call('HGET', u, 'gen'))
+  if ended then return 0 end
+  redis.call('ZADD', P .. 's:' .. state, 'NX', was[5], KEY)
+  if not is_head(KEY, order, was[6]) then return 0 end
+  local generation = tonumber(redis.call('HGET', u, 'gen') or '0')
+  if generation == 0 then return assign(KEY, now + grace) end
+  redis.call('ZADD', P .. 'look', 'NX', now + grace, KEY)
+  return generation
 end
 
 -- The same call again (a reply that was lost): all is done, and the voucher it put is the one that is held.
@@ -36,7 +41,7 @@ if state and not ended then return { 'duplicate', task(), vault, now } end
 
 if #ARGV > 14 then redis.call('RPUSH', voucher_list(vault), unpack(ARGV, 15)) end
 local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7], 'vault', vault,
-  'made', now, 'since', now }
+  'made', now }
 local function note(...)
   for _, v in ipairs({ ... }) do table.insert(record, v) end
 end
@@ -48,7 +53,7 @@ if ARGV[14] ~= '' then note('crc', ARGV[14]) end
 if ARGV[3] ~= '' then note('user', ARGV[3]) end
 if ARGV[4] ~= '' then note('ref', ARGV[4]) end
 if ARGV[12] ~= '' then
-  note('done', now)
+  note('since', now, 'done', now)
   redis.call('HSET', u, unpack(record))
   redis.call('ZADD', P .. 'o:' .. order, 0, KEY)
   redis.call('ZADD', P .. 'keep', now + tonumber(ARGV[13]), KEY)
@@ -62,7 +67,9 @@ if state then redis.call('ZREM', P .. 's:' .. state, KEY) end
 redis.call('ZADD', P .. 's:queued', now, KEY)
 note('state', 'queued')
 local generation = 0
-if join(KEY, order) then
+local place, head = join(KEY, order, now)
+note('since', place)
+if head then
   -- As assign does, in the one write of the record.
   generation = tonumber(was[4] or '0') + 1
   note('gen', generation, 'idle', 0)

@@ -11,11 +11,11 @@ if reason ~= '' and (probe or not shut) then
   gate_shut(cfg, now, reason, { hold = 0, probe = probe })
 end
 
-local r = redis.call('HMGET', u, 'state', 'nonce', 'n', 'was', 'next')
+local r = redis.call('HMGET', u, 'state', 'nonce', 'n', 'was', 'next', 'made')
 if r[1] ~= 'sending' or r[2] ~= nonce or tonumber(r[3]) ~= number then return 0 end
-redis.call('RPOP', P .. 'a:' .. KEY)
+if field(redis.call('LINDEX', P .. 'a:' .. KEY, -1) or '', F_NONCE) == nonce then redis.call('RPOP', P .. 'a:' .. KEY) end
 local back = r[4] or 'queued'
-move(KEY, 'sending', back, redis.call('ZSCORE', P .. 's:sending', KEY))
+move(KEY, 'sending', back, r[6])
 redis.call('HSET', u, 'n', number - 1)
 redis.call('HDEL', u, 'nonce', 'lease', 'was')
 redis.call('ZADD', P .. 'look', math.max(now, tonumber(r[5] or '0')) + grace, KEY)

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,27 +22,34 @@ type Looked struct {
 	Full    bool   // there may be more that is due
 	Needed  int64  // uploads that must have a task
 	Tasks   int64  // tasks there are
-	Cursor  string // of the next page of a sweep; "0": the sweep is over
+	Cursor  string // of the next page of a sweep; "": the sweep is over
 }
 
 // Due looks at the unfinished uploads whose time for it has come, at most 500, and gives a new generation to those
 // without a task. The caller puts the tasks.
-func (l *Ledger) Due(ctx context.Context, lane string) (Looked, error) { return l.look(ctx, lane, "-") }
-
-// Sweep looks at a page of all unfinished uploads, due or not, for when tasks were lost in bulk. It begins with the
-// cursor "0".
-func (l *Ledger) Sweep(ctx context.Context, lane, cursor string) (Looked, error) {
-	return l.look(ctx, lane, cursor)
+func (l *Ledger) Due(ctx context.Context, lane string) (Looked, error) {
+	return l.look(ctx, lane, "-", l.set.lookAtOnce)
 }
 
-func (l *Ledger) look(ctx context.Context, lane, cursor string) (Looked, error) {
-	r, err := l.run(ctx, l.scripts.due, lane, "", l.set.lookAtOnce, "asynq:{"+Queue(lane)+"}:", lane,
-		l.set.Grace.Milliseconds(), l.set.FirstLook.Milliseconds(), l.set.LongLook.Milliseconds(), cursor)
+// SweepRecords is the cursor at which a sweep has seen every upload that an index of unfinished ones names, and goes on
+// to the records themselves, finished ones too.
+const SweepRecords = "records:0"
+
+// Sweep looks at a page of everything, for when tasks or index entries were lost: it finds what Due would not, and puts
+// it back into the indexes that lack it. It begins and ends with the cursor ""; a page has about limit entries.
+func (l *Ledger) Sweep(ctx context.Context, lane, cursor string, limit int) (Looked, error) {
+	return l.look(ctx, lane, cmp.Or(cursor, "sending:0"), limit)
+}
+
+func (l *Ledger) look(ctx context.Context, lane, cursor string, limit int) (Looked, error) {
+	r, err := l.run(ctx, l.scripts.due, lane, "", limit, "asynq:{"+Queue(lane)+"}:", lane,
+		l.set.Grace.Milliseconds(), l.set.FirstLook.Milliseconds(), l.set.LongLook.Milliseconds(),
+		l.set.KeepDead.Milliseconds(), cursor)
 	if err != nil {
 		return Looked{}, fmt.Errorf("look at the uploads of lane %s: %w", lane, err)
 	}
 	found := Looked{
-		Full: r.num(0) >= int64(l.set.lookAtOnce), Needed: r.num(1), Tasks: r.num(2), Cursor: r.text(3),
+		Full: r.num(0) >= int64(limit), Needed: r.num(1), Tasks: r.num(2), Cursor: r.text(3),
 	}
 	for i := 4; i+2 < len(r); i += 3 {
 		found.Repairs = append(found.Repairs, Repair{

@@ -66,8 +66,8 @@ func TestSweepAfterAFlush(t *testing.T) {
 	q.flush()
 	q.quiet() // none is due to be looked at
 	seen := map[string]bool{}
-	for cursor := "0"; ; {
-		found, err := q.Sweep(q.ctx, q.lane, cursor)
+	for cursor := ""; ; {
+		found, err := q.Sweep(q.ctx, q.lane, cursor, 500)
 		q.must(err)
 		for _, r := range found.Repairs {
 			if r.Generation != 2 || seen[r.ID] {
@@ -76,14 +76,14 @@ func TestSweepAfterAFlush(t *testing.T) {
 			seen[r.ID] = true
 			q.put(r.ID, r.Generation)
 		}
-		if cursor = found.Cursor; cursor == "0" {
+		if cursor = found.Cursor; cursor == ledger.SweepRecords {
 			break
 		}
 	}
 	if len(seen) != n {
 		t.Fatalf("swept %d of %d", len(seen), n)
 	}
-	found, err := q.Sweep(q.ctx, q.lane, "0")
+	found, err := q.Sweep(q.ctx, q.lane, "", 500)
 	q.must(err)
 	if len(found.Repairs) > 0 || found.Tasks != n {
 		t.Fatalf("swept again: %+v, want nothing to repair", found)

@@ -31,6 +31,7 @@ type reconciler struct {
 	lacking   time.Time // since when there are fewer tasks than uploads that need one
 	swept     time.Time // when they were last looked for
 	housework time.Time // when the rest was last done
+	cursor    string    // of the slow sweep
 }
 
 const (
@@ -38,6 +39,8 @@ const (
 	houseworkEvery = time.Minute
 	smallBacklog   = 10_000 // up to this many, one missing task is reason enough to look for it
 	pagesPerPass   = 200    // so that a pass ends
+	sweepPage      = 500    // entries
+	slowSweepPage  = 100    // entries that every pass looks at, whether or not something seems to be missing
 )
 
 // run works until the context ends.
@@ -91,10 +94,21 @@ func (r *reconciler) repair(ctx context.Context) error {
 		}
 	}
 	if r.lacking.IsZero() || time.Since(r.lacking) < r.grace || time.Since(r.swept) < min(sweepEvery, 2*r.grace) {
-		return nil
+		return r.sweepOn(ctx)
 	}
 	r.swept = time.Now()
 	return r.sweep(ctx)
+}
+
+// sweepOn looks at the next page of everything: an upload that an index has lost is found in time, whatever the counts
+// say.
+func (r *reconciler) sweepOn(ctx context.Context) error {
+	found, err := r.ledger.Sweep(ctx, r.lane, r.cursor, slowSweepPage)
+	if err != nil {
+		return err
+	}
+	r.cursor = found.Cursor
+	return r.put(ctx, found.Repairs, "slow sweep")
 }
 
 // bind notes again which vault is the lane's.
@@ -114,15 +128,15 @@ func (r *reconciler) lacks(found ledger.Looked) bool {
 
 // sweep looks at every unfinished upload, due or not: the queue was flushed, or emptied by hand.
 func (r *reconciler) sweep(ctx context.Context) error {
-	for cursor := "0"; ; {
-		found, err := r.ledger.Sweep(ctx, r.lane, cursor)
+	for cursor := ""; ; {
+		found, err := r.ledger.Sweep(ctx, r.lane, cursor, sweepPage)
 		if err != nil {
 			return err
 		}
 		if err := r.put(ctx, found.Repairs, "sweep"); err != nil {
 			return err
 		}
-		if cursor = found.Cursor; cursor == "0" {
+		if cursor = found.Cursor; cursor == ledger.SweepRecords {
 			return nil
 		}
 	}

@@ -1,0 +1,157 @@
+package ledger_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// rollback notes the lane's keys as they are, and gives a function that loses all that is written from here on: so it is
+// when a replica takes over that lacks the last writes.
+func (b *bundle) rollback() (lose func()) {
+	b.t.Helper()
+	saved := map[string]string{}
+	for _, name := range b.keys() {
+		dump, err := b.rdb.Dump(b.ctx, b.prefix()+name).Result()
+		b.must(err)
+		saved[name] = dump
+	}
+	return func() {
+		b.t.Helper()
+		for _, name := range b.keys() {
+			b.must(b.rdb.Del(b.ctx, b.prefix()+name).Err())
+		}
+		for name, dump := range saved {
+			b.must(b.rdb.Restore(b.ctx, b.prefix()+name, 0, dump).Err())
+		}
+	}
+}
+
+func TestFinishAfterALostBegin(t *testing.T) {
+	t.Parallel()
+	outcomes := map[string]struct {
+		o        ledger.Outcome
+		state    ledger.State
+		refusals int
+	}{
+		"delivered":   {delivered("r"), ledger.Delivered, 0},
+		"unavailable": {requestID(after(unavailable(), time.Hour), "r"), ledger.Waiting, 0},
+		"refused":     {requestID(after(refused(ledger.FaultRefusing), time.Hour), "r"), ledger.Waiting, 1},
+		"rejected":    {requestID(final(), "r"), ledger.Rejected, 1},
+	}
+	for name, c := range outcomes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, ledger.Settings{})
+			o := b.open("order", "receipt")
+			lose := b.rollback()
+			run := b.started(o.ID, 1, "n1")
+			lose()
+			if rec := b.finish(run, c.o); rec.State != c.state {
+				t.Fatalf("recorded %+v, want it %s", rec, c.state)
+			}
+			if rec := b.finish(run, c.o); rec.How != "repeated" {
+				t.Fatalf("recorded again %+v", rec)
+			}
+			u := b.get(o.ID)
+			if u.AttemptCount != 1 || len(u.Attempts) != 1 || u.Refusals != c.refusals {
+				t.Fatalf("upload %+v, want one attempt, %d refusals", u, c.refusals)
+			}
+			if a := u.Attempts[0]; a.Nonce != "n1" || a.Generation != 1 || a.Worker != "w" || a.StartedAt != run.StartedAt || a.Number != 1 {
+				t.Errorf("attempt %+v, want what Begin had written down", a)
+			}
+			b.finds("r", o.ID)
+			if c.state == ledger.Waiting {
+				b.stopped(o.ID, 1, "n2", ledger.Early)
+			}
+		})
+	}
+}
+
+// Its number is another attempt's by the time the first one's outcome comes in. Both were made, so both are recorded.
+func TestFinishAfterALostBeginAndAnother(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]ledger.Outcome{
+		"delivered": delivered("first"), "unclear": requestID(unclear(), "first"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, ledger.Settings{})
+			up := b.open("order", "receipt")
+			lose := b.rollback()
+			first := b.started(up.ID, 1, "n1")
+			lose()
+			second := b.started(up.ID, 1, "n2")
+			rec := b.finish(first, o)
+			if rec.How != "late" || rec.State.Final() != (o.Verdict == ledger.VerdictDelivered) {
+				t.Fatalf("recorded %+v", rec)
+			}
+			b.finish(second, delivered("second"))
+			u := b.get(up.ID)
+			if u.State != ledger.Delivered || u.AttemptCount != 2 || len(u.Attempts) != 2 {
+				t.Fatalf("upload %+v, want it delivered in two attempts", u)
+			}
+			if u.Attempts[0].Nonce != "n1" || u.Attempts[1].Nonce != "n2" || u.Attempts[0].Number == u.Attempts[1].Number {
+				t.Errorf("attempts %+v", u.Attempts)
+			}
+			b.finds("first", up.ID)
+			b.finds("second", up.ID)
+		})
+	}
+}
+
+func TestDeliveryThatRedisLost(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	o, behind := b.open("order", "receipt"), b.open("order", "another")
+	lose := b.rollback()
+	run := b.started(o.ID, 1, "n1")
+	was := delivered("r")
+	was.Duration = 3 * time.Second
+	b.finish(run, was)
+	lose()
+	b.state(o.ID, ledger.Queued)
+	for range 2 {
+		rec, err := b.RecordDelivery(b.ctx, o.ID, run.Delivery(was))
+		b.must(err)
+		if rec.State != ledger.Delivered || rec.NextID != behind.ID {
+			t.Fatalf("recorded %+v, want it delivered, and %s next", rec, behind.ID)
+		}
+	}
+	b.finds("r", o.ID)
+	a := b.get(o.ID).Attempts[0]
+	if took := a.EndedAt.Sub(run.StartedAt.Time); took != 3*time.Second || a.DurationMS != 3000 || a.HTTPStatus != was.HTTPStatus {
+		t.Errorf("attempt %+v, want it as it was", a)
+	}
+}
+
+func TestFinishOfAnUploadThatRedisLost(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	lose := b.rollback()
+	run := b.started(b.open("order", "receipt").ID, 1, "n1")
+	lose()
+	if _, err := b.Finish(b.ctx, run, delivered("r")); !errors.Is(err, ledger.ErrNotFound) {
+		t.Fatalf("error %v, want ErrNotFound", err)
+	}
+	b.open("order", "receipt")
+	if rec := b.finish(run, delivered("r")); rec.State != ledger.Delivered {
+		t.Fatalf("recorded %+v, want it delivered once its record is there again", rec)
+	}
+}
+
+func TestReleaseAfterALostBegin(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	o := b.open("order", "receipt")
+	b.attempt(o.ID, after(unavailable(), -time.Hour))
+	lose := b.rollback()
+	run := b.started(o.ID, 1, "n2")
+	lose()
+	b.must(b.Release(b.ctx, run, false))
+	if u := b.get(o.ID); u.State != ledger.Waiting || len(u.Attempts) != 1 {
+		t.Fatalf("upload %+v, want the attempt before it to stay", u)
+	}
+}
