@@ -27,8 +27,9 @@ local gate = redis.call('HMGET', P .. 'gate', 'reason', 'until', 'probe', 'probe
 local probe = gate[1] and gate[3] == nonce
 if gate[1] and not repeated then
   local wait, by = tonumber(gate[2]) - now, gate[5]
-  -- One upload alone shut the gate: it waits by itself, and any other may ask at once whether the lane is well.
-  if by == KEY and wait > 0 then return { 'early', wait } end
+  -- One upload alone shut the gate: it waits by itself, and any other may ask at once whether the lane is well. It asks
+  -- again soon, since that may be by then.
+  if by == KEY and wait > 0 then return { 'early', math.min(wait, 5000) } end
   if gate[3] and tonumber(gate[4]) > now then return { 'held', gate[1], 1000 } end
   if not by and wait > 0 then return { 'held', gate[1], wait } end
   redis.call('HSET', P .. 'gate', 'probe', nonce, 'probe_till', now + lease)

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ var (
 	ErrNotKept = errors.New("the voucher is no longer kept: hand it over again")
 	// ErrOtherVault means that workers with different vaults share one Redis.
 	ErrOtherVault = errors.New("another vault holds this lane's vouchers")
+	// ErrScript means that Redis is there, and could not run a script on the data it has: trying again is of no use.
+	ErrScript = errors.New("redis could not run a script of the ledger")
 	// ErrNewerRecord means that a newer version of voucherd wrote the record.
 	ErrNewerRecord = errors.New("the record was written by a newer version")
 )
@@ -123,6 +126,29 @@ func (l *Ledger) Lanes(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("list lanes: %w", err)
 	}
 	return lanes, nil
+}
+
+// Server names the Redis process that holds a lane: another name means that a replica took over, or that it was
+// restarted, and that last writes may be lost. It is "" where Redis does not tell.
+func (l *Ledger) Server(ctx context.Context, lane string) (string, error) {
+	var rdb redis.UniversalClient = l.rdb
+	if c, ok := l.rdb.(*redis.ClusterClient); ok {
+		master, err := c.MasterForKey(ctx, prefix(lane))
+		if err != nil {
+			return "", fmt.Errorf("ask which redis holds lane %s: %w", lane, err)
+		}
+		rdb = master
+	}
+	info, err := rdb.Info(ctx, "server").Result()
+	if errorReply(err) || redis.HasErrorPrefix(err, "NOPERM") {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("ask which redis holds lane %s: %w", lane, err)
+	}
+	_, rest, _ := strings.Cut(info, "run_id:")
+	id, _, _ := strings.Cut(rest, "\r")
+	return id, nil
 }
 
 // BindVault notes which vault holds a lane's vouchers, the first time it is called. Later calls with another identity

@@ -65,6 +65,9 @@ var errReply = errors.New("unexpected reply of a ledger script")
 // run calls a script on a lane and reads its reply, which is always a list.
 func (l *Ledger) run(ctx context.Context, s *redis.Script, lane string, args ...any) (reply, error) {
 	v, err := s.Run(ctx, l.rdb, []string{prefix(lane)}, args...).Result()
+	if errorReply(err) {
+		return nil, fmt.Errorf("%w: %w", ErrScript, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +79,18 @@ func (l *Ledger) run(ctx context.Context, s *redis.Script, lane string, args ...
 	default:
 		return nil, fmt.Errorf("%w: %T", errReply, v)
 	}
+}
+
+// errorReply says whether Redis answered with an error that it would answer again: not that it is full, loads, stands by
+// or fails over, which all have prefixes of their own.
+func errorReply(err error) bool {
+	said, ok := errors.AsType[redis.Error](err)
+	if !ok {
+		return false
+	}
+	text := said.Error()
+	return strings.HasPrefix(text, "WRONGTYPE ") ||
+		strings.HasPrefix(text, "ERR ") && !strings.HasPrefix(text, "ERR max number of clients")
 }
 
 // reply is what a script gave back. Fields that are missing read as zero.

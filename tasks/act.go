@@ -24,7 +24,7 @@ func (c *Client) Retry(ctx context.Context, id string) (ledger.Upload, error) {
 		return u, err
 	}
 	// What the vault had noted of its end no longer holds.
-	if err := c.vault.Note(ctx, u.VaultKey, ""); err != nil && !errors.Is(err, vault.ErrMissing) {
+	if err := c.vault.Note(ctx, u.VaultKey, vault.Note{}); err != nil && !errors.Is(err, vault.ErrMissing) {
 		return u, fmt.Errorf("note the retry in the vault: %w", err)
 	}
 	return u, nil

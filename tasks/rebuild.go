@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -81,11 +82,17 @@ func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Reb
 func (c *Client) restore(ctx context.Context, s vault.Stored) (known bool, err error) {
 	id := ledger.UploadID(s.Lane, s.UserID, s.OrderID, s.SHA256)
 	u, err := c.ledger.Get(ctx, id)
-	if err == nil && u.VaultKey == s.Key {
+	if err == nil && u.State == ledger.Delivered {
+		return true, nil
+	}
+	if err == nil && u.VaultKey == s.Key && s.State != string(ledger.Delivered) {
 		return true, c.put(ctx, ledger.Task{ID: id, Generation: generationOfHead(u)}, 0)
 	}
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return false, err
+	}
+	if s.State == string(ledger.Delivered) {
+		return c.restoreDelivered(ctx, id, s)
 	}
 	ended := ledger.State("")
 	if st := ledger.State(s.State); st == ledger.Rejected || st == ledger.Expired {
@@ -102,6 +109,26 @@ func (c *Client) restore(ctx context.Context, s vault.Stored) (known bool, err e
 		return false, fmt.Errorf("restore %s: %w", id, err)
 	}
 	return o.Duplicate, nil
+}
+
+// restoreDelivered records an upload as delivered, as the vault noted it, and puts the next one's task.
+func (c *Client) restoreDelivered(ctx context.Context, id string, s vault.Stored) (known bool, err error) {
+	var a ledger.Attempt
+	if err = json.Unmarshal(s.Result, &a); err != nil {
+		return false, nil //nolint:nilerr // what a crash cut off is no note; its voucher is gone
+	}
+	opened, err := c.ledger.Open(ctx, ledger.NewUpload{
+		Lane: s.Lane, OrderID: s.OrderID, UserID: s.UserID, Reference: s.Reference,
+		SHA256: s.SHA256, CRC32C: s.CRC32C, Size: s.Size, MediaType: s.MediaType, VaultKey: s.Key,
+	})
+	if err != nil {
+		return false, err
+	}
+	rec, err := c.ledger.RecordDelivery(ctx, id, a)
+	if err != nil {
+		return false, err
+	}
+	return opened.Duplicate, c.put(ctx, ledger.Task{ID: rec.NextID, Generation: rec.NextGen}, 0)
 }
 
 // generationOfHead is the generation whose task should be on the queue; 0 for an upload that is finished, is being

@@ -78,7 +78,7 @@ func (b *bundle) reject(u ledger.Upload) {
 	b.must(err)
 	full, err := b.Get(b.ctx, u.ID)
 	b.must(err)
-	b.must(b.vault.Note(b.ctx, full.VaultKey, string(ledger.Rejected)))
+	b.must(b.vault.Note(b.ctx, full.VaultKey, vault.Note{State: string(ledger.Rejected)}))
 }
 
 func TestRedisVaultCannotRebuild(t *testing.T) {

@@ -15,17 +15,17 @@ import (
 type Stored struct {
 	Entry
 	Meta
+	Note
 
 	PutAt    time.Time // by the file system's clock
 	UploadID string    // empty: not claimed
-	State    string    // as noted; empty: to be delivered
 }
 
 // All gives every voucher of every lane, in no order, as it was at some time
-// during the walk. An error that is ErrMissing or ErrDamaged is about the one
+// during the walk, and what is noted of those that were retired. An error that is ErrMissing or ErrDamaged is about the one
 // voucher beside it; any other ends the walk.
 //
-// ErrMissing with metadata is what a crash during Delete leaves; Delete it.
+// ErrMissing is what a crash during Delete or Retire leaves; Delete it.
 func (d *Dir) All(ctx context.Context) iter.Seq2[Stored, error] {
 	return func(yield func(Stored, error) bool) {
 		root, err := d.enter(ctx)
@@ -69,6 +69,9 @@ func (w *walk) vault(ctx context.Context) error {
 			if err := w.shard(ctx, lane.Name()+"/"+shard.Name()); err != nil {
 				return err
 			}
+		}
+		if err := w.retired(ctx, lane.Name()); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -120,6 +123,9 @@ func (w *walk) voucher(p place) error {
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		err = fmt.Errorf("%w: %s has no metadata", ErrDamaged, p.key)
+		if _, retiredErr := readRetired(w.root, p); retiredErr == nil {
+			err = fmt.Errorf("%w: %s was being retired", ErrMissing, p.key)
+		}
 	case err != nil:
 	case gone:
 		err = fmt.Errorf("%w: %s", ErrMissing, p.key)
@@ -131,8 +137,7 @@ func (w *walk) voucher(p place) error {
 	if err != nil && !errors.Is(err, ErrMissing) && !errors.Is(err, ErrDamaged) {
 		return err
 	}
-	stored := Stored{Entry: r.Entry, Meta: r.Meta, PutAt: r.PutAt, UploadID: r.UploadID, State: r.State}
-	if !w.yield(stored, err) {
+	if !w.yield(r.stored(), err) {
 		return errEnough
 	}
 	return nil

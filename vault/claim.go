@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,7 +25,12 @@ type record struct {
 
 	PutAt    time.Time `json:"putAt"`
 	UploadID string    `json:"uploadId,omitempty"`
-	State    string    `json:"state,omitempty"`
+
+	Note
+}
+
+func (r record) stored() Stored {
+	return Stored{Entry: r.Entry, Meta: r.Meta, Note: r.Note, PutAt: r.PutAt, UploadID: r.UploadID}
 }
 
 func writeRecord(root *os.Root, name string, r record) error {
@@ -44,8 +50,13 @@ func readRecord(root *os.Root, name string) (record, error) {
 		return record{}, err
 	}
 	var r record
-	if err := json.Unmarshal(text, &r); err != nil {
+	read := json.NewDecoder(bytes.NewReader(text))
+	if err := read.Decode(&r); err != nil {
 		return record{}, fmt.Errorf("%w: its metadata cannot be read: %w", ErrDamaged, err)
+	}
+	var n Note
+	if read.Decode(&n) == nil { // One that was cut off by a crash is none.
+		r.Note = n
 	}
 	if r.Version > recordVersion {
 		return record{}, fmt.Errorf("metadata has version %d, this program knows %d: use a newer one", r.Version, recordVersion)
@@ -115,7 +126,7 @@ func claimedMeanwhile(root *os.Root, p place, uploadID string) error {
 }
 
 // Note implements Vault.
-func (d *Dir) Note(ctx context.Context, key, state string) error {
+func (d *Dir) Note(ctx context.Context, key string, n Note) error {
 	p, err := placeOf(key)
 	if err != nil {
 		return err
@@ -129,8 +140,8 @@ func (d *Dir) Note(ctx context.Context, key, state string) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		err = fmt.Errorf("%w: %s", ErrMissing, key)
-	case err == nil && r.State != state:
-		r.State = state
+	case err == nil && r.State != n.State:
+		r.Note = n
 		err = replaceRecord(root, p, r)
 	}
 	if err != nil {

@@ -174,7 +174,7 @@ func TestClaimAndDeleteAtOnce(t *testing.T) {
 			if err := d.Claim(t.Context(), e.Key, "u"); err != nil && !errors.Is(err, vault.ErrMissing) {
 				t.Error(err)
 			}
-			if err := d.Note(t.Context(), e.Key, "rejected"); err != nil && !errors.Is(err, vault.ErrMissing) {
+			if err := d.Note(t.Context(), e.Key, vault.Note{State: "rejected"}); err != nil && !errors.Is(err, vault.ErrMissing) {
 				t.Error(err)
 			}
 		})

@@ -25,6 +25,7 @@ const (
 //	<lane>/unclaimed/<key>.json    its metadata, until it is claimed
 //	<lane>/unclaimed/<key>.part    bytes still being written
 //	<lane>/unclaimed/….tmp         metadata being written
+//	<lane>/delivered/<hour>/<key>.json  what came of it, once its bytes are gone
 //
 // What a crash can leave, and who sees to it:
 //
@@ -34,9 +35,12 @@ const (
 //     removes the other.
 //   - in Delete: metadata without bytes. All reports it as ErrMissing, and
 //     Unclaimed lists it if it was not claimed; deleting again removes it.
+//   - in Retire: what came of it, and the bytes. All reports it as ErrMissing;
+//     deleting removes the bytes.
 //
 // Put, Claim and Note are on the disk when they return. A deletion is not
-// forced out, so a power cut may bring back what was deleted just before it.
+// forced out, so a power cut may bring back what was deleted just before it, and
+// lose what Retire noted.
 type Dir struct {
 	path    string
 	id      string

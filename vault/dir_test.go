@@ -67,11 +67,11 @@ func TestAllTellsWhatIsUndelivered(t *testing.T) {
 	gone := put(t, d, "two", voucher(40))
 	mustClaim(t, d, gone, "upload-4")
 	for key, state := range map[string]string{rejected.Key: "rejected", revived.Key: "rejected"} {
-		if err := d.Note(t.Context(), key, state); err != nil {
+		if err := d.Note(t.Context(), key, vault.Note{State: state}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := d.Note(t.Context(), revived.Key, ""); err != nil {
+	if err := d.Note(t.Context(), revived.Key, vault.Note{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Delete(t.Context(), gone.Key); err != nil {
@@ -85,7 +85,7 @@ func TestAllTellsWhatIsUndelivered(t *testing.T) {
 	want := map[string]vault.Stored{
 		claimed.Key:  {Entry: claimed, Meta: meta, UploadID: "upload-1"},
 		open.Key:     {Entry: open, Meta: order("one")},
-		rejected.Key: {Entry: rejected, Meta: order("two"), UploadID: "upload-2", State: "rejected"},
+		rejected.Key: {Entry: rejected, Meta: order("two"), UploadID: "upload-2", Note: vault.Note{State: "rejected"}},
 		revived.Key:  {Entry: revived, Meta: order("two"), UploadID: "upload-3"},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(vault.Stored{}, "PutAt")); diff != "" {
@@ -185,7 +185,7 @@ func TestClaimByAnotherUploadIsRefused(t *testing.T) {
 		t.Errorf("claimed by %q", got[e.Key].UploadID)
 	}
 	open := put(t, d, "default", voucher(11))
-	if err := d.Note(t.Context(), open.Key, "rejected"); !errors.Is(err, vault.ErrMissing) {
+	if err := d.Note(t.Context(), open.Key, vault.Note{State: "rejected"}); !errors.Is(err, vault.ErrMissing) {
 		t.Errorf("note on an unclaimed voucher: %v", err)
 	}
 }

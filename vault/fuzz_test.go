@@ -34,7 +34,7 @@ func FuzzKey(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key string) {
 		_, openErr := d.Open(t.Context(), vault.Entry{Key: key})
 		deleteErr := d.Delete(t.Context(), key)
-		for _, err := range []error{openErr, d.Claim(t.Context(), key, "u"), d.Note(t.Context(), key, "s")} {
+		for _, err := range []error{openErr, d.Claim(t.Context(), key, "u"), d.Note(t.Context(), key, vault.Note{State: "s"})} {
 			if !errors.Is(err, vault.ErrMissing) {
 				t.Errorf("%q: %v", key, err)
 			}

@@ -138,7 +138,7 @@ func mustAllBeAway(t *testing.T, d *vault.Dir, e vault.Entry) {
 	_, err = d.Identity(t.Context())
 	mustBeAway(t, "identity", err)
 	mustBeAway(t, "claim", d.Claim(t.Context(), e.Key, "upload"))
-	mustBeAway(t, "note", d.Note(t.Context(), e.Key, "rejected"))
+	mustBeAway(t, "note", d.Note(t.Context(), e.Key, vault.Note{State: "rejected"}))
 	mustBeAway(t, "delete", d.Delete(t.Context(), e.Key))
 	mustBeAway(t, "check", d.Check(t.Context()))
 	for _, err := range d.All(t.Context()) {

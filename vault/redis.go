@@ -187,10 +187,27 @@ func (v *Redis) remove(ctx context.Context, places ...place) error {
 }
 
 // Note implements Vault; the ledger lies in the same Redis and knows more.
-func (v *Redis) Note(_ context.Context, key, _ string) error {
+func (v *Redis) Note(_ context.Context, key string, _ Note) error {
 	_, err := placeOf(key)
 	return err
 }
+
+// Retire implements Vault: it deletes them.
+func (v *Redis) Retire(ctx context.Context, vouchers ...Retired) error {
+	keys := make([]string, len(vouchers))
+	for i, r := range vouchers {
+		keys[i] = r.Key
+	}
+	return v.Delete(ctx, keys...)
+}
+
+// Noted implements Vault: what Redis has lost, it has lost here too.
+func (v *Redis) Noted(_ context.Context, key string) (Note, error) {
+	return Note{}, fmt.Errorf("%w: %s", ErrMissing, key)
+}
+
+// ForgetRetired implements Vault; there is nothing to forget.
+func (v *Redis) ForgetRetired(context.Context, string, time.Duration) error { return nil }
 
 // Unclaimed implements Vault: one round trip, oldest first.
 func (v *Redis) Unclaimed(ctx context.Context, lane string, olderThan time.Duration, limit int) ([]Unclaimed, error) {

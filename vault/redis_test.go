@@ -45,7 +45,7 @@ func TestRedisRoundTrips(t *testing.T) {
 		count("put", want.put, func() error { e = put(t, v, "trips", voucher(size)); return nil })
 		count("claim", 1, func() error { return v.Claim(t.Context(), e.Key, "u") })
 		count("read", want.read, func() error { _, err := read(t.Context(), v, e); return err })
-		count("note", 0, func() error { return v.Note(t.Context(), e.Key, "rejected") })
+		count("note", 0, func() error { return v.Note(t.Context(), e.Key, vault.Note{State: "rejected"}) })
 		count("delete", 1, func() error { return v.Delete(t.Context(), e.Key) })
 	}
 }

@@ -81,10 +81,23 @@ type Vault interface {
 	// no error.
 	Delete(ctx context.Context, keys ...string) error
 
-	// Note writes the state of a claimed voucher's upload beside it, where the
-	// vault outlives the ledger; an empty state takes the note away. In a
-	// Redis vault it does nothing.
-	Note(ctx context.Context, key, state string) error
+	// Note writes what came of a claimed voucher's upload beside it, where the
+	// vault outlives the ledger; an empty note takes it away. In a Redis vault
+	// it does nothing.
+	Note(ctx context.Context, key string, n Note) error
+
+	// Retire deletes the bytes of vouchers that were delivered. Where the vault
+	// outlives the ledger what came of them stays, until ForgetRetired: a
+	// ledger that has lost its last writes finds it with Noted.
+	Retire(ctx context.Context, vouchers ...Retired) error
+
+	// Noted gives what is noted of a voucher, kept or retired. ErrMissing says
+	// that nothing is known of it.
+	Noted(ctx context.Context, key string) (Note, error)
+
+	// ForgetRetired removes what is noted of a lane's vouchers that were
+	// retired at least olderThan ago, an hour's together.
+	ForgetRetired(ctx context.Context, lane string, olderThan time.Duration) error
 
 	// Unclaimed lists vouchers of a lane put at least olderThan ago and not
 	// claimed, at most limit of them. It costs what there is of these, not

@@ -252,7 +252,7 @@ func refuseKey(tb testing.TB, v vault.Vault, key string) {
 		"open":   openErr,
 		"claim":  v.Claim(tb.Context(), key, "upload"),
 		"delete": v.Delete(tb.Context(), key),
-		"note":   v.Note(tb.Context(), key, "rejected"),
+		"note":   v.Note(tb.Context(), key, vault.Note{State: "rejected"}),
 	} {
 		if !errors.Is(err, vault.ErrMissing) {
 			tb.Errorf("%s %q: %v", what, key, err)

@@ -48,7 +48,7 @@ func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 func (l *lane) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	p, err := tasks.ParsePayload(t.Payload())
 	if errors.Is(err, tasks.ErrNewerPayload) {
-		return &giveBackError{Delay: newerDelay, Reason: err.Error()}
+		return &giveBackError{Delay: strangeDelay, Reason: err.Error()}
 	}
 	if err != nil {
 		l.log.Error("task.unreadable", zap.Error(err))
@@ -61,8 +61,8 @@ func (l *lane) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	return l.after(t, p, rec)
 }
 
-// newerDelay leaves a task that a newer version put to a newer worker.
-const newerDelay = time.Minute
+// strangeDelay is for what this worker cannot read: a newer one, or a person, may get to it meanwhile.
+const strangeDelay = time.Minute
 
 // deliver takes a task through the gate and makes one attempt.
 func (l *lane) deliver(ctx context.Context, p tasks.Payload) (ledger.Recorded, error) {
@@ -89,8 +89,7 @@ func (l *lane) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Recorde
 	began := time.Now()
 	b, err := l.begin(detached, p)
 	if err != nil {
-		l.log.Warn("ledger.unreachable", zap.String("upload_id", p.ID), zap.Error(err))
-		return rec, false, &giveBackError{Delay: l.set.RedisPause, Reason: "the ledger cannot be reached"}
+		return rec, false, l.notBegun(p, err)
 	}
 	switch b.Answer {
 	case ledger.Held:
@@ -103,8 +102,13 @@ func (l *lane) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Recorde
 	case ledger.Started:
 	}
 	outcome, err := l.send(detached, b.Running, began.Add(l.set.CallTimeout))
+	if known, ok := errors.AsType[*deliveredError](err); ok {
+		rec, err = l.recordDelivered(detached, b.Running, known.attempt)
+		return rec, false, err
+	}
 	if err != nil {
-		l.release(detached, b.Running, err)
+		l.log.Warn("vault.unreachable", zap.String("upload_id", p.ID), zap.Error(err))
+		l.release(detached, b.Running, true)
 		return rec, true, nil
 	}
 	l.count.Attempted(l.name, outcome.Verdict, outcome.Duration)
@@ -123,6 +127,17 @@ func (l *lane) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Recorde
 	return rec, false, nil
 }
 
+// notBegun hands the task back: Redis is away, or cannot run the ledger's script on this record, which is then not the
+// other uploads' trouble.
+func (l *lane) notBegun(p tasks.Payload, err error) error {
+	if errors.Is(err, ledger.ErrScript) || errors.Is(err, ledger.ErrNewerRecord) {
+		l.log.Error("upload.not_begun", zap.String("upload_id", p.ID), zap.Error(err))
+		return &giveBackError{Delay: strangeDelay, Reason: "its record cannot be read"}
+	}
+	l.log.Warn("ledger.unreachable", zap.String("upload_id", p.ID), zap.Error(err))
+	return &giveBackError{Delay: l.set.RedisPause, Reason: "the ledger cannot be reached"}
+}
+
 func (l *lane) begin(ctx context.Context, p tasks.Payload) (ledger.Begun, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.set.RedisTimeout)
 	defer cancel()
@@ -132,7 +147,7 @@ func (l *lane) begin(ctx context.Context, p tasks.Payload) (ledger.Begun, error)
 	})
 }
 
-// send makes the call. The error is the vault's, when it is away and nothing was sent.
+// send makes the call. The error is the vault's, when it is away and nothing was sent, or a *deliveredError.
 func (l *lane) send(ctx context.Context, run ledger.Running, deadline time.Time) (ledger.Outcome, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
@@ -161,17 +176,28 @@ func (l *lane) open(ctx context.Context, run ledger.Running) (io.ReadCloser, err
 	if len(run.Pieces) > 0 {
 		return l.near.Brought(e, run.Pieces), nil
 	}
-	return l.vault.Open(ctx, e)
+	if l.ledger.Settings().KeepSent > 0 { // that it is still there does not mean that it is still to be sent
+		if err := l.knownDelivery(ctx, run.VaultKey); err != nil {
+			return nil, err
+		}
+	}
+	r, err := l.vault.Open(ctx, e)
+	if errors.Is(err, vault.ErrMissing) {
+		if known := l.knownDelivery(ctx, run.VaultKey); known != nil {
+			return nil, known
+		}
+		err = fmt.Errorf("%w; if redis has lost its last writes, it may have arrived", err)
+	}
+	return r, err
 }
 
 func ledgerTried(run ledger.Running) Tried {
 	return Tried{Age: run.Age, Refusals: run.Refusals, Unanswered: run.Unanswered}
 }
 
-// release takes back an attempt that sent nothing because the vault is away.
-func (l *lane) release(ctx context.Context, run ledger.Running, cause error) {
-	l.log.Warn("vault.unreachable", zap.String("upload_id", run.ID), zap.Error(cause))
-	err := l.persist(ctx, run, func(ctx context.Context) error { return l.ledger.Release(ctx, run, true) })
+// release takes back an attempt that sent nothing, and may hold the lane because its vault is away.
+func (l *lane) release(ctx context.Context, run ledger.Running, vaultAway bool) {
+	err := l.persist(ctx, run, func(ctx context.Context) error { return l.ledger.Release(ctx, run, vaultAway) })
 	if err != nil {
 		l.log.Warn("upload.not_released", zap.String("upload_id", run.ID), zap.Error(err))
 	}
@@ -180,19 +206,20 @@ func (l *lane) release(ctx context.Context, run ledger.Running, cause error) {
 // finish records an outcome. If that cannot be done the full result stands in the log: it exists only here.
 func (l *lane) finish(ctx context.Context, run ledger.Running, o ledger.Outcome) (rec ledger.Recorded, err error) {
 	err = l.persist(ctx, run, func(ctx context.Context) (err error) {
-		rec, err = l.ledger.Finish(ctx, run, o)
+		rec, err = l.record(ctx, run, o)
 		return err
 	})
 	if err != nil {
 		l.logLost(run, o, err)
 		return rec, err
 	}
+	l.recent.add(run, o)
 	l.logAttempt(run, o, rec)
 	return rec, nil
 }
 
 // persist writes to the ledger what must not be lost. While Redis is away it tries again, until its patience or the
-// worker's time to stop is over.
+// worker's time to stop is over. What Redis answers with an error of its own would come again: it is no outage.
 func (l *lane) persist(ctx context.Context, run ledger.Running, write func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, l.set.FinishPatience)
 	defer cancel()
@@ -200,7 +227,7 @@ func (l *lane) persist(ctx context.Context, run ledger.Running, write func(conte
 		try, done := context.WithTimeout(ctx, l.set.RedisTimeout)
 		err := write(try)
 		done()
-		if err == nil || errors.Is(err, ledger.ErrNotFound) {
+		if err == nil || errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrScript) {
 			return err
 		}
 		if tries == 1 {
@@ -239,15 +266,13 @@ func (l *lane) follow(ctx context.Context, run ledger.Running, o ledger.Outcome,
 	}
 	switch rec.State {
 	case ledger.Delivered:
-		if o.Drop {
-			return // it left with Finish
+		if !o.Drop { // else it left with Finish
+			l.sweeper.add(swept{id: run.ID, vaultKey: run.VaultKey, state: rec.State, delivery: run.Delivery(o)})
 		}
-		l.sweeper.sent(ledger.Kept{ID: run.ID, VaultKey: run.VaultKey})
 	case ledger.Rejected, ledger.Expired:
-		if o.Verdict == ledger.VerdictInvalid {
-			return // there is nothing to note it beside
+		if o.Verdict != ledger.VerdictInvalid { // else there is nothing to note it beside
+			l.sweeper.add(swept{vaultKey: run.VaultKey, state: rec.State})
 		}
-		l.sweeper.dead(run.VaultKey, rec.State)
 	case ledger.Queued, ledger.Sending, ledger.Waiting, ledger.Discarded:
 	}
 }

@@ -57,7 +57,11 @@ func (b *bundle) explain() {
 	b.t.Helper()
 	ctx := context.WithoutCancel(b.ctx)
 	lanes, err := b.client.Lanes(ctx)
-	b.t.Logf("lanes: %+v %v", lanes, err)
+	for _, l := range lanes {
+		if l.Lane == b.lane {
+			b.t.Logf("lane: %+v %v", l, err)
+		}
+	}
 	page, err := b.client.List(ctx, ledger.Query{Lane: b.lane, Limit: 1000})
 	for _, u := range page.Uploads {
 		if !u.State.Final() {

@@ -34,6 +34,8 @@ type lane struct {
 	gate     *gate
 	skew     *skew
 	sweeper  *sweeper
+	recent   recent
+	server   string // the Redis process that knows what recent has; the reconciler's own
 	servers  []*asynq.Server
 	stopping chan struct{} // closed: no new attempts, waiters go back
 	givingUp chan struct{} // closed: no more tries to record an outcome
@@ -103,7 +105,7 @@ func (l *lane) reconciler() *reconciler {
 	return &reconciler{
 		lane: l.name, name: l.set.Name, ledger: l.ledger, vault: l.vault, tasks: l.tasks, log: l.log, count: l.count,
 		every: l.set.ReconcileEvery, patience: max(30*time.Second, 2*l.set.ReconcileEvery),
-		grace: l.ledger.Settings().Grace, orphans: l.set.OrphanAge,
+		grace: l.ledger.Settings().Grace, orphans: l.set.OrphanAge, keepNotes: l.set.KeepNotes, watch: l.watch,
 	}
 }
 

@@ -28,6 +28,9 @@ type reconciler struct {
 	grace    time.Duration // how long tasks may seem to be missing before they are looked for
 	orphans  time.Duration // age from which an unclaimed voucher is nobody's
 
+	keepNotes time.Duration         // how long the vault knows what was delivered
+	watch     func(context.Context) // looks whether Redis was replaced; by every worker
+
 	lacking   time.Time // since when there are fewer tasks than uploads that need one
 	swept     time.Time // when they were last looked for
 	housework time.Time // when the rest was last done
@@ -61,6 +64,7 @@ func (r *reconciler) run(ctx context.Context) {
 func (r *reconciler) pass(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, r.patience)
 	defer cancel()
+	r.watch(ctx)
 	lead, err := r.ledger.Lead(ctx, r.lane, r.name, 2*r.every+r.patience)
 	if err == nil && lead {
 		err = errors.Join(r.repair(ctx), r.clear(ctx))
@@ -164,7 +168,7 @@ func (r *reconciler) clear(ctx context.Context) error {
 	for range pagesPerPass {
 		ks, err := r.ledger.Leaving(ctx, r.lane)
 		if err != nil || len(ks) == 0 {
-			return errors.Join(err, r.remove(ctx), r.adopt(ctx))
+			return errors.Join(err, r.remove(ctx), r.adopt(ctx), r.vault.ForgetRetired(ctx, r.lane, r.keepNotes))
 		}
 		for _, k := range ks {
 			if k.VaultKey == "" {

@@ -47,11 +47,18 @@ func (f *flaky) Delete(ctx context.Context, keys ...string) error {
 	return f.Vault.Delete(ctx, keys...)
 }
 
-func (f *flaky) Note(ctx context.Context, key, state string) error {
+func (f *flaky) Retire(ctx context.Context, vouchers ...vault.Retired) error {
 	if f.stuck.Load() {
 		return errAway
 	}
-	return f.Vault.Note(ctx, key, state)
+	return f.Vault.Retire(ctx, vouchers...)
+}
+
+func (f *flaky) Note(ctx context.Context, key string, n vault.Note) error {
+	if f.stuck.Load() {
+		return errAway
+	}
+	return f.Vault.Note(ctx, key, n)
 }
 
 // TestUnclaimedVouchers lets producers die on their way: after Put, and between Open and Claim.

@@ -10,8 +10,9 @@ import (
 	"github.com/voucherd/voucherd/vault"
 )
 
-// sweeper takes vouchers that are no longer needed out of the vault, behind the back of the deliveries: they need not
-// wait for it. What it cannot take, or forgets when the worker ends, the reconciler takes.
+// sweeper takes vouchers that are no longer needed out of the vault, and notes there what came of them, behind the back
+// of the deliveries: they need not wait for it. What it cannot take, or forgets when the worker ends, the reconciler
+// takes.
 type sweeper struct {
 	lane   string
 	ledger *ledger.Ledger
@@ -22,10 +23,11 @@ type sweeper struct {
 	done   chan struct{}
 }
 
-// swept is one voucher: of a delivered upload, or of a dead one, whose state is noted beside it.
+// swept is one voucher of an upload that has ended, and the attempt that delivered it, if one did.
 type swept struct {
-	kept ledger.Kept
-	dead ledger.State
+	id, vaultKey string
+	state        ledger.State
+	delivery     ledger.Attempt
 }
 
 const (
@@ -40,14 +42,7 @@ func newSweeper(l *lane) *sweeper {
 	}
 }
 
-// sent hands over the voucher of a delivered upload.
-func (s *sweeper) sent(k ledger.Kept) { s.add(swept{kept: k}) }
-
-// dead has the vault note that a voucher's upload ended undelivered.
-func (s *sweeper) dead(vaultKey string, state ledger.State) {
-	s.add(swept{kept: ledger.Kept{VaultKey: vaultKey}, dead: state})
-}
-
+// add hands a voucher over.
 func (s *sweeper) add(v swept) {
 	select {
 	case s.queue <- v:
@@ -71,27 +66,28 @@ func (s *sweeper) round(batch []swept) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.limit)
 	defer cancel()
 	var gone []ledger.Kept
-	var keys []string
+	var retired []vault.Retired
 	for _, v := range batch {
-		if v.kept.VaultKey == "" {
+		if v.vaultKey == "" {
 			continue
 		}
-		if v.dead != "" {
-			if err := s.vault.Note(ctx, v.kept.VaultKey, string(v.dead)); err != nil {
-				s.log.Warn("vault.unreachable", zap.Error(err))
-			}
+		n := vault.Note{State: string(v.state)}
+		if v.state == ledger.Delivered {
+			n.Result = encodeDelivery(v.delivery)
+		}
+		if v.state == ledger.Delivered && s.ledger.Settings().KeepSent == 0 {
+			gone = append(gone, ledger.Kept{ID: v.id, VaultKey: v.vaultKey})
+			retired = append(retired, vault.Retired{Key: v.vaultKey, Result: n.Result})
 			continue
 		}
-		if s.ledger.Settings().KeepSent > 0 {
-			continue // it leaves later, with the reconciler
+		if err := s.vault.Note(ctx, v.vaultKey, n); err != nil {
+			s.log.Warn("vault.unreachable", zap.Error(err))
 		}
-		gone = append(gone, v.kept)
-		keys = append(keys, v.kept.VaultKey)
 	}
 	if len(gone) == 0 {
 		return
 	}
-	if err := s.vault.Delete(ctx, keys...); err != nil {
+	if err := s.vault.Retire(ctx, retired...); err != nil {
 		s.log.Warn("vault.unreachable", zap.Error(err))
 		return
 	}

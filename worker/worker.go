@@ -61,6 +61,7 @@ type Settings struct {
 	PollEvery       time.Duration // how often an idle lane asks for tasks; 250 ms
 	ReconcileEvery  time.Duration // between two passes of the reconciler; 5 s
 	OrphanAge       time.Duration // from which a voucher that nobody claimed is deleted; 1 h
+	KeepNotes       time.Duration // how long a file vault knows what was delivered, should Redis forget it; 1 h
 	FinishPatience  time.Duration // how long an outcome is tried to be recorded; 10 min
 	RedisTimeout    time.Duration // of one call to the ledger; 10 s
 	RedisPause      time.Duration // between two tries while Redis is away; 1 s
@@ -77,6 +78,7 @@ func (s Settings) WithDefaults() Settings {
 	orDefault(&s.PollEvery, 250*time.Millisecond)
 	orDefault(&s.ReconcileEvery, 5*time.Second)
 	orDefault(&s.OrphanAge, time.Hour)
+	orDefault(&s.KeepNotes, time.Hour)
 	orDefault(&s.FinishPatience, 10*time.Minute)
 	orDefault(&s.RedisTimeout, 10*time.Second)
 	orDefault(&s.RedisPause, time.Second)

@@ -1,0 +1,156 @@
+package worker_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+	"github.com/voucherd/voucherd/tasks"
+)
+
+// snapshot has Redis keep what it has now, and gives a function that kills it: it comes back without all that was
+// written since.
+func (b *bundle) snapshot(s *redistest.Server) (lose func()) {
+	b.t.Helper()
+	b.must(b.rdb.Save(b.ctx).Err())
+	return func() {
+		b.t.Helper()
+		s.Kill()
+		s.Restart()
+	}
+}
+
+// TestRedisLosesTheLastWrites has Redis forget attempts while they run and after they ended: the workers tell it again.
+func TestRedisLosesTheLastWrites(t *testing.T) {
+	t.Parallel()
+	stores := map[string]option{"redis": func(*bundle) {}, "file": func(b *bundle) { var v *flaky; inFiles(&v)(b) }}
+	for name, store := range stores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var s *redistest.Server
+			b := setup(t, ownRedis(&s, redistest.Options{}), store, func(b *bundle) { b.conc = 8 })
+			ids := b.many(60)
+			lose := b.snapshot(s)
+			b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(100 * time.Millisecond)})
+			b.start("w1")
+			b.eventually("some are delivered, some are under way", func() bool { return len(b.api.Requests()) > 20 })
+			lose()
+			b.reaches(ledger.Delivered, ids...)
+			b.eventually("the worker has told Redis again", func() bool { return b.logs.FilterMessage("redis.replaced").Len() > 0 })
+			b.agree(ids...)
+		})
+	}
+}
+
+// TestRedisLosesADeliveryAndItsWorker leaves only the file vault to know that the upload was delivered.
+func TestRedisLosesADeliveryAndItsWorker(t *testing.T) {
+	t.Parallel()
+	for name, keep := range map[string]time.Duration{"bytes gone": 0, "bytes kept": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var s *redistest.Server
+			var v *flaky
+			b := setup(t, ownRedis(&s, redistest.Options{}), inFiles(&v), func(b *bundle) { b.ls.KeepSent = keep })
+			first, second := b.enqueue("order", 1).ID, b.enqueue("order", 2).ID
+			lose := b.snapshot(s)
+			stop := b.start("w1")
+			b.reaches(ledger.Delivered, first, second)
+			was := b.get(first)
+			stop()
+			lose()
+			b.reaches(ledger.Queued, first)
+			b.start("w2")
+			b.reaches(ledger.Delivered, first, second)
+			got := b.get(first)
+			if n := len(b.api.Requests()); n != 2 {
+				t.Errorf("the API saw %d requests, want none after the loss", n)
+			}
+			if got.RequestID != was.RequestID || got.Attempts[0].Nonce != was.Attempts[0].Nonce || got.Attempts[0].Worker != "w1" {
+				t.Errorf("upload %+v, want it as it was: %+v", got, was)
+			}
+		})
+	}
+}
+
+// TestRedisLosesAnUploadWhoseCallRuns has even the record gone by the time that the API answers.
+func TestRedisLosesAnUploadWhoseCallRuns(t *testing.T) {
+	t.Parallel()
+	var s *redistest.Server
+	b := setup(t, ownRedis(&s, redistest.Options{}))
+	lose := b.snapshot(s)
+	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(500 * time.Millisecond)})
+	u := b.enqueue("order", 1)
+	b.start("w1")
+	b.eventually("the call is under way", func() bool { return len(b.api.Requests()) == 1 })
+	lose()
+	b.reaches(ledger.Delivered, u.ID)
+	if got := b.get(u.ID); got.RequestID != b.api.Requests()[0].RequestID || got.OrderID != "order" {
+		t.Errorf("upload %+v, want what the API answered", got)
+	}
+}
+
+// TestRebuildKnowsWhatWasDelivered gives an empty Redis back what the file vault knows, and sends nothing twice.
+func TestRebuildKnowsWhatWasDelivered(t *testing.T) {
+	t.Parallel()
+	var v *flaky
+	b := setup(t, inFiles(&v))
+	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Outage, OrderID: "order-2"})
+	ids := b.many(3)
+	stop := b.start("w1")
+	b.reaches(ledger.Delivered, ids[:2]...)
+	b.eventually("its vouchers are retired", func() bool { return b.get(ids[0]).VaultKey == "" && b.get(ids[1]).VaultKey == "" })
+	stop()
+	b.flush()
+	for range 2 {
+		r, err := tasks.New(tasks.Config{Redis: b.rdb, Vault: v.Vault, Ledger: b.ledger}).Rebuild(b.ctx, func(int, int) {})
+		b.must(err)
+		if r.Restored+r.Known != 3 || r.Damaged+r.Leftover != 0 {
+			t.Fatalf("rebuilt %+v, want all three", r)
+		}
+	}
+	b.reaches(ledger.Delivered, ids[:2]...)
+	b.api.SetFaults()
+	b.start("w2")
+	b.reaches(ledger.Delivered, ids...)
+	seen := map[string]int{}
+	for _, r := range b.api.Requests() {
+		if r.Accepted {
+			seen[r.OrderID]++
+		}
+	}
+	if seen["order-0"] != 1 || seen["order-1"] != 1 || seen["order-2"] != 1 {
+		t.Errorf("accepted %v, want each once", seen)
+	}
+}
+
+// TestScriptErrorHoldsNobodyUp damages one upload's record: its worker goes on with the others.
+func TestScriptErrorHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(b *bundle) { b.conc = 1 })
+	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(200 * time.Millisecond), OrderID: "damaged"})
+	damaged := b.enqueue("damaged", 1)
+	b.start("w1")
+	b.eventually("its call is under way", func() bool { return len(b.api.Requests()) == 1 })
+	key := "voucherd:{" + ledger.Queue(b.lane) + "}:a:" + damaged.ID[len(b.lane)+1:]
+	b.must(b.rdb.Del(b.ctx, key).Err())
+	b.must(b.rdb.Set(b.ctx, key, "no list", 0).Err())
+	b.reaches(ledger.Delivered, b.enqueue("order", 2).ID)
+	if b.logs.FilterMessage("upload.outcome_not_recorded").Len() != 1 {
+		t.Error("the outcome that could not be recorded is not in the log")
+	}
+}
+
+// flush deletes the lane's keys, and its queue's.
+func (b *bundle) flush() {
+	b.t.Helper()
+	for _, pattern := range []string{"voucherd:{" + ledger.Queue(b.lane) + "}:*", "asynq:{" + ledger.Queue(b.lane) + "}:*"} {
+		keys, err := b.rdb.Keys(b.ctx, pattern).Result()
+		b.must(err)
+		if len(keys) > 0 {
+			b.must(b.rdb.Del(b.ctx, keys...).Err())
+		}
+	}
+}
+
