@@ -14,7 +14,9 @@ import (
 )
 
 // remade is whether a key can be made anew from the records: all can but those, and the bytes beside them.
-func remade(name string) bool { return !strings.HasPrefix(name, "u:") && !strings.HasPrefix(name, "v:") }
+func remade(name string) bool {
+	return !strings.HasPrefix(name, "u:") && !strings.HasPrefix(name, "v:")
+}
 
 // lose deletes keys of the lane, and of its queue.
 func (q *queue) lose(names ...string) {
@@ -90,9 +92,11 @@ func (q *queue) enqueue(order, content string) string {
 func TestLostKeys(t *testing.T) {
 	t.Parallel()
 	cases := map[string]func(q *queue, id string) []string{
-		"look and task": func(q *queue, id string) []string { return []string{"look", "asynq:t:" + ledger.TaskID(id, 1), "asynq:pending"} },
-		"order queue":   func(*queue, string) []string { return []string{"o:order"} },
-		"state":         func(*queue, string) []string { return []string{"s:queued"} },
+		"look and task": func(q *queue, id string) []string {
+			return []string{"look", "asynq:t:" + ledger.TaskID(id, 1), "asynq:pending"}
+		},
+		"order queue": func(*queue, string) []string { return []string{"o:order"} },
+		"state":       func(*queue, string) []string { return []string{"s:queued"} },
 		"every index": func(*queue, string) []string {
 			return []string{"look", "s:queued", "o:order", "o:another", "asynq:pending"}
 		},

@@ -152,6 +152,35 @@ func (l *Ledger) Counts(ctx context.Context, lane string) (Counts, error) {
 	return c, nil
 }
 
+// Sizes compares what must agree: where they differ for long, keys were lost.
+type Sizes struct {
+	Unfinished int64 // uploads in the states that are not final
+	Needed     int64 // uploads that must have a task: the heads of their lines
+	Tasks      int64 // tasks there are
+}
+
+// Sizes reads the sizes of a lane's indexes and of its queue. Its cost does not grow with them.
+func (l *Ledger) Sizes(ctx context.Context, lane string) (Sizes, error) {
+	p, q := prefix(lane), "asynq:{"+Queue(lane)+"}:"
+	pipe := l.rdb.TxPipeline()
+	needed := pipe.ZCard(ctx, p+"look")
+	unfinished := []*redis.IntCmd{pipe.ZCard(ctx, p+"s:queued"), pipe.ZCard(ctx, p+"s:sending"), pipe.ZCard(ctx, p+"s:waiting")}
+	tasks := []*redis.IntCmd{
+		pipe.LLen(ctx, q+"pending"), pipe.LLen(ctx, q+"active"), pipe.ZCard(ctx, q+"retry"), pipe.ZCard(ctx, q+"scheduled"),
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return Sizes{}, fmt.Errorf("compare the indexes of lane %s: %w", lane, err)
+	}
+	s := Sizes{Needed: needed.Val()}
+	for _, n := range unfinished {
+		s.Unfinished += n.Val()
+	}
+	for _, n := range tasks {
+		s.Tasks += n.Val()
+	}
+	return s, nil
+}
+
 // Ended counts the uploads of a lane that came to a final state in each of the last n steps, oldest first.
 func (l *Ledger) Ended(ctx context.Context, lane string, s State, step time.Duration, n int) ([]int64, error) {
 	clock, err := l.rdb.Time(ctx).Result()

@@ -77,3 +77,9 @@ func (c *Client) lane(ctx context.Context, name string) (LaneStatus, error) {
 	}
 	return s, nil
 }
+
+// Sizes compares a lane's indexes with each other and with its queue.
+func (c *Client) Sizes(ctx context.Context, lane string) (ledger.Sizes, error) {
+	s, err := c.ledger.Sizes(ctx, lane)
+	return s, c.explain(err)
+}

@@ -12,8 +12,9 @@ import (
 	"github.com/voucherd/voucherd/vault"
 )
 
-// Rebuilt counts what Rebuild found in a vault.
+// Rebuilt counts what Rebuild found.
 type Rebuilt struct {
+	Requeued int // uploads of the ledger that had lost their task
 	Restored int // uploads that the ledger did not know: queued again, or as dead as they were
 	Known    int // uploads that the ledger knew
 	Leftover int // what a cut-off delivery or discard had left, deleted
@@ -25,18 +26,17 @@ type catalogue interface {
 	All(ctx context.Context) iter.Seq2[vault.Stored, error]
 }
 
-// ErrNoCatalogue means that the vault went with Redis, so that nothing can be rebuilt from it.
-var ErrNoCatalogue = errors.New("only a file vault can rebuild the ledger: vouchers kept in redis are lost with it")
-
-// Rebuild puts every undelivered upload of the vault back into a Redis that lost all or some of its records. Doing it
-// again changes nothing. Each upload begins with a fresh budget; what was sent just before the loss may be sent twice.
-// It calls progress after each upload. It holds the metadata of the whole backlog in memory, not the vouchers.
+// Rebuild makes the ledger's indexes anew from its records, and then puts every undelivered upload of a file vault back
+// into a Redis that lost all or some of its records; vouchers kept in Redis are lost with it. Doing it again changes
+// nothing. Each upload put back begins with a fresh budget; what was sent just before the loss may be sent twice, unless
+// the vault still knows that it was delivered. It calls progress after each upload of the vault. It holds the metadata
+// of the whole backlog in memory, not the vouchers.
 func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Rebuilt, error) {
+	r, err := c.sweep(ctx)
 	cat, ok := c.vault.(catalogue)
-	if !ok {
-		return Rebuilt{}, ErrNoCatalogue
+	if err != nil || !ok {
+		return r, c.explain(err)
 	}
-	var r Rebuilt
 	var found []vault.Stored
 	for s, err := range cat.All(ctx) {
 		switch {
@@ -74,6 +74,34 @@ func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Reb
 			r.Restored++
 		}
 		progress(i+1, len(found))
+	}
+	return r, nil
+}
+
+const sweepPage = 500 // entries
+
+// sweep looks at every record of the ledger, whatever its indexes say.
+func (c *Client) sweep(ctx context.Context) (r Rebuilt, err error) {
+	lanes, err := c.ledger.Lanes(ctx)
+	if err != nil {
+		return r, err
+	}
+	for _, lane := range lanes {
+		for cursor := ""; ; {
+			found, err := c.ledger.Sweep(ctx, lane, cursor, sweepPage)
+			if err != nil {
+				return r, err
+			}
+			for _, p := range found.Repairs {
+				if err := c.put(ctx, p.Task, p.Wait); err != nil {
+					return r, err
+				}
+				r.Requeued++
+			}
+			if cursor = found.Cursor; cursor == "" {
+				break
+			}
+		}
 	}
 	return r, nil
 }

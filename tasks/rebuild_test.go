@@ -81,10 +81,49 @@ func (b *bundle) reject(u ledger.Upload) {
 	b.must(b.vault.Note(b.ctx, full.VaultKey, vault.Note{State: string(ledger.Rejected)}))
 }
 
-func TestRedisVaultCannotRebuild(t *testing.T) {
+// TestRebuildIntoAPartialRedis loses one record and one order queue: both uploads go on, whichever vault it is.
+func TestRebuildIntoAPartialRedis(t *testing.T) {
 	t.Parallel()
-	if _, err := setup(t).Rebuild(t.Context(), func(int, int) {}); !errors.Is(err, tasks.ErrNoCatalogue) {
-		t.Errorf("error %v", err)
+	s := redistest.Start(t, redistest.Options{})
+	rdb := s.Client()
+	v, err := vault.Open(t.Context(), "file://"+t.TempDir(), rdb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.Close() })
+	b := with(t, rdb, v)
+	l := ledger.New(rdb, ledger.Settings{})
+	first, second := b.enqueue(tasks.Request{OrderID: "a", Voucher: pdf("1")}), b.enqueue(tasks.Request{OrderID: "b", Voucher: pdf("2")})
+	key := func(kind, name string) string { return "voucherd:{" + ledger.Queue(b.lane) + "}:" + kind + ":" + name }
+	b.must(rdb.Del(b.ctx, key("u", first.ID[len(b.lane)+1:]), key("o", "b")).Err())
+	b.must(rdb.Del(b.ctx, "asynq:{"+ledger.Queue(b.lane)+"}:pending").Err())
+	_, err = b.Rebuild(b.ctx, func(int, int) {})
+	b.must(err)
+	for _, u := range []ledger.Upload{first, second} {
+		g := b.get(u.ID).Generation
+		got, err := l.Begin(b.ctx, ledger.NewAttempt{ID: u.ID, Generation: g, Nonce: u.ID, Worker: "w", Lease: time.Minute})
+		b.must(err)
+		if got.Answer != ledger.Started {
+			t.Errorf("begin %+v: %+v, want it to be the head of its order", u, got)
+		}
+	}
+}
+
+// TestRebuildOfALedgerAlone has vouchers in Redis: what its indexes have lost comes back from the records.
+func TestRebuildOfALedgerAlone(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t, redistest.Options{}).Client()
+	b := with(t, rdb, vault.NewRedis(rdb))
+	u := b.enqueue(tasks.Request{OrderID: "a", Voucher: pdf("1")})
+	p := "voucherd:{" + ledger.Queue(b.lane) + "}:"
+	b.must(b.rdb.Del(b.ctx, p+"look", p+"o:a", p+"s:queued").Err())
+	r, err := b.Rebuild(b.ctx, func(int, int) {})
+	b.must(err)
+	if r != (tasks.Rebuilt{}) {
+		t.Errorf("rebuilt %+v, want nothing to be missing but index entries", r)
+	}
+	if found, err := b.Find(b.ctx, "a"); err != nil || len(found) != 1 || found[0].ID != u.ID {
+		t.Errorf("found %+v, %v", found, err)
 	}
 }
 

@@ -2,19 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/alecthomas/kong"
-
-	"github.com/voucherd/voucherd/tasks"
 )
 
 type rebuildCmd struct {
 	kong.Plugins
 }
 
-// Run puts every undelivered upload of a file vault back into Redis.
+// Run makes the ledger's indexes anew, and puts every undelivered upload of a file vault back into Redis.
 func (c *rebuildCmd) Run(ctx context.Context, s *session) error {
 	return s.withStore(ctx, func(ctx context.Context, st *store) error {
 		var b bar
@@ -25,9 +22,7 @@ func (c *rebuildCmd) Run(ctx context.Context, s *session) error {
 			b.add()
 		})
 		b.close()
-		if errors.Is(err, tasks.ErrNoCatalogue) {
-			return err
-		}
+		fmt.Fprintf(s.stdout, "The ledger's indexes agree with its records; %d tasks that were missing are put.\n", r.Requeued)
 		fmt.Fprintf(s.stdout, "%d uploads restored, %d were known, %d leftovers deleted.\n", r.Restored, r.Known, r.Leftover)
 		if err != nil {
 			return fmt.Errorf("rebuild, and run it again to go on: %w", err)

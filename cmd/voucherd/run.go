@@ -34,7 +34,7 @@ type cli struct {
 	Retry   retryCmd   `cmd:"" help:"Send rejected and expired uploads again, waiting ones now."`
 	Discard discardCmd `cmd:"" help:"Give up on uploads that are not being sent."`
 	Lanes   lanesCmd   `cmd:"" help:"Show each lane: its gate, its backlog, the API's last answer."`
-	Rebuild rebuildCmd `cmd:"" help:"Put every undelivered upload of a file vault back into a Redis that lost them."`
+	Rebuild rebuildCmd `cmd:"" help:"Make the ledger's indexes anew, and put every undelivered upload of a file vault back into a Redis that lost them."`
 	Doctor  doctorCmd  `cmd:"" help:"Check Redis, clock, vault and lanes, and say what to do."`
 	Export  exportCmd  `cmd:"" help:"Write the whole ledger, oldest first, for audits."`
 	Sign    signCmd    `cmd:"" help:"Print an upload's signed request as a curl command."`

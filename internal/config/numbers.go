@@ -67,6 +67,8 @@ func keeping() []Setting {
 			span(func(c *Config) *time.Duration { return &c.Ledger.KeepDead })),
 		row(Keeping, "keep-vouchers", "0s", "TIME", "how long the voucher of a delivered upload stays; 0s: it leaves at once",
 			atLeast(0, func(c *Config) []*time.Duration { return []*time.Duration{&c.Ledger.KeepSent} })),
+		row(Keeping, "keep-notes", "1h", "TIME", "how long a file vault knows what was delivered, should Redis have forgotten it",
+			span(func(c *Config) *time.Duration { return &c.Worker.KeepNotes })),
 		row(Keeping, "task-retention", "1h", "TIME", "how long asynq shows a finished task; 0s: not at all",
 			atLeast(0, func(c *Config) []*time.Duration {
 				return []*time.Duration{&c.TaskRetention, &c.Worker.TaskRetention}

@@ -216,6 +216,27 @@ func (e *examination) lanes(ctx context.Context) {
 				"set the workers' clocks by NTP; until then calls are signed with PandaPon's time")
 		}
 		e.gate(what, l)
+		e.sizes(ctx, what, l.Lane)
+	}
+}
+
+// sizes compares the indexes of a lane: a worker puts right what differs, once it is looked at.
+func (e *examination) sizes(ctx context.Context, what, lane string) {
+	s, err := e.Tasks.Sizes(ctx, lane)
+	if err != nil {
+		e.add(Fail, what+" indexes", err.Error(), "see redis")
+		return
+	}
+	saw := fmt.Sprintf("%d unfinished uploads, %d that must have a task, %d tasks", s.Unfinished, s.Needed, s.Tasks)
+	switch {
+	case s.Needed > s.Unfinished, s.Needed == 0 && s.Unfinished > 0:
+		e.add(Warn, what+" indexes", saw+": keys were lost",
+			"run `voucherd rebuild`; a running worker finds what is missing too, in time")
+	case s.Tasks < s.Needed:
+		e.add(Warn, what+" indexes", saw+": tasks are missing",
+			"a running worker puts them within a minute; if that does not help, run `voucherd rebuild`")
+	default:
+		e.add(OK, what+" indexes", saw, "")
 	}
 }
 

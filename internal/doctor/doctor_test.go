@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 
-func examine(t *testing.T, o redistest.Options) map[string]doctor.Finding {
+func examine(t *testing.T, o redistest.Options, lost ...string) map[string]doctor.Finding {
 	t.Helper()
 	rdb := redistest.Start(t, o).Client()
 	v := vault.NewRedis(rdb)
@@ -21,6 +21,11 @@ func examine(t *testing.T, o redistest.Options) map[string]doctor.Finding {
 	_, err := client.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: strings.NewReader("%PDF-1.4 receipt")})
 	if err != nil && !strings.Contains(err.Error(), "no room") {
 		t.Fatal(err)
+	}
+	for _, key := range lost {
+		if err := rdb.Del(t.Context(), key).Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	by := map[string]doctor.Finding{}
 	for _, f := range doctor.Examine(t.Context(), doctor.Patient{Redis: rdb, Vault: v, Tasks: client}) {
@@ -35,7 +40,7 @@ func examine(t *testing.T, o redistest.Options) map[string]doctor.Finding {
 func TestHealthy(t *testing.T) {
 	t.Parallel()
 	by := examine(t, redistest.Options{AOF: true, MaxMemory: "100mb"})
-	for _, what := range []string{"redis version", "redis persistence", "redis memory", "clock", "vault", "lane default"} {
+	for _, what := range []string{"redis version", "redis persistence", "redis memory", "clock", "vault", "lane default", "lane default indexes"} {
 		if by[what].Grade != doctor.OK {
 			t.Errorf("%s: %+v", what, by[what])
 		}
@@ -57,6 +62,25 @@ func TestSick(t *testing.T) {
 	}
 	if f := examine(t, redistest.Options{})["redis persistence"]; f.Grade != doctor.Fail {
 		t.Errorf("without AOF: %+v", f)
+	}
+}
+
+func TestLostKeys(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		key, says string
+	}{
+		"looks":  {"voucherd:{vouchers-default}:look", "keys were lost"},
+		"states": {"voucherd:{vouchers-default}:s:queued", "keys were lost"},
+		"tasks":  {"asynq:{vouchers-default}:pending", "tasks are missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := examine(t, redistest.Options{}, c.key)["lane default indexes"]
+			if f.Grade != doctor.Warn || !strings.Contains(f.Saw, c.says) || !strings.Contains(f.Advice, "voucherd rebuild") {
+				t.Errorf("%+v, want that %s", f, c.says)
+			}
+		})
 	}
 }
 
