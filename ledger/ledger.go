@@ -131,7 +131,7 @@ func (l *Ledger) Lanes(ctx context.Context) ([]string, error) {
 // Server names the Redis process that holds a lane: another name means that a replica took over, or that it was
 // restarted, and that last writes may be lost. It is "" where Redis does not tell.
 func (l *Ledger) Server(ctx context.Context, lane string) (string, error) {
-	var rdb redis.UniversalClient = l.rdb
+	rdb := l.rdb
 	if c, ok := l.rdb.(*redis.ClusterClient); ok {
 		master, err := c.MasterForKey(ctx, prefix(lane))
 		if err != nil {

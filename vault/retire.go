@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -125,8 +126,8 @@ func readRetired(root *os.Root, p place) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
-	for i := len(hours) - 1; i >= 0; i-- {
-		r, err := readRecord(root, retiredDir(p.lane)+"/"+hours[i].Name()+"/"+p.key+recordSuffix)
+	for _, hour := range slices.Backward(hours) {
+		r, err := readRecord(root, retiredDir(p.lane)+"/"+hour.Name()+"/"+p.key+recordSuffix)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return r, err
 		}
@@ -198,12 +199,15 @@ func (w *walk) retired(ctx context.Context, lane string) error {
 
 func (w *walk) retiredHour(ctx context.Context, dir string) error {
 	entries, err := readDir(w.root, dir)
+	if err != nil {
+		return err
+	}
 	for _, e := range entries {
-		if err := ctx.Err(); err != nil {
+		if err = ctx.Err(); err != nil {
 			return err
 		}
-		key := strings.TrimSuffix(e.Name(), recordSuffix)
-		if _, err := placeOf(key); err != nil {
+		p, err := placeOf(strings.TrimSuffix(e.Name(), recordSuffix))
+		if err != nil {
 			continue
 		}
 		r, err := readRecord(w.root, dir+"/"+e.Name())
@@ -213,10 +217,10 @@ func (w *walk) retiredHour(ctx context.Context, dir string) error {
 		if err != nil {
 			return err
 		}
-		r.Key = key
+		r.Key = p.key
 		if !w.yield(r.stored(), nil) {
 			return errEnough
 		}
 	}
-	return err
+	return nil
 }

@@ -99,17 +99,19 @@ func TestRetireCutOff(t *testing.T) {
 	mustClaim(t, d, torn, "upload-1")
 	mustClaim(t, d, left, "upload-2")
 	metadata := filepath.Join(dir, "one", torn.Key[4:6], torn.Key+".json")
-	f, err := os.OpenFile(metadata, os.O_APPEND|os.O_WRONLY, 0)
+	record, err := os.ReadFile(metadata)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteString(`{"state":"deliv`); err != nil {
-		t.Fatal(err)
+	write := func(name string, text []byte) {
+		t.Helper()
+		if werr := os.WriteFile(name, text, 0o600); werr != nil { //nolint:gosec // a test's own directory
+			t.Fatal(werr)
+		}
 	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := d.Noted(t.Context(), torn.Key); err != nil || n.State != "" {
+	write(metadata, append(record, `{"state":"deliv`...))
+	n, err := d.Noted(t.Context(), torn.Key)
+	if err != nil || n.State != "" {
 		t.Errorf("noted %+v, %v: want a torn note to be none", n, err)
 	}
 	bytes := filepath.Join(dir, "one", left.Key[4:6], left.Key)
@@ -120,9 +122,7 @@ func TestRetireCutOff(t *testing.T) {
 	if err := d.Retire(t.Context(), vault.Retired{Key: left.Key}); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(bytes, kept, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	write(bytes, kept)
 	told := map[string]int{}
 	for s, err := range d.All(t.Context()) {
 		switch {
