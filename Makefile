@@ -65,10 +65,14 @@ chaos: ## Kills and breaks everything for a while, then counts the vouchers (N=v
 cover: test ## Runs the tests and shows coverage by package; under 85 % of pandapon, ledger or worker it fails
 	@scripts/cover coverage.out 85 pandapon ledger worker
 
-up: ## Starts Redis and two workers with docker compose (PROFILE=demo: against the sandbox, without .env)
-	scripts/compose $(if $(PROFILE),--env-file deploy/$(PROFILE).env --profile $(PROFILE)) up --build --detach
+COMPOSE = scripts/compose $(if $(PROFILE),--env-file deploy/$(PROFILE).env --profile $(PROFILE))
 
-down: ## Stops them; vouchers and ledger stay in the volume
+up: ## Starts Redis, two workers and the gateway with docker compose (PROFILE=demo: against the sandbox, without .env)
+	$(COMPOSE) build
+	@scripts/gateway-token
+	$(COMPOSE) up --detach
+
+down: ## Stops them; vouchers and ledger stay in the volume, the gateway's tokens in deploy/secrets
 	scripts/compose --profile demo down
 
 .tools/golangci-lint .tools/benchstat: tools/go.mod tools/go.sum

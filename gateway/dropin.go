@@ -115,7 +115,7 @@ func (g *Gateway) takeVoucher(w http.ResponseWriter, r *http.Request, lane *lane
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != jsonType {
 		return &problem{kind: problemMediaType, detail: "the body is not application/json"}
 	}
-	b, err := g.bodyOf(w, r, 2*g.cfg.MaxVoucherBytes+slack)
+	b, err := g.bodyOf(w, r, g.largestBody())
 	if err != nil {
 		return err
 	}

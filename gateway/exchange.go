@@ -26,6 +26,7 @@ type exchange struct {
 	request  *http.Request
 	answer   *answer
 	conn     *conn
+	body     *requestBody // nil: there is none, or nothing of it need be drained
 
 	lane, uploadID, orderID string
 	cut                     bool  // the answer ended in the middle
@@ -58,12 +59,15 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	if r.Body == nil || r.Body == http.NoBody {
 		// Nothing is to be read: the server's deadline would only end the context of an answer that takes longer.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // only real connections have one
+	} else {
+		x.holdBody()
 	}
 	x.answer.Header().Set("X-Request-Id", x.id)
 	return x
 }
 
-// end answers for a handler that panicked, and writes the one line of the access log.
+// end answers for a handler that panicked, writes the one line of the access log, and reads what is left of the body.
+// Meanwhile the connection counts as quiet: it may be closed for another.
 func (g *Gateway) end(x *exchange) {
 	recovered := recover()
 	if recovered != nil && errors.Is(asError(recovered), http.ErrAbortHandler) {
@@ -83,6 +87,7 @@ func (g *Gateway) end(x *exchange) {
 	if recovered != nil {
 		panic(http.ErrAbortHandler) // what was begun must not look whole
 	}
+	g.drain(x)
 }
 
 func asError(v any) error {

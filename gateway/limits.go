@@ -14,7 +14,7 @@ type Limits struct {
 	HeaderBytes int // of a request; 16 KiB
 
 	HeaderTime time.Duration // for a request's headers; 10 s
-	ShortTime  time.Duration // for bodies that nobody reads, and for answers; 15 s
+	ShortTime  time.Duration // for what is left of a refused request's body, and for answers; 15 s
 	IdleTime   time.Duration // between two requests of a connection; 60 s
 
 	BodyGrace time.Duration // a body may take this long, and then must have kept up BodyRate; 10 s

@@ -53,7 +53,7 @@ func (g *Gateway) readUpload(w http.ResponseWriter, r *http.Request, h *handover
 	}
 	most := g.cfg.MaxVoucherBytes + slack
 	if kind == jsonType {
-		most = 2*g.cfg.MaxVoucherBytes + slack // base64 takes a third more, and JSON may escape some of it
+		most = g.largestBody()
 	}
 	b, err := g.bodyOf(w, r, most)
 	if err != nil {

@@ -138,6 +138,9 @@ func (c *gatewayCmd) tokens(s *session, fault func(string, error)) []gateway.Tok
 		return all
 	}
 	text, err := os.ReadFile(c.TokensFile)
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("there is no file %s: make a token with `voucherd token new`, and store its line there", c.TokensFile)
+	}
 	if err != nil {
 		fault("--tokens-file", err)
 		return all

@@ -30,6 +30,7 @@ func TestUsage(t *testing.T) {
 		{2, "sign x.jpg", "--order"},
 		{2, "sandbox --fault nonsense", "nonsense"},
 		{2, "demo --voucher x.jpg", "--order"},
+		{2, "gateway --tokens-file nowhere", "voucherd token new"},
 		{3, "show never-heard-of", "never-heard-of"},
 		{3, "retry never-heard-of", "never-heard-of"},
 		{3, "discard --yes never-heard-of", "never-heard-of"},
