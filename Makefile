@@ -58,9 +58,9 @@ else
 	.tools/benchstat $(OLD) artefacts/bench.txt
 endif
 
-chaos: ## Kills and breaks everything for a while, then counts the vouchers (N=vouchers SEED=number)
+chaos: ## Kills and breaks everything for a while, then counts the vouchers (N=vouchers SEED=number SCENARIO=name)
 	@scripts/ensure redis-server
-	$(GO) run ./internal/chaos $(if $(N),--n=$(N)) $(if $(SEED),--seed=$(SEED)) $(CHAOS_ARGS)
+	$(GO) run ./internal/chaos $(if $(SCENARIO),--scenario=$(SCENARIO)) $(if $(N),--n=$(N)) $(if $(SEED),--seed=$(SEED)) $(CHAOS_ARGS)
 
 cover: test ## Runs the tests and shows coverage by package; under 85 % of pandapon, ledger or worker it fails
 	@scripts/cover coverage.out 85 pandapon ledger worker

@@ -62,8 +62,8 @@ func TestDemoRedis(t *testing.T) {
 	ks, err := b.Leaving(b.ctx, b.lane)
 	b.must(err)
 	b.must(b.Left(b.ctx, b.lane, ks))
-	if n, err := b.Remove(b.ctx, b.lane); err != nil || n != 2 || len(ks) != 2 {
-		t.Fatalf("removed %d after %v left, %v, want both", n, ks, err)
+	if n, err := b.Remove(b.ctx, b.lane); err != nil || n.Uploads != 2 || len(ks) != 2 {
+		t.Fatalf("removed %v after %v left, %v, want both", n, ks, err)
 	}
 }
 

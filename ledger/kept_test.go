@@ -3,6 +3,8 @@ package ledger_test
 import (
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -184,16 +186,16 @@ func TestRemoveLeavesNothingBehind(t *testing.T) {
 		end(b.open(order, "receipt").ID)
 	}
 	b.later(b.set.Retention + time.Hour)
-	if n, err := b.Remove(b.ctx, b.lane); err != nil || n != 0 {
-		t.Fatalf("removed %d, %v, before their vouchers left", n, err)
+	if n, err := b.Remove(b.ctx, b.lane); err != nil || n.Uploads != 0 {
+		t.Fatalf("removed %v, %v, before their vouchers left", n, err)
 	}
 	for range 2 { // one that was revived has two vouchers
 		ks, err := b.Leaving(b.ctx, b.lane)
 		b.must(err)
 		b.must(b.Left(b.ctx, b.lane, ks))
 	}
-	if n, err := b.Remove(b.ctx, b.lane); err != nil || n != len(gone) {
-		t.Fatalf("removed %d, %v, want %d", n, err, len(gone))
+	if n, err := b.Remove(b.ctx, b.lane); err != nil || n.Uploads != len(gone) {
+		t.Fatalf("removed %v, %v, want %d", n, err, len(gone))
 	}
 	if after := b.keys(); !slices.Equal(after, before) {
 		t.Errorf("keys before %v\nand after  %v", before, after)
@@ -208,10 +210,66 @@ func TestRemoveKeepsTheYoung(t *testing.T) {
 	b.attempt(o.ID, delivered("r"))
 	b.must(b.Left(b.ctx, b.lane, []ledger.Kept{{ID: o.ID, VaultKey: b.get(o.ID).VaultKey}}))
 	b.later(b.set.Retention - time.Hour)
-	if n, err := b.Remove(b.ctx, b.lane); err != nil || n != 0 {
-		t.Fatalf("removed %d, %v, want none", n, err)
+	if n, err := b.Remove(b.ctx, b.lane); err != nil || n.Uploads != 0 {
+		t.Fatalf("removed %v, %v, want none", n, err)
 	}
 	b.state(o.ID, ledger.Delivered)
+}
+
+// findable counts the request ids by which the lane's uploads are found.
+func (b *bundle) findable() (n int64) {
+	b.t.Helper()
+	for _, name := range b.keys() {
+		if strings.HasPrefix(name, "r:") {
+			n += b.rdb.HLen(b.ctx, b.prefix()+name).Val()
+		}
+	}
+	return n
+}
+
+// Redis does nothing else while a script runs: long histories go in several short calls.
+func TestRemoveTakesLongHistoriesInPieces(t *testing.T) {
+	t.Parallel()
+	const most = 1000 + ledger.KeptAttempts
+	b := setup(t, ledger.Settings{})
+	b.attempt(b.open("stays", "receipt").ID, final())
+	before, others := b.keys(), b.findable()
+	total := int64(0)
+	for _, attempts := range []int{most + 250, 150, 150, 1} {
+		o := b.open("order"+strconv.FormatInt(total, 10), "receipt")
+		for n := 1; n < attempts; n++ {
+			b.finish(b.started(o.ID, 1, strconv.Itoa(n)), requestID(refused(ledger.FaultNone), o.ID+strconv.Itoa(n)))
+		}
+		b.attempt(o.ID, delivered(o.ID))
+		total += int64(attempts)
+	}
+	b.later(b.set.Retention + time.Hour)
+	ks, err := b.Leaving(b.ctx, b.lane)
+	b.must(err)
+	b.must(b.Left(b.ctx, b.lane, ks))
+	had := b.findable()
+	if had != others+total {
+		t.Fatalf("%d request ids are found, want %d", had, others+total)
+	}
+	var sum ledger.Removed
+	for {
+		r, err := b.Remove(b.ctx, b.lane)
+		b.must(err)
+		left := b.findable()
+		if work := had - left; work > most || work != int64(r.Attempts) {
+			t.Fatalf("one call removed %d request ids and says %+v, want at most %d", work, r, most)
+		}
+		if r == (ledger.Removed{}) {
+			break
+		}
+		had, sum.Uploads, sum.Attempts = left, sum.Uploads+r.Uploads, sum.Attempts+r.Attempts
+	}
+	if want := (ledger.Removed{Uploads: 4, Attempts: int(total)}); sum != want {
+		t.Errorf("removed %+v, want %+v", sum, want)
+	}
+	if after := b.keys(); !slices.Equal(after, before) {
+		t.Errorf("keys before %v\nand after  %v", before, after)
+	}
 }
 
 // An API that repeats its request ids must not make those of another upload vanish.
@@ -225,8 +283,8 @@ func TestRemoveSparesAnothersRequestID(t *testing.T) {
 	ks, err := b.Leaving(b.ctx, b.lane)
 	b.must(err)
 	b.must(b.Left(b.ctx, b.lane, ks))
-	if n, err := b.Remove(b.ctx, b.lane); err != nil || n != 1 {
-		t.Fatalf("removed %d, %v, want 1", n, err)
+	if n, err := b.Remove(b.ctx, b.lane); err != nil || n.Uploads != 1 {
+		t.Fatalf("removed %v, %v, want 1", n, err)
 	}
 	b.finds("same", young.ID)
 }

@@ -59,14 +59,23 @@ func (l *Ledger) look(ctx context.Context, lane, cursor string, limit int) (Look
 	return found, nil
 }
 
-// Remove takes up to 500 delivered and 500 discarded uploads that are older than retention out of the ledger, and says
-// how many it took.
-func (l *Ledger) Remove(ctx context.Context, lane string) (int, error) {
-	r, err := l.run(ctx, l.scripts.remove, lane, "", l.set.lookAtOnce, l.set.Retention.Milliseconds())
+// Removed counts what one Remove took.
+type Removed struct {
+	Uploads  int
+	Attempts int // of these uploads, or of one whose history is too long for one call
+}
+
+// removeAtOnce is how many uploads and attempts one call removes: Redis does nothing else for some milliseconds.
+const removeAtOnce = 1000
+
+// Remove takes delivered and discarded uploads that are older than retention out of the ledger, about 1,000 of them and
+// their attempts together. It is called again until it has taken nothing.
+func (l *Ledger) Remove(ctx context.Context, lane string) (Removed, error) {
+	r, err := l.run(ctx, l.scripts.remove, lane, "", removeAtOnce, l.set.Retention.Milliseconds())
 	if err != nil {
-		return 0, fmt.Errorf("remove old uploads of lane %s: %w", lane, err)
+		return Removed{}, fmt.Errorf("remove old uploads of lane %s: %w", lane, err)
 	}
-	return int(r.num(0)), nil
+	return Removed{Uploads: int(r.num(0)), Attempts: int(r.num(1))}, nil
 }
 
 // Kept names a voucher that is to leave the vault.

@@ -187,8 +187,8 @@ func (r *reconciler) clear(ctx context.Context) error {
 
 func (r *reconciler) remove(ctx context.Context) error {
 	for range pagesPerPass {
-		n, err := r.ledger.Remove(ctx, r.lane)
-		if err != nil || n == 0 {
+		taken, err := r.ledger.Remove(ctx, r.lane)
+		if err != nil || taken == (ledger.Removed{}) {
 			return err
 		}
 	}

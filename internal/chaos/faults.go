@@ -101,6 +101,8 @@ func (w *world) deal(ctx context.Context, b plan.Blow) error {
 		return w.redis.pause(ctx, b.For)
 	case plan.FlushQueue:
 		return w.flush(ctx, b.Lane)
+	case plan.LoseWrites:
+		return w.failOver(ctx, b.For)
 	default:
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,7 +24,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run carries out a scenario. It gives 0 when all that must hold did, 1 when something did not, 2 for wrong arguments.
+// run carries out scenarios, side by side. It gives 0 when all that must hold did, 1 when something did not, 2 for wrong
+// arguments.
 func run(ctx context.Context, args []string) int {
 	o, err := parse(args, os.Stderr)
 	switch {
@@ -36,20 +38,45 @@ func run(ctx context.Context, args []string) int {
 	limited, cancel := context.WithTimeoutCause(ctx, o.limit(),
 		fmt.Errorf("the run was to take at most %g minutes (--minutes)", o.minutes))
 	defer cancel()
-	w, err := newWorld(limited, o, stageOf(o))
+	dir, err := os.MkdirTemp("", "voucherd-chaos-bin-")
+	if err == nil {
+		defer os.RemoveAll(dir) //nolint:errcheck // what is left there is no harm
+		o.bin, err = build(limited, dir, o.bin)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		return 1
+	}
+	all := o.runs()
+	reports := make([]*report, len(all))
+	var wg sync.WaitGroup
+	for i, o := range all {
+		wg.Go(func() { reports[i] = carryOut(limited, o) })
+	}
+	wg.Wait()
+	code := 0
+	for _, r := range reports {
+		r.print(os.Stdout)
+		if !r.good() {
+			code = 1
+		}
+	}
+	return code
+}
+
+// carryOut carries out one scenario.
+func carryOut(ctx context.Context, o options) *report {
+	w, err := newWorld(ctx, o, stageOf(o))
 	if err == nil {
 		w.say("settings: %s", w.settings)
-		err = w.play(limited)
+		err = w.play(ctx)
 	}
 	if err != nil {
 		w.report.Error = err.Error()
 	}
 	w.finish(o)
-	w.close(o.keep || !w.report.good() && ctx.Err() == nil)
-	if !w.report.good() {
-		return 1
-	}
-	return 0
+	w.close(o.keep || !w.report.good() && !errors.Is(ctx.Err(), context.Canceled))
+	return w.report
 }
 
 // stageOf is what the scenario needs.
@@ -60,6 +87,8 @@ func stageOf(o options) stage {
 		s.lanes, s.vars, s.delay = accounts("main"), nil, 50*time.Millisecond
 	case scenarioRejected:
 		s.lanes, s.delay = accounts("main"), 0
+	case scenarioFailover: // slow enough for a backlog, so that every slot is taken when Redis forgets
+		s.lanes, s.delay = accounts("main"), 400*time.Millisecond
 	}
 	return s
 }
@@ -73,12 +102,14 @@ func (w *world) play(ctx context.Context) error {
 		return w.playRejected(ctx)
 	case scenarioRebuild:
 		return w.playRebuild(ctx)
+	case scenarioFailover:
+		return w.playFailover(ctx)
 	default:
 		return w.playChaos(ctx)
 	}
 }
 
-// finish prints and saves the report.
+// finish completes the report, and saves it.
 func (w *world) finish(o options) {
 	r := w.report
 	r.Took = length(time.Since(w.began))
@@ -91,7 +122,6 @@ func (w *world) finish(o options) {
 		r.Workers, _, faults = w.fleet.account()
 		r.check("workers end only when told to, and in time", len(r.Workers), faults...)
 	}
-	r.print(os.Stdout)
 	if o.report != "" {
 		if err := r.save(o.report); err != nil {
 			fmt.Fprintln(os.Stderr, "chaos:", err)

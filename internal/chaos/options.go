@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -27,6 +28,9 @@ const (
 	scenarioOutage   = "outage"
 	scenarioRejected = "rejected"
 	scenarioRebuild  = "rebuild"
+	scenarioFailover = "failover"
+
+	vaultRedis, vaultFile = "redis", "file"
 )
 
 // defaults are the numbers of vouchers and workers of each scenario.
@@ -38,6 +42,8 @@ func defaults(scenario string) (vouchers, workers int) {
 		return 12_000, 2
 	case scenarioRebuild:
 		return 1000, 2
+	case scenarioFailover:
+		return 500, 2
 	default:
 		return 400, 2
 	}
@@ -48,8 +54,9 @@ func parse(args []string, help io.Writer) (options, error) {
 	var o options
 	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	f.SetOutput(help)
-	f.StringVar(&o.scenario, "scenario", scenarioChaos, "chaos, outage, rejected or rebuild")
-	f.IntVar(&o.vouchers, "n", 0, "vouchers to push through (default 400; outage 5000, rejected 12000, rebuild 1000)")
+	f.StringVar(&o.scenario, "scenario", "",
+		"chaos, failover, outage, rejected or rebuild (default: chaos and, at the same time, failover with either vault)")
+	f.IntVar(&o.vouchers, "n", 0, "vouchers to push through (default 400; failover 500, outage 5000, rejected 12000, rebuild 1000)")
 	f.IntVar(&o.workers, "workers", 0, "worker processes (default 2; outage 3)")
 	f.Uint64Var(&o.seed, "seed", 1, "what the plan is made from: the same seed does the same things at the same times")
 	f.Float64Var(&o.minutes, "minutes", 10, "most minutes that the run may take")
@@ -60,33 +67,65 @@ func parse(args []string, help io.Writer) (options, error) {
 	if err := f.Parse(args); err != nil {
 		return o, err //nolint:wrapcheck // it has been printed
 	}
-	scenarios := []string{scenarioChaos, scenarioOutage, scenarioRejected, scenarioRebuild}
-	if f.NArg() > 0 || !slices.Contains(scenarios, o.scenario) {
+	scenarios := []string{scenarioChaos, scenarioOutage, scenarioRejected, scenarioRebuild, scenarioFailover}
+	if f.NArg() > 0 || o.scenario != "" && !slices.Contains(scenarios, o.scenario) {
 		return o, fmt.Errorf("--scenario is one of %v, and there are no other arguments", scenarios)
 	}
-	vouchers, workers := defaults(o.scenario)
-	if o.vouchers == 0 {
-		o.vouchers = vouchers
+	if o.report != "" && o.scenario == "" {
+		return o, errors.New("--report takes one report: give a --scenario too")
 	}
-	if o.workers == 0 {
-		o.workers = workers
-	}
-	if o.vault == "" {
-		o.vault = "redis"
-		if o.scenario == scenarioRebuild {
-			o.vault = "file"
+	for _, r := range o.runs() {
+		if err := r.check(); err != nil {
+			return o, err
 		}
 	}
-	return o, o.check()
+	return o, nil
 }
+
+// runs gives the options of each scenario that is to be carried out.
+func (o options) runs() []options {
+	if o.scenario != "" {
+		return []options{o.filled()}
+	}
+	chaos := o
+	chaos.scenario, o.scenario = scenarioChaos, scenarioFailover
+	all := []options{chaos.filled()}
+	for _, o.vault = range vaults(o.vault) {
+		all = append(all, o.filled())
+	}
+	return all
+}
+
+func vaults(given string) []string {
+	if given != "" {
+		return []string{given}
+	}
+	return []string{vaultRedis, vaultFile}
+}
+
+// filled puts defaults where nothing was given.
+func (o options) filled() options {
+	vouchers, workers := defaults(o.scenario)
+	o.vouchers, o.workers = cmp.Or(o.vouchers, vouchers), cmp.Or(o.workers, workers)
+	if o.vault == "" {
+		o.vault = vaultRedis
+		if o.scenario == scenarioRebuild {
+			o.vault = vaultFile
+		}
+	}
+	return o
+}
+
+// name tells runs apart.
+func (o options) name() string { return o.scenario + " " + o.vault }
 
 func (o options) check() error {
 	switch {
 	case o.vouchers < 1 || o.workers < 1 || o.vouchers > 100_000 || o.workers > 20:
 		return errors.New("--n is 1 to 100000 and --workers 1 to 20")
-	case o.vault != "redis" && o.vault != "file":
+	case o.vault != vaultRedis && o.vault != vaultFile:
 		return errors.New("--vault is redis or file")
-	case o.scenario == scenarioRebuild && o.vault != "file":
+	case o.scenario == scenarioRebuild && o.vault != vaultFile:
 		return errors.New("only a file vault outlives Redis: --scenario rebuild needs --vault file")
 	case o.minutes <= 0 || o.minutes > 120:
 		return errors.New("--minutes is above 0 and at most 120")

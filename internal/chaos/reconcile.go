@@ -45,6 +45,29 @@ func (w *world) reconcile(ctx context.Context, handed []audit.Handed, retriedFro
 	if found.Late > 0 {
 		r.Numbers = append(r.Numbers, fmt.Sprintf("%d calls had left when their lane was told to wait, and arrived over 100 ms later", found.Late))
 	}
+	return w.summarize(ctx, facts)
+}
+
+// reconcileLosses holds what producers were told, the ledger and the API's log against each other after a run in which
+// Redis forgot.
+func (w *world) reconcileLosses(ctx context.Context, handed []audit.Handed, retriedFrom time.Time) error {
+	w.stopWorkers()
+	facts, err := w.facts(ctx, handed)
+	if err != nil {
+		return err
+	}
+	facts.RetriedFrom, facts.Losses, facts.InRedis = retriedFrom, w.losses, w.opts.vault == vaultRedis
+	found, lost := audit.RunLosses(facts)
+	r := w.report
+	r.Checks, r.Resent = append(found.Checks, r.Checks...), found.Resent
+	r.Left = append(r.Left, fmt.Sprintf("lost with Redis: %d uploads, of which the API had taken %d; %d calls",
+		lost.Uploads, lost.Taken, lost.Calls))
+	return w.summarize(ctx, facts)
+}
+
+// summarize counts requests and uploads, and looks for secrets.
+func (w *world) summarize(ctx context.Context, facts audit.Facts) (err error) {
+	r := w.report
 	r.Requests = len(facts.Requests)
 	for _, q := range facts.Requests {
 		if q.Accepted {

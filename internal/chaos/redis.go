@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -21,9 +22,10 @@ import (
 
 // redisServer is a real redis-server with an append-only file, which can be treated badly.
 type redisServer struct {
-	dir, addr string
+	addr string
 
 	mu   sync.Mutex
+	dir  string
 	proc *child
 	away []audit.Span // when it was killed or paused
 }
@@ -31,7 +33,7 @@ type redisServer struct {
 const redisLimit = 20 * time.Second // for starting, with a large file on a busy machine
 
 // startRedis starts one on a free port of the loopback interface.
-func startRedis(ctx context.Context, dir string) (*redisServer, error) {
+func startRedis(ctx context.Context, dir string, args ...string) (*redisServer, error) {
 	const tries, lowest, beyond = 20, 15000, 32000 // below the ports of outgoing connections
 	var err error
 	for range tries {
@@ -42,7 +44,7 @@ func startRedis(ctx context.Context, dir string) (*redisServer, error) {
 			continue
 		}
 		s := &redisServer{dir: dir, addr: l.Addr().String()}
-		if err = errors.Join(l.Close(), s.start(ctx)); err == nil {
+		if err = errors.Join(l.Close(), s.start(ctx, args...)); err == nil {
 			return s, nil
 		}
 		s.kill()
@@ -52,7 +54,7 @@ func startRedis(ctx context.Context, dir string) (*redisServer, error) {
 
 func (s *redisServer) url() string { return "redis://" + s.addr + "/0" }
 
-func (s *redisServer) start(ctx context.Context) error {
+func (s *redisServer) start(ctx context.Context, args ...string) error {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		return errors.New("redis-server is not on PATH: `make chaos` installs it, or install the package redis-server")
@@ -61,10 +63,10 @@ func (s *redisServer) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("address of redis: %w", err)
 	}
-	proc, err := spawn(program{name: "redis", path: path, dir: s.dir, args: []string{
+	proc, err := spawn(program{name: "redis", path: path, dir: s.dir, args: append([]string{
 		"--bind", host, "--port", port, "--dir", s.dir, "--save", "", "--appendonly", "yes", "--appendfsync", "always",
-		"--maxmemory-policy", "noeviction", "--loglevel", "notice", "--daemonize", "no",
-	}})
+		"--maxmemory-policy", "noeviction", "--loglevel", "notice", "--daemonize", "no", "--repl-diskless-sync-delay", "0",
+	}, args...)})
 	if err != nil {
 		return err
 	}
@@ -89,6 +91,49 @@ func (s *redisServer) restart(ctx context.Context, after time.Duration) error {
 		return nil
 	}
 	return s.start(ctx)
+}
+
+// failOver lets a replica take the server's place that lacks the writes of the last while. Replication is asynchronous:
+// a master tells its clients that a write is done before any replica has it.
+func (s *redisServer) failOver(ctx context.Context, lacking time.Duration) (l audit.Loss, err error) {
+	dir, err := os.MkdirTemp(s.dir, "replica-")
+	if err != nil {
+		return l, fmt.Errorf("make a directory for a replica: %w", err)
+	}
+	host, port, err := net.SplitHostPort(s.addr)
+	if err != nil {
+		return l, fmt.Errorf("address of redis: %w", err)
+	}
+	replica, err := startRedis(ctx, dir, "--replicaof", host+" "+port)
+	if err != nil {
+		return l, err
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: replica.addr, MaxRetries: -1})
+	defer rdb.Close() //nolint:errcheck // nothing is left to lose
+	if err := until(ctx, redisLimit, "a replica follows", func() bool {
+		return strings.Contains(rdb.Info(ctx, "replication").Val(), "master_link_status:up\r\n")
+	}); err != nil {
+		replica.kill()
+		return l, err
+	}
+	l.From = time.Now()
+	if err := rdb.ReplicaOf(ctx, "NO", "ONE").Err(); err != nil {
+		replica.kill()
+		return l, fmt.Errorf("cut replication: %w", err)
+	}
+	sleep(ctx, lacking)
+	s.leave()
+	defer s.back()
+	s.kill()
+	l.Gone = time.Now()
+	s.mu.Lock()
+	s.dir, s.proc = dir, replica.proc
+	s.mu.Unlock()
+	// It takes the port as it would a floating address.
+	if err := rdb.ConfigSet(ctx, "port", port).Err(); err != nil {
+		return l, fmt.Errorf("give the replica its master's port, which needs Redis 6.2: %w", err)
+	}
+	return l, nil
 }
 
 // pause stops the server for a while without closing its connections.

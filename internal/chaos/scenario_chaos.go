@@ -28,7 +28,7 @@ func (w *world) playChaos(ctx context.Context) error {
 	}
 	w.report.Producers = producers.tally
 	w.producerChecks(producers.tally)
-	err := w.drain(ctx, &w.report.Drain)
+	err := w.drain(ctx, drainLimit, &w.report.Drain)
 	retried := time.Now()
 	err = errors.Join(err, w.retryRejected(ctx))
 	after, cancel := lastLook(ctx)
@@ -143,11 +143,12 @@ func (w *world) producerChecks(p producing) {
 	w.report.check("an error while Redis is away says which Redis", p.WhileAway, p.UnnamedSample...)
 }
 
-// drain heals everything and waits until no upload is unfinished.
-func (w *world) drain(ctx context.Context, took *length) error {
+const drainLimit = 3 * time.Minute // asynq takes up to two to give up a worker that was killed
+
+// drain waits until no upload is unfinished.
+func (w *world) drain(ctx context.Context, limit time.Duration, took *length) error {
 	began := time.Now()
 	defer func() { *took += length(time.Since(began)) }()
-	const limit = 3 * time.Minute // asynq takes up to two to give up a worker that was killed
 	told := time.Now()
 	return until(ctx, limit, "every upload is finished", func() bool {
 		left, by, err := w.unfinished(ctx)
@@ -192,7 +193,7 @@ func (w *world) retryRejected(ctx context.Context) error {
 	}
 	w.say("voucherd retry --state rejected: %s", strings.TrimSpace(said))
 	var took length
-	return w.drain(ctx, &took)
+	return w.drain(ctx, drainLimit, &took)
 }
 
 // stopWorkers lets every worker end as it should.

@@ -42,7 +42,7 @@ func (w *world) playOutage(ctx context.Context) error {
 	w.report.check(fmt.Sprintf("at most %d calls while the API is away", mostCalls), calls, exceeds(float64(calls), float64(mostCalls))...)
 	w.say("%d calls; the API is well again", calls)
 	w.report.Drain = 0
-	if err := w.drain(ctx, &w.report.Drain); err != nil {
+	if err := w.drain(ctx, drainLimit, &w.report.Drain); err != nil {
 		return err
 	}
 	if err := w.countRefusals(ctx); err != nil {

@@ -26,7 +26,7 @@ func (w *world) playRejected(ctx context.Context) error {
 		return err
 	}
 	var took length
-	if err := w.drain(ctx, &took); err != nil {
+	if err := w.drain(ctx, drainLimit, &took); err != nil {
 		return err
 	}
 	if err := w.listed(ctx, producers.handed); err != nil {

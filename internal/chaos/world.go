@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/voucherd/voucherd/internal/chaos/audit"
 	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
@@ -30,13 +31,13 @@ type world struct {
 	lanes    []account
 	began    time.Time
 
-	bin    string
 	redis  *redisServer
 	api    *api
 	fleet  *fleet
 	rdb    redis.UniversalClient
 	vault  vault.Vault
 	client *tasks.Client
+	losses []audit.Loss // of what Redis knew
 
 	report *report
 }
@@ -55,10 +56,7 @@ func newWorld(ctx context.Context, o options, s stage) (w *world, err error) {
 	if w.dir, err = os.MkdirTemp("", "voucherd-chaos-"); err != nil {
 		return w, fmt.Errorf("make a directory: %w", err)
 	}
-	w.say("building voucherd, and starting redis and the API's stand-in, in %s", w.dir)
-	if w.bin, err = build(ctx, w.dir, o.bin); err != nil {
-		return w, err
-	}
+	w.say("starting redis and the API's stand-in, in %s", w.dir)
 	for _, sub := range []string{"redis", "vault", "workers"} {
 		if err = os.Mkdir(filepath.Join(w.dir, sub), 0o700); err != nil {
 			return w, fmt.Errorf("make a directory: %w", err)
@@ -74,12 +72,12 @@ func newWorld(ctx context.Context, o options, s stage) (w *world, err error) {
 	if err != nil {
 		return w, err
 	}
-	w.fleet = newFleet(w.bin, filepath.Join(w.dir, "workers"), w.settings, s.workers)
+	w.fleet = newFleet(w.opts.bin, filepath.Join(w.dir, "workers"), w.settings, s.workers)
 	return w, w.connect(ctx)
 }
 
 func (w *world) vaultURL() string {
-	if w.opts.vault == "file" {
+	if w.opts.vault == vaultFile {
 		return "file://" + filepath.Join(w.dir, "vault")
 	}
 	return "redis:"
@@ -103,7 +101,7 @@ func (w *world) connect(ctx context.Context) (err error) {
 
 // voucherd runs a command of the program under test, as a person would.
 func (w *world) voucherd(ctx context.Context, args ...string) (stdout, stderr string, err error) {
-	cmd := exec.CommandContext(ctx, w.bin, args...) //nolint:gosec // ours
+	cmd := exec.CommandContext(ctx, w.opts.bin, args...) //nolint:gosec // ours
 	var out, said bytes.Buffer
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = w.settings.environ(), w.dir, &out, &said, apart()
 	if err := cmd.Run(); err != nil {
@@ -114,7 +112,7 @@ func (w *world) voucherd(ctx context.Context, args ...string) (stdout, stderr st
 
 // say tells the person who watches what happens.
 func (w *world) say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
+	fmt.Fprintf(os.Stderr, "%6.1fs  %s: %s\n", time.Since(w.began).Seconds(), w.opts.name(), fmt.Sprintf(format, args...))
 }
 
 // close ends all that was started, and removes what it left unless that is to be kept.

@@ -22,6 +22,8 @@ type Facts struct {
 	RedisAway   []Span               // when Redis was killed or paused
 	RetriedFrom time.Time            // from when rejected uploads were sent again, at the end of their line
 	ThrottleFor time.Duration        // what the API asks for when it throttles
+	Losses      []Loss               // when Redis forgot, for RunLosses
+	InRedis     bool                 // vouchers lie in Redis, and are lost with it
 }
 
 // Handed is a voucher that Enqueue accepted.
@@ -88,8 +90,7 @@ type try struct {
 	upload ledger.Upload
 }
 
-// Run makes all checks.
-func Run(f Facts) Result {
+func newBooks(f Facts) books {
 	f.Requests = slices.Clone(f.Requests)
 	slices.SortFunc(f.Requests, func(a, b sandbox.Request) int { return a.Number - b.Number })
 	b := books{Facts: f, tries: map[string]try{}, accepted: map[string]int{}}
@@ -103,8 +104,14 @@ func Run(f Facts) Result {
 			b.accepted[r.OrderID+" "+r.SHA256]++
 		}
 	}
+	return b
+}
+
+// Run makes all checks of a run in which Redis forgets nothing.
+func Run(f Facts) Result {
+	b := newBooks(f)
 	r := Result{Attempts: map[int]int{}, Verdicts: map[ledger.Verdict]int{}}
-	for _, u := range f.Uploads {
+	for _, u := range b.Uploads {
 		r.Attempts[u.AttemptCount]++
 		for i, a := range u.Attempts {
 			r.Verdicts[a.Verdict]++

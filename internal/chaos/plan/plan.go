@@ -47,6 +47,13 @@ type Voucher struct {
 	Again  time.Duration // handed over once more then, as a backend does that has forgotten; 0: not
 }
 
+// Once hands each voucher over only once: a ledger that forgets cannot know a duplicate.
+func (o Order) Once() {
+	for i := range o.Vouchers {
+		o.Vouchers[i].Again = 0
+	}
+}
+
 // Strike is a fault of the API for a while.
 type Strike struct {
 	At    time.Duration
@@ -62,12 +69,13 @@ type Kind string
 
 // The kinds of blow.
 const (
-	KillWorker  Kind = "kill -9 worker" // and started again after For
-	StopWorker  Kind = "SIGTERM worker" //nolint:gosec // no credentials; started again after For
-	PauseWorker Kind = "SIGSTOP worker" // for For
-	KillRedis   Kind = "kill -9 redis"  // and started again after For
-	PauseRedis  Kind = "SIGSTOP redis"  // for For
-	FlushQueue  Kind = "flush queue"    // of Lane
+	KillWorker  Kind = "kill -9 worker"  // and started again after For
+	StopWorker  Kind = "SIGTERM worker"  //nolint:gosec // no credentials; started again after For
+	PauseWorker Kind = "SIGSTOP worker"  // for For
+	KillRedis   Kind = "kill -9 redis"   // and started again after For
+	PauseRedis  Kind = "SIGSTOP redis"   // for For
+	FlushQueue  Kind = "flush queue"     // of Lane
+	LoseWrites  Kind = "fail over redis" // to a replica without the writes of For
 )
 
 // Blow is one thing that is done to a process.
@@ -90,6 +98,8 @@ func (b Blow) String() string {
 		return fmt.Sprintf("%s for %v", b.Kind, b.For)
 	case FlushQueue:
 		return fmt.Sprintf("%s of lane %s", b.Kind, b.Lane)
+	case LoseWrites:
+		return fmt.Sprintf("%s, without the last writes of %v", b.Kind, b.For)
 	default:
 		return string(b.Kind)
 	}
@@ -128,6 +138,30 @@ func New(o Options) Plan {
 	out.Outage = Outage{From: at, Quiet: at + length/4, To: at + length}
 	out.Length = out.Outage.To
 	out.Orders = p.orders(out.Outage.Quiet - time.Second)
+	return out
+}
+
+// failovers is how often a run of NewFailovers loses writes.
+const failovers = 4
+
+// NewFailovers makes the plan of a run in which the API is well, and Redis is failed over again and again to a replica
+// that lacks the last writes.
+func NewFailovers(o Options) Plan {
+	p := planner{Options: o, dice: rand.New(rand.NewPCG(o.Seed, 0))}
+	var out Plan
+	for range failovers {
+		b := Blow{
+			At: out.Length + p.between(time.Second, 1500*time.Millisecond), Kind: LoseWrites,
+			For: p.between(300*time.Millisecond, 1500*time.Millisecond),
+		}
+		out.Blows = append(out.Blows, b)
+		const start = time.Second // of the replica
+		out.Length = b.At + b.For + start
+	}
+	out.Orders = p.orders(out.Length)
+	for _, o := range out.Orders {
+		o.Once()
+	}
 	return out
 }
 

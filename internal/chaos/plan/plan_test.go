@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"cmp"
 	"io"
 	"reflect"
 	"slices"
@@ -60,11 +61,11 @@ func check(t *testing.T, p plan.Plan, vouchers int) {
 	if !slices.IsSortedFunc(p.Blows, func(a, b plan.Blow) int { return int(a.At - b.At) }) {
 		t.Errorf("blows are not in order of time: %v", p.Blows)
 	}
-	n := 0
+	n, until := 0, cmp.Or(p.Outage.Quiet, p.Length)
 	for _, o := range p.Orders {
 		last := time.Duration(0)
 		for _, v := range o.Vouchers {
-			if v.At < last || v.At > p.Outage.Quiet || v.Again != 0 && v.Again < v.At || v.Again > p.Outage.Quiet {
+			if v.At < last || v.At > until || v.Again != 0 && v.Again < v.At || v.Again > until {
 				t.Errorf("order %s: voucher at %v, again at %v", o.ID, v.At, v.Again)
 			}
 			last = v.At
@@ -73,6 +74,24 @@ func check(t *testing.T, p plan.Plan, vouchers int) {
 	}
 	if n != vouchers || p.Length > 35*time.Second {
 		t.Errorf("%d vouchers in %v", n, p.Length)
+	}
+}
+
+func TestEveryFailoverHasItsTime(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(50) {
+		p := plan.NewFailovers(options(seed, 500))
+		if len(p.Blows) < 3 {
+			t.Errorf("seed %d: %d losses, want several", seed, len(p.Blows))
+		}
+		over := time.Duration(0)
+		for _, b := range p.Blows {
+			if b.Kind != plan.LoseWrites || b.For < 300*time.Millisecond || b.At < over {
+				t.Errorf("seed %d: %v at %v, the one before ended at %v", seed, b, b.At, over)
+			}
+			over = b.At + b.For
+		}
+		check(t, p, 500)
 	}
 }
 

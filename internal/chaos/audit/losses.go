@@ -1,0 +1,164 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+)
+
+// Loss is a time whose writes Redis has forgotten.
+type Loss struct {
+	From time.Time // writes from here on are lost; zero: all
+	Gone time.Time // from here on nobody sees them
+	Back time.Time // from here on all is there again that was not lost for good
+}
+
+const (
+	replicates = time.Second     // within this a replica has a write, on a busy machine
+	settles    = 5 * time.Second // within this a call's voucher has left the vault
+)
+
+// forgets says whether a write at this time may have been lost.
+func (l Loss) forgets(at time.Time) bool {
+	return at.After(l.From.Add(-replicates)) && at.Before(l.Gone.Add(replicates))
+}
+
+// Forgotten counts what went with Redis, and may.
+type Forgotten struct {
+	Uploads int // that the ledger does not know
+	Taken   int // of these, by the API
+	Calls   int // that the ledger does not know
+}
+
+// RunLosses makes the checks for a Redis that forgets.
+func RunLosses(f Facts) (Result, Forgotten) {
+	b := newBooks(f)
+	arrived, lost := b.arrived()
+	known, calls := b.known()
+	lost.Calls = calls
+	twice, resent := b.twice()
+	return Result{Checks: []Check{arrived, known, twice, b.inOrder()}, Resent: resent}, lost
+}
+
+// arrived looks for accepted vouchers that did not arrive. What was accepted just before a loss may be lost with the
+// vault in Redis; what a file vault held must be there, unless it was delivered and so had left.
+func (b books) arrived() (c Check, lost Forgotten) {
+	c = Check{Name: "every voucher that Enqueue accepted, and Redis did not lose, is delivered", Looked: len(b.Handed)}
+	for _, h := range b.Handed {
+		u, known := b.Uploads[h.UploadID]
+		taken := b.accepted[h.OrderID+" "+h.SHA256] > 0
+		forgotten := b.InRedis && slices.ContainsFunc(b.Losses, func(l Loss) bool { return l.forgets(h.At) })
+		switch {
+		case known && u.State == ledger.Delivered && taken:
+		case known:
+			c.breach("%s (order %s) is %s: %s %s; the API took it: %v", h.UploadID, h.OrderID, u.State, u.Verdict, u.Msg, taken)
+		case forgotten || taken && !b.InRedis:
+			lost.Uploads++
+			if taken {
+				lost.Taken++
+			}
+		default:
+			c.breach("%s (order %s, accepted at %s) is not in the ledger; the API took it: %v", h.UploadID, h.OrderID, clock(h.At), taken)
+		}
+	}
+	return c, lost
+}
+
+// known looks for requests that the ledger does not know and Redis did not lose. An answer that came after the loss
+// is written to the Redis that is there then, unless that has lost the upload too.
+func (b books) known() (c Check, lost int) {
+	c = Check{Name: "every request at the API stands in the ledger, or was lost with Redis", Looked: len(b.Requests)}
+	handed := map[string]Handed{}
+	for _, h := range b.Handed {
+		handed[h.OrderID+" "+h.SHA256] = h
+	}
+	for _, r := range b.Requests {
+		h := handed[r.OrderID+" "+r.SHA256]
+		_, tried := b.tries[r.Nonce]
+		if tried || slices.Contains(b.Found[r.RequestID], h.UploadID) {
+			continue
+		}
+		if slices.ContainsFunc(b.Losses, func(l Loss) bool {
+			under := l.forgets(r.At) || l.forgets(r.AnsweredAt)
+			return under && (r.AnsweredAt.Before(l.Gone) || l.forgets(h.At))
+		}) {
+			lost++
+			continue
+		}
+		c.breach("request %d (order %s, %s to %s, request id %s)", r.Number, r.OrderID, clock(r.At), clock(r.AnsweredAt), r.RequestID)
+	}
+	return c, lost
+}
+
+// twice looks for vouchers that were sent again although they had arrived well before a loss.
+func (b books) twice() (Check, []Resent) {
+	taken := map[string][]sandbox.Request{}
+	for _, r := range b.Requests {
+		if r.Accepted {
+			taken[r.OrderID+" "+r.SHA256] = append(taken[r.OrderID+" "+r.SHA256], r)
+		}
+	}
+	c := Check{Name: "only what was sent just before a loss is sent twice", Looked: len(taken)}
+	var all []Resent
+	for _, h := range b.Handed {
+		rs := taken[h.OrderID+" "+h.SHA256]
+		for i := range max(0, len(rs)-1) {
+			all = append(all, Resent{UploadID: h.UploadID, OrderID: h.OrderID, Attempts: []string{
+				fmt.Sprintf("taken at %s and at %s", clock(rs[i].At), clock(rs[i+1].At)),
+			}})
+			if !slices.ContainsFunc(b.Losses, func(l Loss) bool { return l.excuses(rs[i], rs[i+1]) }) {
+				c.breach("%s (order %s): requests %d and %d", h.UploadID, h.OrderID, rs[i].Number, rs[i+1].Number)
+			}
+		}
+	}
+	return c, all
+}
+
+// excuses says whether a voucher is sent again because this loss took the record of the first time.
+func (l Loss) excuses(first, second sandbox.Request) bool {
+	from := l.From
+	if from.IsZero() { // what the vault has let go is not sent again
+		from = l.Gone
+	}
+	return first.At.Before(l.Gone.Add(replicates)) && first.AnsweredAt.After(from.Add(-settles)) && second.At.After(l.Gone)
+}
+
+// inOrder looks for vouchers that arrived before an earlier one of their order. What was handed over after a loss and
+// before the rebuilding could not know of those before it.
+func (b books) inOrder() Check {
+	c := Check{Name: "vouchers of one order arrive in the order in which they were handed over"}
+	type arrival struct {
+		Handed
+
+		number int
+	}
+	arrivals := map[string]int{} // number of the first request, by order and hash
+	for _, r := range slices.Backward(b.Requests) {
+		if r.Accepted && (b.RetriedFrom.IsZero() || r.At.Before(b.RetriedFrom)) {
+			arrivals[r.OrderID+" "+r.SHA256] = r.Number
+		}
+	}
+	first := map[seat]arrival{}
+	for _, h := range b.Handed {
+		if n, ok := arrivals[h.OrderID+" "+h.SHA256]; ok {
+			first[seat{h.Lane + " " + h.OrderID, h.Place}] = arrival{h, n}
+		}
+	}
+	for s, later := range first {
+		before, ok := first[seat{s.line, s.place - 1}]
+		if !ok || slices.ContainsFunc(b.Losses, func(l Loss) bool {
+			return before.At.Before(l.Gone) && later.At.After(l.Gone) && later.At.Before(l.Back)
+		}) {
+			continue
+		}
+		c.Looked++
+		if before.number > later.number {
+			c.breach("order %s: voucher %d came before voucher %d (handed over at %s and %s)",
+				later.OrderID, s.place+1, s.place, clock(later.At), clock(before.At))
+		}
+	}
+	return c
+}

@@ -1,0 +1,125 @@
+package audit_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/internal/chaos/audit"
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// losing gives facts that agree, of a Redis that lost what was written between the 100th and the 110th second.
+func losing() audit.Facts {
+	f := agreeing()
+	f.Handed[0].At, f.Handed[1].At = at(0), at(1)
+	f.InRedis = true
+	f.Losses = []audit.Loss{{From: at(100_000), Gone: at(110_000), Back: at(111_000)}}
+	return f
+}
+
+// move shifts an upload's hand-over, and all requests, by so many milliseconds.
+func move(f *audit.Facts, ms int) {
+	for i := range f.Handed {
+		f.Handed[i].At = f.Handed[i].At.Add(time.Duration(ms) * time.Millisecond)
+	}
+	for i := range f.Requests {
+		f.Requests[i].At = f.Requests[i].At.Add(time.Duration(ms) * time.Millisecond)
+		f.Requests[i].AnsweredAt = f.Requests[i].AnsweredAt.Add(time.Duration(ms) * time.Millisecond)
+	}
+}
+
+func once(f *audit.Facts) { f.Requests = f.Requests[1:] } // an answer that was lost is none of Redis' losses
+
+func TestWhatRedisMayForget(t *testing.T) {
+	t.Parallel()
+	const within, before = 105_000, 50_000
+	forget := func(f *audit.Facts) { delete(f.Uploads, "u2"); delete(f.Found, "r3") }
+	for _, c := range []struct {
+		name   string
+		change func(*audit.Facts)
+		broken string // part of the name of the one check that is; empty: none
+		want   audit.Forgotten
+	}{
+		{"nothing", once, "", audit.Forgotten{}},
+		{"an upload accepted within a loss", func(f *audit.Facts) {
+			once(f)
+			move(f, within)
+			forget(f)
+		}, "", audit.Forgotten{Uploads: 1, Taken: 1, Calls: 1}},
+		{"an upload accepted before", func(f *audit.Facts) {
+			once(f)
+			move(f, before)
+			forget(f)
+			f.Requests[1].At, f.Requests[1].AnsweredAt = at(within), at(within)
+		}, "is delivered", audit.Forgotten{Calls: 1}},
+		{"of a file vault, and it was taken", func(f *audit.Facts) {
+			once(f)
+			move(f, within)
+			forget(f)
+			f.InRedis = false
+		}, "", audit.Forgotten{Uploads: 1, Taken: 1, Calls: 1}},
+		{"of a file vault, and it was not", func(f *audit.Facts) {
+			once(f)
+			move(f, within)
+			forget(f)
+			f.InRedis, f.Requests = false, f.Requests[:1]
+		}, "is delivered", audit.Forgotten{}},
+		{"rejected, and it was taken", func(f *audit.Facts) {
+			once(f)
+			u := f.Uploads["u2"]
+			u.State = ledger.Rejected
+			f.Uploads["u2"] = u
+		}, "is delivered", audit.Forgotten{}},
+		{"counts as delivered, and never arrived", func(f *audit.Facts) { f.Requests = f.Requests[1:2] }, "is delivered", audit.Forgotten{}},
+		{"a call made before", func(f *audit.Facts) {
+			once(f)
+			f.Requests[1].Nonce = "forgotten"
+			delete(f.Found, "r3")
+		}, "stands in the ledger", audit.Forgotten{}},
+		{"a call made before, of which the request id is known", func(f *audit.Facts) {
+			once(f)
+			f.Requests[1].Nonce = "forgotten"
+		}, "", audit.Forgotten{}},
+		{"a call answered after the loss", func(f *audit.Facts) {
+			once(f)
+			f.Requests[1].Nonce = "forgotten"
+			delete(f.Found, "r3")
+			f.Requests[1].At, f.Requests[1].AnsweredAt = at(109_900), at(112_000)
+		}, "stands in the ledger", audit.Forgotten{}},
+		{"sent twice around a loss", func(f *audit.Facts) {
+			f.Requests[0].At, f.Requests[0].AnsweredAt = at(within), at(within)
+			f.Requests[1].At, f.Requests[1].AnsweredAt = at(112_000), at(112_100)
+		}, "", audit.Forgotten{}},
+		{"sent twice, long before", func(*audit.Facts) {}, "sent twice", audit.Forgotten{}},
+		{"all, and sent twice around it", func(f *audit.Facts) {
+			f.Losses[0].From = time.Time{}
+			f.Requests[0].At, f.Requests[0].AnsweredAt = at(109_000), at(109_000)
+			f.Requests[1].At, f.Requests[1].AnsweredAt = at(112_000), at(112_100)
+		}, "", audit.Forgotten{}},
+		{"all, and sent twice long before", func(f *audit.Facts) { f.Losses[0].From = time.Time{} }, "sent twice", audit.Forgotten{}},
+		{"nothing, and the second voucher came first", func(f *audit.Facts) {
+			once(f)
+			f.Handed[0].Place, f.Handed[1].Place = 1, 0
+		}, "in the order", audit.Forgotten{}},
+		{"the first voucher until it was put back", func(f *audit.Facts) {
+			once(f)
+			f.Handed[0].Place, f.Handed[1].Place = 1, 0
+			f.Handed[0].At = at(110_500)
+		}, "", audit.Forgotten{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := losing()
+			c.change(&f)
+			r, lost := audit.RunLosses(f)
+			found := broken(r)
+			if c.broken == "" && len(found) > 0 || c.broken != "" && (len(found) != 1 || !strings.Contains(found[0], c.broken)) {
+				t.Errorf("broken: %q, want %q alone", found, c.broken)
+			}
+			if lost != c.want {
+				t.Errorf("lost %+v, want %+v", lost, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/voucherd/voucherd/internal/chaos/plan"
+)
+
+const (
+	overAfter = time.Minute // a loss, and everything goes on
+	idleStop  = 2 * time.Second
+)
+
+// playFailover lets Redis forget the last writes again and again, while vouchers come in and go out. With a file vault
+// an operator rebuilds each time.
+func (w *world) playFailover(ctx context.Context) error {
+	p := plan.NewFailovers(plan.Options{
+		Seed: w.opts.seed, Vouchers: w.opts.vouchers, Workers: w.opts.workers, Lanes: w.laneNames(),
+	})
+	w.describe(p)
+	if err := w.fleet.startAll(); err != nil {
+		return err
+	}
+	producers := w.newProducers()
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { producers.run(gctx, p.Orders); return nil })
+	g.Go(func() error { return w.batter(gctx, p.Blows, producers.began) })
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	w.report.Producers = producers.tally
+	w.producerChecks(producers.tally)
+	err := w.drain(ctx, time.Until(w.losses[len(w.losses)-1].Back.Add(overAfter)), &w.report.Drain)
+	after, cancel := lastLook(ctx)
+	defer cancel()
+	err = errors.Join(err, w.reconcileLosses(after, producers.handed, time.Time{}))
+	w.workersIdle()
+	return err
+}
+
+// failOver lets Redis forget its last writes, and puts back what a file vault holds.
+func (w *world) failOver(ctx context.Context, lacking time.Duration) error {
+	l, err := w.redis.failOver(ctx, lacking)
+	if err != nil {
+		return err
+	}
+	w.losses = append(w.losses, l)
+	if w.opts.vault == vaultFile {
+		_, err = w.rebuild(ctx)
+		return err
+	}
+	w.losses[len(w.losses)-1].Back = time.Now()
+	return nil
+}
+
+// workersIdle looks for workers that still had something to do when everything was delivered: a worker with nothing to
+// do stops at once, one that waits for an attempt takes the time it is given.
+func (w *world) workersIdle() {
+	members, _, _ := w.fleet.account()
+	var busy []string
+	for _, m := range members {
+		if time.Duration(m.Slow) > idleStop {
+			busy = append(busy, fmt.Sprintf("%s took %v to stop", m.Name, m.Slow))
+		}
+	}
+	w.report.check("no worker is left waiting for what Redis forgot", len(members), busy...)
+}
