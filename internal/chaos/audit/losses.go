@@ -127,7 +127,7 @@ func (l Loss) excuses(first, second sandbox.Request) bool {
 }
 
 // inOrder looks for vouchers that arrived before an earlier one of their order. What was handed over after a loss and
-// before the rebuilding could not know of those before it.
+// before the rebuilding could not know of those before it, whose producers may have had their answer after the loss.
 func (b books) inOrder() Check {
 	c := Check{Name: "vouchers of one order arrive in the order in which they were handed over"}
 	type arrival struct {
@@ -150,7 +150,7 @@ func (b books) inOrder() Check {
 	for s, later := range first {
 		before, ok := first[seat{s.line, s.place - 1}]
 		if !ok || slices.ContainsFunc(b.Losses, func(l Loss) bool {
-			return before.At.Before(l.Gone) && later.At.After(l.Gone) && later.At.Before(l.Back)
+			return before.At.Before(l.Gone.Add(replicates)) && later.At.After(l.Gone) && later.At.Before(l.Back)
 		}) {
 			continue
 		}
