@@ -79,6 +79,11 @@ func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Reb
 
 // restore records one stored voucher, and says whether the ledger knew it.
 func (c *Client) restore(ctx context.Context, s vault.Stored) (known bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	ctx, cancel := uncut(ctx)
+	defer cancel()
 	id := ledger.UploadID(s.Lane, s.UserID, s.OrderID, s.SHA256)
 	u, err := c.ledger.Get(ctx, id)
 	if err == nil && u.VaultKey == s.Key {

@@ -104,7 +104,7 @@ func isUnreachable(err error) bool {
 // explain makes a failure to reach Redis say which Redis. asynq hides the cause of its errors, so their text is asked.
 func (c *Client) explain(err error) error {
 	var file *fs.PathError // a full or unreadable disk is no Redis, though its cause passes for a net.Error
-	if err == nil || isUnreachable(err) || errors.As(err, &file) {
+	if err == nil || isUnreachable(err) || errors.Is(err, ErrNotEnqueued) || errors.As(err, &file) {
 		return err
 	}
 	if strings.Contains(err.Error(), "OOM command not allowed") {

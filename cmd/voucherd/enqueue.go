@@ -45,7 +45,7 @@ func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		if !c.Wait {
-			return c.print(s, u)
+			return c.print(ctx, s, u)
 		}
 		return c.wait(ctx, s, st, u)
 	})
@@ -114,12 +114,20 @@ func (hidden) Error() string { return "" }
 
 func (h hidden) Unwrap() error { return h.error }
 
-func (c *enqueueCmd) print(s *session, u ledger.Upload) error {
+// print prints what was recorded, also when the command was told to stop meanwhile.
+func (c *enqueueCmd) print(ctx context.Context, s *session, u ledger.Upload) error {
 	if c.JSON {
-		return printJSON(s.stdout, u)
+		if err := printJSON(s.stdout, u); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintln(s.stdout, u.ID)
 	}
-	fmt.Fprintln(s.stdout, u.ID)
 	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintf(s.stderr, "Stopped. The upload goes on in the background; look with: voucherd show %s\n", u.ID)
+		return silent(exitInterrupted)
+	case c.JSON:
 	case u.Duplicate:
 		fmt.Fprintf(s.stderr, "The same voucher for this order was handed over before; it is %s.\n", stateWords(u))
 	case u.Generation == 0:

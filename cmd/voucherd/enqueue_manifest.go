@@ -94,7 +94,7 @@ func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *store, lin
 		if err := files[i].close(); err != nil {
 			r.Err = err // Enqueue only says that it could not read
 		}
-		fates[i] = fateOf(ctx, lines[i], r)
+		fates[i] = fateOf(lines[i], r)
 		var unreachable *tasks.UnreachableError
 		if errors.As(r.Err, &unreachable) || errors.Is(r.Err, tasks.ErrNoRoom) {
 			stop(r.Err)
@@ -105,14 +105,14 @@ func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *store, lin
 }
 
 // fateOf says what became of one line.
-func fateOf(ctx context.Context, l manifest.Line, r tasks.Result) fate {
+func fateOf(l manifest.Line, r tasks.Result) fate {
 	f := fate{Line: l.Number, Order: l.Order, File: l.File, ID: r.Upload.ID, State: r.Upload.State}
 	switch {
 	case r.Err == nil && r.Upload.Duplicate:
 		f.Fate = fateKnown
 	case r.Err == nil:
 		f.Fate = fateAccepted
-	case ctx.Err() != nil:
+	case errors.Is(r.Err, tasks.ErrNotEnqueued):
 		f.Fate = fateUntried
 	default:
 		f.Fate, f.Error = fateFailed, explainVoucher(l.File, r.Err).Error()
@@ -180,12 +180,15 @@ func (c *enqueueCmd) outcome(ctx context.Context, s *session, fates []fate) erro
 	}
 	fmt.Fprintf(s.stderr, "%d accepted, %d known already, %d failed, %d not tried.\n",
 		n[fateAccepted], n[fateKnown], n[fateFailed], n[fateUntried])
-	if n[fateFailed]+n[fateUntried] == 0 {
-		return nil
+	rest := n[fateFailed] + n[fateUntried]
+	if rest > 0 {
+		fmt.Fprintln(s.stderr, "Run it again for the rest: what was handed over is known, and nothing is sent twice.")
 	}
-	fmt.Fprintln(s.stderr, "Run it again for the rest: what was handed over is known, and nothing is sent twice.")
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return silent(exitInterrupted)
+	case rest > 0:
+		return silent(exitFailed)
 	}
-	return silent(exitFailed)
+	return nil
 }

@@ -63,7 +63,11 @@ func (s *session) fail(err error) int {
 		return int(quiet)
 	}
 	if errors.Is(err, context.Canceled) {
-		fmt.Fprintln(s.stderr, "voucherd: stopped before the end")
+		if errors.Is(err, tasks.ErrNotEnqueued) {
+			fmt.Fprintln(s.stderr, "voucherd: stopped:", tasks.ErrNotEnqueued)
+		} else {
+			fmt.Fprintln(s.stderr, "voucherd: stopped before the end")
+		}
 		return exitInterrupted
 	}
 	if errors.Is(err, ledger.ErrNotFound) {
