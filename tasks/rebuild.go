@@ -79,7 +79,7 @@ func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Reb
 
 // restore records one stored voucher, and says whether the ledger knew it.
 func (c *Client) restore(ctx context.Context, s vault.Stored) (known bool, err error) {
-	if err := ctx.Err(); err != nil {
+	if err = ctx.Err(); err != nil {
 		return false, err
 	}
 	ctx, cancel := uncut(ctx)

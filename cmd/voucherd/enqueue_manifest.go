@@ -39,7 +39,7 @@ func (c *enqueueCmd) runManifest(ctx context.Context, s *session) error {
 	if c.File != "" || c.Order != "" || c.User != "" || c.Reference != "" || c.Wait {
 		return usagef("--manifest takes no FILE, --order, --user, --reference or --wait: its lines say what to hand over")
 	}
-	lines, dir, err := readManifest(s, c.Manifest)
+	lines, dir, err := readManifest(ctx, s, c.Manifest)
 	if err != nil {
 		return err
 	}
@@ -53,20 +53,19 @@ func (c *enqueueCmd) runManifest(ctx context.Context, s *session) error {
 }
 
 // readManifest reads the lines, and gives the directory that their files are relative to.
-func readManifest(s *session, path string) (lines []manifest.Line, dir string, err error) {
-	in := io.NopCloser(s.stdin)
-	switch {
-	case path != "-":
-		if in, err = s.openVoucher(path); err != nil {
-			return nil, "", err
-		}
-		dir = filepath.Dir(path)
-	case isTerminal(s.stdin):
-		return nil, "", usagef("standard input is a terminal: pipe the manifest in")
+func readManifest(ctx context.Context, s *session, path string) (lines []manifest.Line, dir string, err error) {
+	in, err := s.openVoucher(ctx, path)
+	if err != nil {
+		return nil, "", err
 	}
 	defer in.Close()
-	if lines, err = manifest.Read(in); err != nil {
+	if lines, err = manifest.Read(in); errors.Is(err, context.Canceled) {
+		return nil, "", fmt.Errorf("%w: %w", tasks.ErrNotEnqueued, err)
+	} else if err != nil {
 		return nil, "", fmt.Errorf("%s: nothing was handed over:\n%w", fileName(path), err)
+	}
+	if path != "-" {
+		dir = filepath.Dir(path)
 	}
 	return lines, dir, nil
 }

@@ -38,7 +38,10 @@ func stopAt(t *testing.T, text string, n int, stop func()) string {
 				_ = client.Close()
 				return
 			}
-			all.Go(func() { _, _ = io.Copy(server, io.TeeReader(client, &watch{text: []byte(text), counter: seen})); _ = server.Close() })
+			all.Go(func() {
+				_, _ = io.Copy(server, io.TeeReader(client, &watch{text: []byte(text), counter: seen}))
+				_ = server.Close()
+			})
 			all.Go(func() { _, _ = io.Copy(client, server); _ = client.Close() })
 		}
 	})
