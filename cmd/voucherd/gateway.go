@@ -53,6 +53,11 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 	for _, w := range cfg.Warnings {
 		log.Warn("settings.warning", zap.String("warning", w))
 	}
+	s.logUnknown(log)
+	if len(own.Tokens) == 0 {
+		log.Warn("gateway.without_tokens", zap.String("warning", "whoever uses this machine is an operator: make a token with "+
+			"`voucherd token new`, and set VOUCHERD_GATEWAY_TOKENS_FILE or "+tokensVariable))
+	}
 	st, err := openStore(ctx, cfg, gatewayConns)
 	if err != nil {
 		return err
@@ -129,11 +134,13 @@ func (c *gatewayCmd) load(s *session) (config.Config, gateway.Config, error) {
 	return cfg, own, nil
 }
 
+// tokensVariable holds tokens' lines; as a secret it has no flag.
+const tokensVariable = "VOUCHERD_GATEWAY_TOKENS"
+
 // tokens reads the tokens of the variable and of the file.
 func (c *gatewayCmd) tokens(s *session, fault func(string, error)) []gateway.Token {
-	const variable = "VOUCHERD_GATEWAY_TOKENS"
-	all, err := gateway.ParseTokens(s.getenv(variable))
-	fault(variable, err)
+	all, err := gateway.ParseTokens(s.getenv(tokensVariable))
+	fault(tokensVariable, err)
 	if c.TokensFile == "" {
 		return all
 	}
