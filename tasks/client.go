@@ -41,7 +41,7 @@ type Client struct {
 	cfg       Config
 	ledger    *ledger.Ledger
 	vault     vault.Vault
-	queue     *asynq.Client
+	queue     queue
 	inspector *asynq.Inspector
 	room      room
 	bound     sync.Map // lanes whose vault was compared with ours
@@ -60,7 +60,7 @@ func New(cfg Config) *Client {
 	}
 	return &Client{
 		cfg: cfg, ledger: cfg.Ledger, vault: cfg.Vault,
-		queue:     asynq.NewClientFromRedisClient(cfg.Redis),
+		queue:     newQueue(cfg.Redis),
 		inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
 		room:      room{rdb: cfg.Redis},
 	}
@@ -82,7 +82,7 @@ type Request struct {
 //
 // The same voucher for the same order is the same upload: enqueueing it again gives the record there is, marked
 // Duplicate. A context that ends before the upload is recorded gives ErrNotEnqueued; one that ends later cuts nothing
-// off. Errors: *InvalidError, ErrNotEnqueued, ErrNoRoom, *UnreachableError, or the vault's.
+// off. Errors: *InvalidError, ErrNotEnqueued, ErrNoRoom, *UnreachableError, *RefusedError, or the vault's.
 func (c *Client) Enqueue(ctx context.Context, r Request) (ledger.Upload, error) {
 	u, err := c.enqueue(ctx, r)
 	return u, c.explain(err)
@@ -260,7 +260,7 @@ func (c *Client) put(ctx context.Context, t ledger.Task, wait time.Duration) err
 		opts = append(opts, asynq.ProcessIn(wait))
 	}
 	task := asynq.NewTask(TypeUpload, Payload{ID: t.ID, Generation: t.Generation}.Encode())
-	_, err = c.queue.EnqueueContext(ctx, task, opts...)
+	err = c.queue.put(ctx, task, opts...)
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("put the task of %s: %w", t.ID, err)
 	}
