@@ -187,7 +187,7 @@ func (w *world) startWorker(ctx context.Context, c pandapon.Credentials, log *za
 	if w.delivery, err = newDelivery(ctx, cfg, log); err != nil {
 		return err
 	}
-	if err := w.delivery.store.answers(ctx, w.redisURL, "--redis"); err != nil {
+	if err := w.delivery.store.answers(ctx, "--redis"); err != nil {
 		return errors.Join(err, w.delivery.close())
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))

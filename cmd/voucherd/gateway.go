@@ -16,6 +16,7 @@ import (
 	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/metrics"
+	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -76,6 +77,7 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 	if err != nil {
 		return err //nolint:wrapcheck // it says what is wrong
 	}
+	st.await(ctx, log, "gateway.waiting")
 	if err = st.bind(ctx, cfg, log); err != nil {
 		return err
 	}
@@ -197,13 +199,10 @@ func (st *store) serveQueues(own *gateway.Config) (err error) {
 // ready says whether vouchers can be stored.
 func (st *store) ready(ctx context.Context) error {
 	if err := st.redis.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("ask redis: %w", err)
+		return redisconn.Explain(st.redis, err)
 	}
 	return st.vault.Check(ctx) //nolint:wrapcheck // it says what is wrong
 }
-
-// bindPause is how long bind waits between two tries.
-const bindPause = time.Second
 
 // bind notes that the lanes' vouchers lie in this vault, once Redis answers. A vault that the workers do not have would
 // swallow vouchers, so it is refused.
@@ -217,7 +216,7 @@ func (st *store) bind(ctx context.Context, cfg config.Config, log *zap.Logger) e
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(bindPause):
+		case <-time.After(awaitPause):
 		}
 	}
 }
@@ -229,7 +228,7 @@ func (st *store) tryBind(ctx context.Context, cfg config.Config) error {
 	}
 	for _, l := range cfg.Lanes {
 		if err := st.ledger.BindVault(ctx, l.Name, identity); err != nil {
-			return err //nolint:wrapcheck // it says what is wrong
+			return redisconn.Explain(st.redis, err)
 		}
 	}
 	return nil

@@ -56,6 +56,7 @@ func (c *workerCmd) Run(ctx context.Context, s *session) (err error) {
 	stop := serve(ctx, listener, routes, log)
 	defer stop()
 	log.Info("worker.listening", zap.Stringer("address", listener.Addr()))
+	d.store.await(ctx, log, "worker.waiting")
 	return d.worker.Run(ctx)
 }
 
