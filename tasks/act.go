@@ -10,8 +10,13 @@ import (
 )
 
 // Retry sends a rejected or expired upload again with a fresh budget, and a waiting one now. Errors:
-// ledger.ErrNotFound, ledger.ErrNotKept, *ledger.StateError.
+// ledger.ErrNotFound, ledger.ErrNotKept, *ledger.StateError; that of a context that ended before anything was done.
 func (c *Client) Retry(ctx context.Context, id string) (ledger.Upload, error) {
+	if err := ctx.Err(); err != nil {
+		return ledger.Upload{}, err
+	}
+	ctx, cancel := uncut(ctx)
+	defer cancel()
 	t, err := c.ledger.Reopen(ctx, id)
 	if err != nil {
 		return ledger.Upload{}, c.explain(err)
@@ -31,13 +36,18 @@ func (c *Client) Retry(ctx context.Context, id string) (ledger.Upload, error) {
 }
 
 // Discard gives up on an upload that is not being sent, and deletes its voucher. Errors: ledger.ErrNotFound,
-// *ledger.StateError.
+// *ledger.StateError; that of a context that ended before anything was done.
 func (c *Client) Discard(ctx context.Context, id string) (ledger.Upload, error) {
 	u, err := c.discard(ctx, id)
 	return u, c.explain(err)
 }
 
 func (c *Client) discard(ctx context.Context, id string) (ledger.Upload, error) {
+	if err := ctx.Err(); err != nil {
+		return ledger.Upload{}, err
+	}
+	ctx, cancel := uncut(ctx)
+	defer cancel()
 	next, worthless, err := c.ledger.Discard(ctx, id)
 	if err != nil {
 		return ledger.Upload{}, err

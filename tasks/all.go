@@ -17,7 +17,7 @@ const atOnce = 16
 // Result is what became of one request.
 type Result struct {
 	Upload ledger.Upload
-	Err    error // as Enqueue gives it; that of the context for a request that was not tried
+	Err    error // as Enqueue gives it; ErrNotEnqueued with the context's cause for a request that was not tried
 }
 
 // MergeCalls lets rdb send scripts that are called at the same time as one pipeline: a program that hands over many
@@ -44,7 +44,7 @@ func (c *Client) EnqueueAll(ctx context.Context, requests []Request, done func(i
 		work.Go(func() {
 			for _, i := range line {
 				if ctx.Err() != nil {
-					done(i, Result{Err: context.Cause(ctx)})
+					done(i, Result{Err: notEnqueued(ctx)})
 					continue
 				}
 				u, err := c.Enqueue(ctx, requests[i])

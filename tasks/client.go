@@ -32,12 +32,16 @@ type Config struct {
 	Retention       time.Duration  // how long asynq shows a finished task; 0: not at all
 }
 
+// ErrNotEnqueued means that the context ended before the upload was recorded: nothing is left of it, and handing it over
+// again is safe.
+var ErrNotEnqueued = errors.New("nothing was enqueued")
+
 // Client hands vouchers over, and asks and acts on uploads. It is safe for concurrent use.
 type Client struct {
 	cfg       Config
 	ledger    *ledger.Ledger
 	vault     vault.Vault
-	queue     *asynq.Client
+	queue     queue
 	inspector *asynq.Inspector
 	room      room
 	bound     sync.Map // lanes whose vault was compared with ours
@@ -56,7 +60,7 @@ func New(cfg Config) *Client {
 	}
 	return &Client{
 		cfg: cfg, ledger: cfg.Ledger, vault: cfg.Vault,
-		queue:     asynq.NewClientFromRedisClient(cfg.Redis),
+		queue:     newQueue(cfg.Redis),
 		inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
 		room:      room{rdb: cfg.Redis},
 	}
@@ -77,48 +81,76 @@ type Request struct {
 // be delivered, or stand in the ledger as not delivered with the reason.
 //
 // The same voucher for the same order is the same upload: enqueueing it again gives the record there is, marked
-// Duplicate. Errors: *InvalidError, ErrNoRoom, *UnreachableError, or the vault's.
+// Duplicate. A context that ends before the upload is recorded gives ErrNotEnqueued; one that ends later cuts nothing
+// off. Errors: *InvalidError, ErrNotEnqueued, ErrNoRoom, *UnreachableError, *RefusedError, or the vault's.
 func (c *Client) Enqueue(ctx context.Context, r Request) (ledger.Upload, error) {
 	u, err := c.enqueue(ctx, r)
 	return u, c.explain(err)
 }
 
 func (c *Client) enqueue(ctx context.Context, r Request) (ledger.Upload, error) {
+	n, err := c.prepare(ctx, r)
+	if over := ctx.Err(); over != nil && (err == nil || errors.Is(err, over)) {
+		return ledger.Upload{}, notEnqueued(ctx)
+	}
+	if err != nil {
+		return ledger.Upload{}, err
+	}
+	return c.record(ctx, n)
+}
+
+// notEnqueued says that nothing was enqueued, and why the context ended.
+func notEnqueued(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, ctx.Err()) {
+		return fmt.Errorf("%w: %w: %w", ErrNotEnqueued, ctx.Err(), cause)
+	}
+	return fmt.Errorf("%w: %w", ErrNotEnqueued, ctx.Err())
+}
+
+// prepare checks a request and stores its voucher. Nothing is recorded yet: what it leaves nobody was promised.
+func (c *Client) prepare(ctx context.Context, r Request) (ledger.NewUpload, error) {
 	if r.Lane == "" {
 		r.Lane = DefaultLane
 	}
 	if err := checkNames(r); err != nil {
-		return ledger.Upload{}, err
+		return ledger.NewUpload{}, err
 	}
 	mediaType, voucher, err := c.sniff(r.Voucher)
 	if err != nil {
-		return ledger.Upload{}, err
+		return ledger.NewUpload{}, err
 	}
 	if err = c.room.check(ctx); err != nil {
-		return ledger.Upload{}, err
+		return ledger.NewUpload{}, err
 	}
 	if err = c.bind(ctx, r.Lane); err != nil {
-		return ledger.Upload{}, err
+		return ledger.NewUpload{}, err
 	}
 	entry, pieces, err := c.store(ctx, vault.Meta{
 		Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, MediaType: mediaType,
 	}, voucher)
 	if err != nil {
-		return ledger.Upload{}, fmt.Errorf("store the voucher: %w", err)
+		return ledger.NewUpload{}, fmt.Errorf("store the voucher: %w", err)
 	}
+	return ledger.NewUpload{
+		Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, SHA256: entry.SHA256, CRC32C: entry.CRC32C,
+		Size: entry.Size, MediaType: mediaType, VaultKey: entry.Key, Again: r.Again, Replace: r.Replace, Pieces: pieces,
+	}, nil
+}
+
+// record records an upload and puts its task.
+func (c *Client) record(ctx context.Context, n ledger.NewUpload) (ledger.Upload, error) {
+	ctx, cancel := uncut(ctx)
+	defer cancel()
 	// When Open fails its outcome is unknown: the voucher stays, and the reconciler finds out whether anyone holds it.
-	opened, err := c.ledger.Open(ctx, ledger.NewUpload{
-		Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, SHA256: entry.SHA256, CRC32C: entry.CRC32C, Size: entry.Size,
-		MediaType: mediaType, VaultKey: entry.Key, Again: r.Again, Replace: r.Replace, Pieces: pieces,
-	})
+	opened, err := c.ledger.Open(ctx, n)
 	if err != nil {
 		return ledger.Upload{}, err
 	}
-	if err = c.settle(ctx, entry.Key, pieces != nil, opened); err != nil {
+	if err = c.settle(ctx, n.VaultKey, n.Pieces != nil, opened); err != nil {
 		return ledger.Upload{}, err
 	}
 	if !opened.Duplicate && !opened.Revived {
-		return c.fresh(r, entry, mediaType, opened), nil
+		return c.fresh(n, opened), nil
 	}
 	u, err := c.ledger.Get(ctx, opened.ID)
 	if err != nil {
@@ -128,11 +160,19 @@ func (c *Client) enqueue(ctx context.Context, r Request) (ledger.Upload, error) 
 	return u, nil
 }
 
+// uncutLimit bounds a change of the ledger and what follows it. A Redis that is away is noticed sooner.
+const uncutLimit = 10 * time.Second
+
+// uncut is the context of a change of the ledger and what follows it: the caller's end must not fall between the two.
+func uncut(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), uncutLimit)
+}
+
 // fresh is the record of an upload that was just made, without asking for it.
-func (c *Client) fresh(r Request, e vault.Entry, mediaType string, o ledger.Opened) ledger.Upload {
+func (c *Client) fresh(n ledger.NewUpload, o ledger.Opened) ledger.Upload {
 	return ledger.Upload{
-		ID: o.ID, Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, State: ledger.Queued,
-		SHA256: e.SHA256, Size: e.Size, MediaType: mediaType, Generation: o.Generation, VaultKey: e.Key,
+		ID: o.ID, Lane: n.Lane, OrderID: n.OrderID, UserID: n.UserID, Reference: n.Reference, State: ledger.Queued,
+		SHA256: n.SHA256, Size: n.Size, MediaType: n.MediaType, Generation: o.Generation, VaultKey: n.VaultKey,
 		CreatedAt: o.At, UpdatedAt: o.At, Since: o.At,
 		ExpiresAt: ledger.Time{Time: o.At.Add(c.ledger.Settings().MaxAge)},
 	}
@@ -220,7 +260,7 @@ func (c *Client) put(ctx context.Context, t ledger.Task, wait time.Duration) err
 		opts = append(opts, asynq.ProcessIn(wait))
 	}
 	task := asynq.NewTask(TypeUpload, Payload{ID: t.ID, Generation: t.Generation}.Encode())
-	_, err = c.queue.EnqueueContext(ctx, task, opts...)
+	err = c.queue.put(ctx, task, opts...)
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("put the task of %s: %w", t.ID, err)
 	}

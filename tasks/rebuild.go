@@ -108,6 +108,11 @@ func (c *Client) sweep(ctx context.Context) (r Rebuilt, err error) {
 
 // restore records one stored voucher, and says whether the ledger knew it.
 func (c *Client) restore(ctx context.Context, s vault.Stored) (known bool, err error) {
+	if err = ctx.Err(); err != nil {
+		return false, err
+	}
+	ctx, cancel := uncut(ctx)
+	defer cancel()
 	id := ledger.UploadID(s.Lane, s.UserID, s.OrderID, s.SHA256)
 	u, err := c.ledger.Get(ctx, id)
 	if err == nil && u.State == ledger.Delivered {

@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/internal/redisconn"
 )
 
 // ErrNoRoom means that Redis is so full that a further voucher could stop the backlog from draining.
@@ -84,59 +83,26 @@ func infoNumber(info, name string) int64 {
 	return 0
 }
 
-// UnreachableError says that Redis could not be reached.
-type UnreachableError struct {
-	Addr string // without password
-	Err  error
-}
+// UnreachableError says which Redis (Addr, without password) could not be reached, or does not serve for now.
+type UnreachableError = redisconn.UnreachableError
 
-func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("redis at %s could not be reached: %v", e.Addr, e.Err)
-}
-
-func (e *UnreachableError) Unwrap() error { return e.Err }
+// RefusedError says which Redis (Addr, without password) refuses to work until a person changes something: the password,
+// a permission.
+type RefusedError = redisconn.RefusedError
 
 func isUnreachable(err error) bool {
 	var u *UnreachableError
 	return errors.As(err, &u)
 }
 
-// explain makes a failure to reach Redis say which Redis. asynq hides the cause of its errors, so their text is asked.
+// explain words a failure of Redis for people.
 func (c *Client) explain(err error) error {
-	var file *fs.PathError // a full or unreadable disk is no Redis, though its cause passes for a net.Error
-	if err == nil || isUnreachable(err) || errors.As(err, &file) {
+	switch {
+	case errors.Is(err, ErrNotEnqueued): // whatever the cause is, it was the context's
 		return err
-	}
-	if strings.Contains(err.Error(), "OOM command not allowed") {
-		return fmt.Errorf("%w (%w)", ErrNoRoom, err)
-	}
-	var ne net.Error
-	if errors.As(err, &ne) || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrClosed) || saysAway(err.Error()) {
-		return &UnreachableError{Addr: address(c.cfg.Redis), Err: err}
-	}
-	return err
-}
-
-// saysAway looks for what go-redis, or a Redis that starts, stands by or fails over, says.
-func saysAway(text string) bool {
-	for _, sign := range []string{
-		"dial tcp", "connection refused", "i/o timeout", "LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ",
-	} {
-		if strings.Contains(text, sign) {
-			return true
-		}
-	}
-	return false
-}
-
-// address names the Redis of a client, without user and password.
-func address(rdb redis.UniversalClient) string {
-	switch r := rdb.(type) {
-	case *redis.Client:
-		return r.Options().Addr
-	case *redis.ClusterClient:
-		return strings.Join(r.Options().Addrs, ",")
+	case redisconn.Full(err):
+		return ErrNoRoom
 	default:
-		return "its address"
+		return redisconn.Explain(c.cfg.Redis, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/tasks"
@@ -171,7 +172,7 @@ func (w *Worker) bindOnce(ctx context.Context) error {
 	}
 	for _, l := range w.lanes {
 		if err := w.cfg.Ledger.BindVault(ctx, l.name, identity); err != nil {
-			return err
+			return redisconn.Explain(w.cfg.QueueRedis, err)
 		}
 	}
 	return nil
@@ -186,7 +187,7 @@ func (w *Worker) setUp(up bool) {
 // Ready says whether the worker works: nil, or why not.
 func (w *Worker) Ready(ctx context.Context) error {
 	if _, err := w.cfg.Ledger.Lanes(ctx); err != nil {
-		return fmt.Errorf("redis is away: %w", err)
+		return redisconn.Explain(w.cfg.QueueRedis, err)
 	}
 	if err := w.cfg.Vault.Check(ctx); err != nil {
 		return fmt.Errorf("the vault is away: %w", err)

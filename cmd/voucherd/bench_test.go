@@ -28,7 +28,10 @@ import (
 func TestMain(m *testing.M) {
 	logging.Disable() // as main does
 	if os.Getenv(asProgram) != "" {
-		os.Exit(main.Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
+		ctx, stop := main.UntilSignal(context.Background())
+		code := main.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ())
+		stop()
+		os.Exit(code)
 	}
 	os.Exit(redistest.Main(m, func() error { return goleak.Find() }))
 }

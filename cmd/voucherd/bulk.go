@@ -101,12 +101,12 @@ func (c *selection) each(ctx context.Context, s *session, ids []string, d deed) 
 		u, err := d.do(ctx, id)
 		var state *ledger.StateError
 		switch {
-		case ctx.Err() != nil:
+		case err == nil:
+			done++
+		case errors.Is(err, context.Canceled):
 			progress.close()
 			fmt.Fprintf(s.stderr, "Stopped: %d of %d uploads were %s.\n", done, len(ids), d.done)
 			return silent(exitInterrupted)
-		case err == nil:
-			done++
 		case c.State != "" && (errors.As(err, &state) || errors.Is(err, ledger.ErrNotFound)):
 			moved++ // a worker was quicker
 		default:
@@ -123,7 +123,10 @@ func (c *selection) each(ctx context.Context, s *session, ids []string, d deed) 
 	}
 	progress.close()
 	c.sum(s.stderr, d.done, done, moved, failed)
-	if failed > 0 {
+	switch {
+	case ctx.Err() != nil:
+		return silent(exitInterrupted)
+	case failed > 0:
 		return silent(exitFailed)
 	}
 	return nil

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/redisconn"
@@ -63,6 +63,9 @@ func openStore(ctx context.Context, cfg config.Config, conns int) (*store, error
 
 func (st *store) close() error { return errors.Join(st.vault.Close(), st.redis.Close()) }
 
+// redisSetting is what the address of Redis is set by.
+const redisSetting = "VOUCHERD_REDIS_URL"
+
 // answerLimit is how long a person waits for Redis to answer at all.
 const answerLimit = 4500 * time.Millisecond
 
@@ -78,7 +81,7 @@ func (s *session) withStore(ctx context.Context, do func(context.Context, *store
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	if err := st.answers(ctx, cfg.RedisURL, "VOUCHERD_REDIS_URL"); err != nil {
+	if err := st.answers(ctx, redisSetting); err != nil {
 		return err
 	}
 	return do(ctx, st)
@@ -86,7 +89,7 @@ func (s *session) withStore(ctx context.Context, do func(context.Context, *store
 
 // answers returns nil if Redis answers. go-redis tries again within limits of its own, which do not follow a context,
 // so a question that takes too long is left behind. setting is what the address is set by.
-func (st *store) answers(ctx context.Context, address, setting string) error {
+func (st *store) answers(ctx context.Context, setting string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	answer := make(chan error, 1)
@@ -95,31 +98,32 @@ func (st *store) answers(ctx context.Context, address, setting string) error {
 	select {
 	case err = <-answer:
 	case <-ctx.Done():
-		if err = ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
-			err = errors.New("no answer")
-		}
+		err = ctx.Err()
 	}
-	var said redis.Error
-	switch {
-	case err == nil, errors.Is(err, context.Canceled):
+	if err == nil || errors.Is(err, context.Canceled) {
 		return err
-	case errors.As(err, &said):
-		return fmt.Errorf("redis at %s refuses to work: %w (%s)", where(address), err, setting)
-	default:
-		return fmt.Errorf("%w; is it running, and is %s right?",
-			&tasks.UnreachableError{Addr: where(address), Err: err}, setting)
 	}
+	err = redisconn.Explain(st.redis, err)
+	if _, away := errors.AsType[*redisconn.UnreachableError](err); away {
+		return fmt.Errorf("%w; is it running, and is %s right?", err, setting)
+	}
+	return fmt.Errorf("%w (%s)", err, setting)
 }
 
-// where gives the host, or the socket, of a Redis URL without user and password.
-func where(address string) string {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil:
-		return "its address"
-	case u.Host == "":
-		return u.Path
-	default:
-		return u.Host
+// awaitPause is how long a worker or gateway waits between two tries at its start.
+const awaitPause = time.Second
+
+// await waits until Redis answers or the context ends, and logs what is in the way as event.
+func (st *store) await(ctx context.Context, log *zap.Logger, event string) {
+	for {
+		err := st.answers(ctx, redisSetting)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		log.Warn(event, zap.Error(err))
+		select {
+		case <-ctx.Done():
+		case <-time.After(awaitPause):
+		}
 	}
 }

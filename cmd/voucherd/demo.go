@@ -38,7 +38,7 @@ const demoLane = "demo"
 
 // Run plays the demo.
 func (c *demoCmd) Run(ctx context.Context, s *session) (err error) {
-	own, err := c.own(s)
+	own, err := c.own(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -59,14 +59,14 @@ func (c *demoCmd) Run(ctx context.Context, s *session) (err error) {
 }
 
 // own reads the user's voucher.
-func (c *demoCmd) own(s *session) (*demo.Own, error) {
+func (c *demoCmd) own(ctx context.Context, s *session) (*demo.Own, error) {
 	if c.Voucher == "" && c.Order == "" {
 		return nil, nil //nolint:nilnil // without one there is none
 	}
 	if c.Voucher == "" || c.Order == "" {
 		return nil, usagef("--voucher FILE and --order ID go together")
 	}
-	f, err := s.openVoucher(c.Voucher)
+	f, err := s.openVoucher(ctx, c.Voucher)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func (w *world) startWorker(ctx context.Context, c pandapon.Credentials, log *za
 	if w.delivery, err = newDelivery(ctx, cfg, log); err != nil {
 		return err
 	}
-	if err := w.delivery.store.answers(ctx, w.redisURL, "--redis"); err != nil {
+	if err := w.delivery.store.answers(ctx, "--redis"); err != nil {
 		return errors.Join(err, w.delivery.close())
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))

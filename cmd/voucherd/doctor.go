@@ -35,6 +35,9 @@ func (c *doctorCmd) Run(ctx context.Context, s *session) error {
 		if c.Try != "" {
 			found = append(found, c.try(ctx, s, st))
 		}
+		if err := ctx.Err(); err != nil {
+			return err //nolint:wrapcheck // whoever stopped it knows
+		}
 		return c.report(s, found)
 	})
 }
@@ -93,7 +96,7 @@ func (c *doctorCmd) try(ctx context.Context, s *session, st *store) doctor.Findi
 }
 
 func (c *doctorCmd) handOver(ctx context.Context, s *session, st *store) (ledger.Upload, error) {
-	voucher, err := s.openVoucher(c.Try)
+	voucher, err := s.openVoucher(ctx, c.Try)
 	if err != nil {
 		return ledger.Upload{}, err
 	}

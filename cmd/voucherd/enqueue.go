@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/alecthomas/kong"
 
@@ -45,7 +44,7 @@ func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		if !c.Wait {
-			return c.print(s, u)
+			return c.print(ctx, s, u)
 		}
 		return c.wait(ctx, s, st, u)
 	})
@@ -53,7 +52,7 @@ func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 
 // handOver hands the one voucher over.
 func (c *enqueueCmd) handOver(ctx context.Context, s *session, st *store) (ledger.Upload, error) {
-	voucher, err := s.openVoucher(c.File)
+	voucher, err := s.openVoucher(ctx, c.File)
 	if err != nil {
 		return ledger.Upload{}, err
 	}
@@ -63,32 +62,6 @@ func (c *enqueueCmd) handOver(ctx context.Context, s *session, st *store) (ledge
 		Again: c.Again, Replace: c.Replace,
 	})
 	return u, explainVoucher(c.File, err)
-}
-
-// openVoucher opens a file, or standard input.
-func (s *session) openVoucher(path string) (io.ReadCloser, error) {
-	if path == "-" {
-		if isTerminal(s.stdin) {
-			return nil, usagef("standard input is a terminal: pipe the file in, as in `voucherd enqueue … - < receipt.jpg`")
-		}
-		return io.NopCloser(s.stdin), nil
-	}
-	return openFile(path)
-}
-
-func openFile(path string) (io.ReadCloser, error) {
-	f, err := os.Open(path) //nolint:gosec // the user names the file
-	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the file
-	}
-	info, err := f.Stat()
-	if err == nil && info.IsDir() {
-		err = fmt.Errorf("%s is a directory: name the file in it", path)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }
 
 // explainVoucher names the file in a complaint about it.
@@ -114,12 +87,20 @@ func (hidden) Error() string { return "" }
 
 func (h hidden) Unwrap() error { return h.error }
 
-func (c *enqueueCmd) print(s *session, u ledger.Upload) error {
+// print prints what was recorded, also when the command was told to stop meanwhile.
+func (c *enqueueCmd) print(ctx context.Context, s *session, u ledger.Upload) error {
 	if c.JSON {
-		return printJSON(s.stdout, u)
+		if err := printJSON(s.stdout, u); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintln(s.stdout, u.ID)
 	}
-	fmt.Fprintln(s.stdout, u.ID)
 	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintf(s.stderr, "Stopped. The upload goes on in the background; look with: voucherd show %s\n", u.ID)
+		return silent(exitInterrupted)
+	case c.JSON:
 	case u.Duplicate:
 		fmt.Fprintf(s.stderr, "The same voucher for this order was handed over before; it is %s.\n", stateWords(u))
 	case u.Generation == 0:

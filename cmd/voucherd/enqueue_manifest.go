@@ -39,7 +39,7 @@ func (c *enqueueCmd) runManifest(ctx context.Context, s *session) error {
 	if c.File != "" || c.Order != "" || c.User != "" || c.Reference != "" || c.Wait {
 		return usagef("--manifest takes no FILE, --order, --user, --reference or --wait: its lines say what to hand over")
 	}
-	lines, dir, err := readManifest(s, c.Manifest)
+	lines, dir, err := readManifest(ctx, s, c.Manifest)
 	if err != nil {
 		return err
 	}
@@ -53,20 +53,19 @@ func (c *enqueueCmd) runManifest(ctx context.Context, s *session) error {
 }
 
 // readManifest reads the lines, and gives the directory that their files are relative to.
-func readManifest(s *session, path string) (lines []manifest.Line, dir string, err error) {
-	in := io.NopCloser(s.stdin)
-	switch {
-	case path != "-":
-		if in, err = s.openVoucher(path); err != nil {
-			return nil, "", err
-		}
-		dir = filepath.Dir(path)
-	case isTerminal(s.stdin):
-		return nil, "", usagef("standard input is a terminal: pipe the manifest in")
+func readManifest(ctx context.Context, s *session, path string) (lines []manifest.Line, dir string, err error) {
+	in, err := s.openVoucher(ctx, path)
+	if err != nil {
+		return nil, "", err
 	}
 	defer in.Close()
-	if lines, err = manifest.Read(in); err != nil {
+	if lines, err = manifest.Read(in); errors.Is(err, context.Canceled) {
+		return nil, "", fmt.Errorf("%w: %w", tasks.ErrNotEnqueued, err)
+	} else if err != nil {
 		return nil, "", fmt.Errorf("%s: nothing was handed over:\n%w", fileName(path), err)
+	}
+	if path != "-" {
+		dir = filepath.Dir(path)
 	}
 	return lines, dir, nil
 }
@@ -94,7 +93,7 @@ func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *store, lin
 		if err := files[i].close(); err != nil {
 			r.Err = err // Enqueue only says that it could not read
 		}
-		fates[i] = fateOf(ctx, lines[i], r)
+		fates[i] = fateOf(lines[i], r)
 		var unreachable *tasks.UnreachableError
 		if errors.As(r.Err, &unreachable) || errors.Is(r.Err, tasks.ErrNoRoom) {
 			stop(r.Err)
@@ -105,14 +104,14 @@ func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *store, lin
 }
 
 // fateOf says what became of one line.
-func fateOf(ctx context.Context, l manifest.Line, r tasks.Result) fate {
+func fateOf(l manifest.Line, r tasks.Result) fate {
 	f := fate{Line: l.Number, Order: l.Order, File: l.File, ID: r.Upload.ID, State: r.Upload.State}
 	switch {
 	case r.Err == nil && r.Upload.Duplicate:
 		f.Fate = fateKnown
 	case r.Err == nil:
 		f.Fate = fateAccepted
-	case ctx.Err() != nil:
+	case errors.Is(r.Err, tasks.ErrNotEnqueued):
 		f.Fate = fateUntried
 	default:
 		f.Fate, f.Error = fateFailed, explainVoucher(l.File, r.Err).Error()
@@ -180,12 +179,15 @@ func (c *enqueueCmd) outcome(ctx context.Context, s *session, fates []fate) erro
 	}
 	fmt.Fprintf(s.stderr, "%d accepted, %d known already, %d failed, %d not tried.\n",
 		n[fateAccepted], n[fateKnown], n[fateFailed], n[fateUntried])
-	if n[fateFailed]+n[fateUntried] == 0 {
-		return nil
+	rest := n[fateFailed] + n[fateUntried]
+	if rest > 0 {
+		fmt.Fprintln(s.stderr, "Run it again for the rest: what was handed over is known, and nothing is sent twice.")
 	}
-	fmt.Fprintln(s.stderr, "Run it again for the rest: what was handed over is known, and nothing is sent twice.")
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return silent(exitInterrupted)
+	case rest > 0:
+		return silent(exitFailed)
 	}
-	return silent(exitFailed)
+	return nil
 }

@@ -184,7 +184,7 @@ func TestRedisAwayIsSaidWithinFiveSeconds(t *testing.T) {
 	for _, tc := range []struct{ name, url, says string }{
 		{"dead", dead.URL(), dead.Addr + " could not be reached"},
 		{"stuck", stuck.URL(), stuck.Addr + " could not be reached"},
-		{"locked", "redis://:wrong-word@" + locked.Addr, locked.Addr + " refuses to work"},
+		{"locked", "redis://:wrong-word@" + locked.Addr, locked.Addr + " refuses to work: user or password is wrong"},
 	} {
 		for _, args := range [][]string{{"enqueue", "--order", order, file}, {"show", order}, {"lanes"}} {
 			t.Run(tc.name+" "+args[0], func(t *testing.T) {

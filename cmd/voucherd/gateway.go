@@ -16,6 +16,7 @@ import (
 	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/metrics"
+	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -53,6 +54,11 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 	for _, w := range cfg.Warnings {
 		log.Warn("settings.warning", zap.String("warning", w))
 	}
+	s.logUnknown(log)
+	if len(own.Tokens) == 0 {
+		log.Warn("gateway.without_tokens", zap.String("warning", "whoever uses this machine is an operator: make a token with "+
+			"`voucherd token new`, and set VOUCHERD_GATEWAY_TOKENS_FILE or "+tokensVariable))
+	}
 	st, err := openStore(ctx, cfg, gatewayConns)
 	if err != nil {
 		return err
@@ -71,6 +77,7 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 	if err != nil {
 		return err //nolint:wrapcheck // it says what is wrong
 	}
+	st.await(ctx, log, "gateway.waiting")
 	if err = st.bind(ctx, cfg, log); err != nil {
 		return err
 	}
@@ -129,11 +136,13 @@ func (c *gatewayCmd) load(s *session) (config.Config, gateway.Config, error) {
 	return cfg, own, nil
 }
 
+// tokensVariable holds tokens' lines; as a secret it has no flag.
+const tokensVariable = "VOUCHERD_GATEWAY_TOKENS"
+
 // tokens reads the tokens of the variable and of the file.
 func (c *gatewayCmd) tokens(s *session, fault func(string, error)) []gateway.Token {
-	const variable = "VOUCHERD_GATEWAY_TOKENS"
-	all, err := gateway.ParseTokens(s.getenv(variable))
-	fault(variable, err)
+	all, err := gateway.ParseTokens(s.getenv(tokensVariable))
+	fault(tokensVariable, err)
 	if c.TokensFile == "" {
 		return all
 	}
@@ -193,13 +202,10 @@ func (st *store) serveQueues(own *gateway.Config) (err error) {
 // ready says whether vouchers can be stored.
 func (st *store) ready(ctx context.Context) error {
 	if err := st.redis.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("ask redis: %w", err)
+		return redisconn.Explain(st.redis, err)
 	}
 	return st.vault.Check(ctx) //nolint:wrapcheck // it says what is wrong
 }
-
-// bindPause is how long bind waits between two tries.
-const bindPause = time.Second
 
 // bind notes that the lanes' vouchers lie in this vault, once Redis answers. A vault that the workers do not have would
 // swallow vouchers, so it is refused.
@@ -213,7 +219,7 @@ func (st *store) bind(ctx context.Context, cfg config.Config, log *zap.Logger) e
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(bindPause):
+		case <-time.After(awaitPause):
 		}
 	}
 }
@@ -225,7 +231,7 @@ func (st *store) tryBind(ctx context.Context, cfg config.Config) error {
 	}
 	for _, l := range cfg.Lanes {
 		if err := st.ledger.BindVault(ctx, l.Name, identity); err != nil {
-			return err //nolint:wrapcheck // it says what is wrong
+			return redisconn.Explain(st.redis, err)
 		}
 	}
 	return nil

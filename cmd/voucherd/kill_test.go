@@ -19,12 +19,26 @@ const asProgram = "RUN_AS_VOUCHERD"
 // process starts the program as a process of its own.
 func (b *bench) process(args ...string) *exec.Cmd {
 	b.t.Helper()
+	cmd := b.command(args...)
+	b.startProcess(cmd)
+	return cmd
+}
+
+// command is the program as a process of its own, not started.
+func (b *bench) command(args ...string) *exec.Cmd {
+	b.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	cmd := exec.CommandContext(context.WithoutCancel(b.t.Context()), self, args...)
 	cmd.Env = append(append(os.Environ(), b.env...), asProgram+"=1")
+	return cmd
+}
+
+// startProcess starts a process that ends with the test.
+func (b *bench) startProcess(cmd *exec.Cmd) {
+	b.t.Helper()
 	if err := cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
@@ -32,7 +46,6 @@ func (b *bench) process(args ...string) *exec.Cmd {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	return cmd
 }
 
 // TestKilledInMidAttempt kills a worker while it waits for the API's answer. asynq's lease and the ledger's are wound

@@ -12,10 +12,20 @@ import (
 
 func main() {
 	logging.Disable() // go-redis prints to standard error by itself; what matters comes as errors
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal asks to stop. From then on a second one ends the process at once.
-	context.AfterFunc(ctx, stop)
+	ctx, stop := UntilSignal(context.Background())
 	code := Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ())
 	stop()
 	os.Exit(code)
+}
+
+// UntilSignal gives a context that the first signal to stop ends. From then on a second one ends the process at once.
+func UntilSignal(parent context.Context) (ctx context.Context, stop context.CancelFunc) {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	// A terminal that closes asks to stop, unless nohup asked for the contrary.
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop = signal.NotifyContext(parent, signals...)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }

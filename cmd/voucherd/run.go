@@ -61,16 +61,23 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stderr, "voucherd: say what to do; `voucherd demo` is a good start, `voucherd --help` lists everything")
 		return exitUsage
 	}
+	s.model = parser.Model
 	command, err := parser.Parse(args)
 	switch {
 	case errors.Is(err, errHelp):
 		return exitDone
 	case err != nil:
+		s.sayUnknown() // the flag that is missing may be among them
 		return s.fail(s.usage(err))
 	}
 	s.command = command
 	command.BindTo(ctx, (*context.Context)(nil))
-	return s.fail(command.Run(s))
+	if name := command.Selected().Name; name != "worker" && name != "gateway" { // these have a log for it
+		s.sayUnknown()
+	}
+	err = command.Run(s)
+	s.sayUnknown()
+	return s.fail(err)
 }
 
 func newParser(s *session) (*kong.Kong, error) {

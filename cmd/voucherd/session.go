@@ -24,8 +24,9 @@ type session struct {
 	stdout, stderr io.Writer
 	env            []string
 	fromEnv        map[string]string // flags that took their value from a variable
-	looked         []string          // variables that a lanes file names
-	command        *kong.Context
+	model          *kong.Application // all commands
+	command        *kong.Context     // nil until it is known
+	unknownSaid    bool              // unknown variables were named, or logged
 }
 
 // getenv gives a variable of the environment; the last one counts, as with os.Getenv.
@@ -63,7 +64,11 @@ func (s *session) fail(err error) int {
 		return int(quiet)
 	}
 	if errors.Is(err, context.Canceled) {
-		fmt.Fprintln(s.stderr, "voucherd: stopped before the end")
+		if errors.Is(err, tasks.ErrNotEnqueued) {
+			fmt.Fprintln(s.stderr, "voucherd: stopped:", tasks.ErrNotEnqueued)
+		} else {
+			fmt.Fprintln(s.stderr, "voucherd: stopped before the end")
+		}
 		return exitInterrupted
 	}
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -129,33 +134,7 @@ func (s *session) given() map[string]config.Given {
 	return given
 }
 
-// strangers lists variables that look like ours and are nobody's: misspelt ones, most likely.
-func (s *session) strangers() []string {
-	known := map[string]bool{"VOUCHERD_GATEWAY_TOKENS": true} // as a secret it has no flag
-	for _, name := range s.looked {
-		known[name] = true
-	}
-	for _, command := range s.command.Model.Leaves(false) {
-		for _, flags := range command.AllFlags(false) {
-			for _, f := range flags {
-				known[variable(f)] = true
-			}
-		}
-	}
-	var names []string
-	for _, e := range s.env {
-		name, _, _ := strings.Cut(e, "=")
-		if strings.HasPrefix(name, "VOUCHERD_") && !known[name] {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
 // load reads the settings of some sections.
 func (s *session) load(sections []config.Section) (config.Config, error) {
-	return config.Load(config.Input{Sections: sections, Given: s.given(), Env: func(name string) string {
-		s.looked = append(s.looked, name)
-		return s.getenv(name)
-	}})
+	return config.Load(config.Input{Sections: sections, Given: s.given(), Env: s.getenv})
 }

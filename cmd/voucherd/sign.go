@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -73,12 +72,10 @@ func findLane(cfg config.Config, name string) (config.Lane, error) {
 }
 
 func fileSize(path string) (int64, error) {
-	info, err := os.Stat(path)
+	info, err := regular(path)
 	switch {
 	case err != nil:
-		return 0, err //nolint:wrapcheck // it names the file
-	case info.IsDir():
-		return 0, fmt.Errorf("%s is a directory: name the file in it", path)
+		return 0, err
 	case info.Size() == 0:
 		return 0, fmt.Errorf("%s is empty", path)
 	}

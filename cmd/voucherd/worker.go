@@ -40,9 +40,7 @@ func (c *workerCmd) Run(ctx context.Context, s *session) (err error) {
 	for _, w := range cfg.Warnings {
 		log.Warn("settings.warning", zap.String("warning", w))
 	}
-	for _, name := range s.strangers() {
-		log.Warn("settings.unknown", zap.String("variable", name))
-	}
+	s.logUnknown(log)
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen for /livez, /readyz and /metrics (--listen, VOUCHERD_WORKER_LISTEN): %w", err)
@@ -58,6 +56,7 @@ func (c *workerCmd) Run(ctx context.Context, s *session) (err error) {
 	stop := serve(ctx, listener, routes, log)
 	defer stop()
 	log.Info("worker.listening", zap.Stringer("address", listener.Addr()))
+	d.store.await(ctx, log, "worker.waiting")
 	return d.worker.Run(ctx)
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	main "github.com/voucherd/voucherd/cmd/voucherd"
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 )
@@ -81,6 +82,38 @@ func TestTheWorkerSaysHowItIs(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "settings.unknown"); n != 1 {
 		t.Errorf("%d variables are called unknown:\n%s", n, log)
+	}
+}
+
+// TestWaitingNamesRedisAndItsSetting starts what waits for Redis with a wrong password, and with no Redis.
+func TestWaitingNamesRedisAndItsSetting(t *testing.T) {
+	t.Parallel()
+	locked, dead := redistest.Start(t, redistest.Options{Password: "open-sesame"}), redistest.Start(t, redistest.Options{})
+	dead.Kill()
+	b := newBench(t)
+	for url, says := range map[string]string{
+		"redis://:wrong-word@" + locked.Addr: locked.Addr + " refuses to work: user or password is wrong (VOUCHERD_REDIS_URL)",
+		dead.URL():                           dead.Addr + " could not be reached: connection refused; is it running, and is VOUCHERD_REDIS_URL right?",
+	} {
+		for _, command := range []string{"worker", "gateway"} {
+			t.Run(command, func(t *testing.T) {
+				t.Parallel()
+				ctx, cancel := context.WithCancel(t.Context())
+				log, code := &lockedBuffer{}, make(chan int, 1)
+				go func() {
+					args := []string{command, "--listen", "127.0.0.1:0", "--redis", url}
+					code <- main.Run(ctx, args, strings.NewReader(""), log, log, b.env)
+				}()
+				eventually(t, "it says what it waits for", func() bool { return strings.Contains(log.String(), command+".waiting") })
+				cancel()
+				if c := <-code; c != 0 || !strings.Contains(log.String(), `"error":"redis at `+says+`"`) {
+					t.Errorf("exit code %d, and %q is not in:\n%s", c, says, log)
+				}
+				if strings.Contains(log.String(), "wrong-word") {
+					t.Errorf("the password is in the log:\n%s", log)
+				}
+			})
+		}
 	}
 }
 

@@ -32,6 +32,33 @@ type laneEntry struct {
 	Concurrency *int   `yaml:"concurrency"`
 }
 
+// lanesFile is what a lanes file holds.
+type lanesFile struct {
+	Lanes []laneEntry `yaml:"lanes"`
+}
+
+// LaneVariables lists the variables that a lanes file takes secrets from. A file that cannot be read, or not twice, has
+// none: Load says what is wrong with it.
+func LaneVariables(path string) []string {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	b, err := readFile(path)
+	if err != nil {
+		return nil
+	}
+	var file lanesFile
+	if err := yaml.Unmarshal(b, &file); err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range file.Lanes {
+		names = append(names, e.SecretEnv)
+	}
+	return names
+}
+
 // lanes makes the lanes of the account settings and of the lanes file.
 func (l *loader) lanes() {
 	a := l.cfg.account
@@ -139,9 +166,7 @@ func (l *loader) fileLanes() {
 		l.fault(name, "%s", err)
 		return
 	}
-	var file struct {
-		Lanes []laneEntry `yaml:"lanes"`
-	}
+	var file lanesFile
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true) // a misspelt field would be a setting that does nothing
 	if err := d.Decode(&file); err != nil && !errors.Is(err, io.EOF) {

@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 	"github.com/voucherd/voucherd/vault"
@@ -69,11 +70,14 @@ func (e *examination) add(g Grade, what, saw, advice string) {
 	e.found = append(e.found, Finding{Grade: g, What: what, Saw: saw, Advice: advice})
 }
 
+// words are an error's, and those for people if it is one of Redis.
+func (e *examination) words(err error) string { return redisconn.Explain(e.Redis, err).Error() }
+
 // redis asks Redis for what it says of itself; false ends the examination.
 func (e *examination) redis(ctx context.Context) bool {
 	text, err := e.Redis.Info(ctx).Result()
 	if err != nil {
-		e.add(Fail, "redis", err.Error(), "start it, and check VOUCHERD_REDIS_URL")
+		e.add(Fail, "redis", e.words(err), "start it, and check VOUCHERD_REDIS_URL")
 		return false
 	}
 	e.info = map[string]string{}
@@ -163,7 +167,7 @@ func (e *examination) clock(ctx context.Context) {
 	before := time.Now()
 	there, err := e.Redis.Time(ctx).Result()
 	if err != nil {
-		e.add(Fail, "clock", err.Error(), "see redis")
+		e.add(Fail, "clock", e.words(err), "see redis")
 		return
 	}
 	off := there.Sub(before.Add(time.Since(before) / 2)).Round(time.Millisecond)
@@ -179,12 +183,12 @@ const vaultAdvice = "a file vault: mount it, mend its permissions or make room; 
 
 func (e *examination) vaultItself(ctx context.Context) {
 	if err := e.Vault.Check(ctx); err != nil {
-		e.add(Fail, "vault", err.Error(), vaultAdvice)
+		e.add(Fail, "vault", e.words(err), vaultAdvice)
 		return
 	}
 	id, err := e.Vault.Identity(ctx)
 	if err != nil {
-		e.add(Fail, "vault", err.Error(), "see above")
+		e.add(Fail, "vault", e.words(err), "see above")
 		return
 	}
 	e.add(OK, "vault", id, "")

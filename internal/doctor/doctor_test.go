@@ -91,7 +91,8 @@ func TestAway(t *testing.T) {
 	s.Kill()
 	v := vault.NewRedis(rdb)
 	found := doctor.Examine(t.Context(), doctor.Patient{Redis: rdb, Vault: v, Tasks: tasks.New(tasks.Config{Redis: rdb, Vault: v})})
-	if len(found) != 1 || found[0].Grade != doctor.Fail || found[0].What != "redis" {
+	if len(found) != 1 || found[0].Grade != doctor.Fail || found[0].What != "redis" ||
+		found[0].Saw != "redis at "+s.Addr+" could not be reached: connection refused" {
 		t.Errorf("found %+v", found)
 	}
 }
