@@ -151,7 +151,7 @@ func (l *lane) send(ctx context.Context, run ledger.Running, deadline time.Time)
 	}
 	o := l.policy.Decide(receipt, err, tried)
 	o.Duration, o.Drop = time.Since(started), l.near != nil && l.ledger.Settings().KeepSent == 0
-	l.skew.observe(ctx, l, dateOf(receipt, err), time.Now())
+	l.skew.observe(ctx, l, sampleOf(receipt, err))
 	return o, nil
 }
 
