@@ -1,12 +1,15 @@
 package pandapon
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"time"
 )
 
@@ -60,11 +63,37 @@ func (c *Client) exchange(req *http.Request) answer {
 	if a.status < http.StatusOK {
 		return a // 101: what follows is no body and may never end
 	}
-	a.raw, a.err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if a.err == nil && len(a.raw) > maxAnswer {
-		a.raw, a.err = nil, ErrTooLarge
+	a.raw, a.err = readAnswer(resp.Body)
+	if a.err == nil {
+		a.raw, a.err = unpack(a.raw, resp.Header.Get("Content-Encoding"))
 	}
 	return a
+}
+
+// readAnswer reads at most what an answer may have.
+func readAnswer(r io.Reader) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, maxAnswer+1))
+	if err == nil && len(raw) > maxAnswer {
+		return nil, ErrTooLarge
+	}
+	return raw, err //nolint:wrapcheck // transportError looks at it as it is
+}
+
+// unpack undoes gzip, which is never asked for: a proxy may pack all it passes on. What only says
+// that it is packed stays as it is.
+func unpack(raw []byte, encoding string) ([]byte, error) {
+	encoding = strings.ToLower(strings.TrimSpace(encoding))
+	if encoding != "gzip" && encoding != "x-gzip" || !bytes.HasPrefix(raw, []byte{0x1f, 0x8b}) {
+		return raw, nil
+	}
+	r, err := gzip.NewReader(bytes.NewReader(raw))
+	if err == nil {
+		raw, err = readAnswer(r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("unpack answer: %w", err)
+	}
+	return raw, nil
 }
 
 // judge turns an answer into a receipt or an [*Error].
