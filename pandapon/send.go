@@ -24,8 +24,9 @@ type answer struct {
 	head      bool  // status is final: the head of an answer was read
 	header    http.Header
 	raw       []byte
-	whole     bool  // the request went out whole
-	voucher   error // the voucher's fault
+	whole     bool        // the request may have gone out whole
+	timely    func() bool // it had, when the answer began
+	voucher   error       // the voucher's fault
 }
 
 // send makes the one attempt: build the request, do it, check the response.
@@ -33,18 +34,17 @@ func (c *Client) send(ctx context.Context, signed SignedRequest, cred Credential
 	ctx, cancel := context.WithTimeoutCause(ctx, c.callTimeout,
 		fmt.Errorf("call limit of %s reached: %w", c.callTimeout, context.DeadlineExceeded))
 	defer cancel()
-	var seen progress
+	seen := newProgress(b)
 	req, err := newRequest(httptrace.WithClientTrace(ctx, seen.trace()), signed, b)
 	if err != nil {
 		return Receipt{}, err
 	}
-	a := c.exchange(req)
-	a.timestamp = signed.Timestamp
+	a := c.exchange(req, seen)
+	a.timestamp, a.timely = signed.Timestamp, seen.timely
 	// After this the transport no longer touches the voucher, whatever state
 	// its own goroutines are in.
 	_ = b.Close() // never fails
-	finished, voucherErr := b.outcome()
-	a.whole, a.voucher = finished && seen.unbroken(), voucherErr
+	a.whole, a.voucher = b.finished.Load() && seen.unbroken(), b.fault()
 	if !a.head {
 		a.status = int(seen.interim.Load())
 	}
@@ -53,11 +53,12 @@ func (c *Client) send(ctx context.Context, signed SignedRequest, cred Credential
 
 // exchange uses the transport directly: http.Client would look at Location and
 // wrap errors with the URL.
-func (c *Client) exchange(req *http.Request) answer {
+func (c *Client) exchange(req *http.Request, seen *progress) answer {
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return answer{err: err}
 	}
+	seen.answered() // again, as informational answers may have come before
 	defer resp.Body.Close()
 	a := answer{status: resp.StatusCode, head: true, header: resp.Header}
 	if a.status < http.StatusOK {
@@ -139,8 +140,9 @@ func (a answer) verdict(env Envelope, parseErr error) (Kind, error) {
 		return lost, ErrNoCode
 	case env.Code != CodeSuccess:
 		return Answered, nil
-	case !a.whole:
-		return NotSent, ErrEarlyAnswer
+	case !a.timely():
+		// Whoever claims it has not seen what it claims. A refusal needs no whole request.
+		return NoAnswer, ErrEarlyAnswer
 	default:
 		return 0, nil
 	}
