@@ -51,6 +51,20 @@ func (l *Ledger) look(ctx context.Context, lane, cursor string) (Looked, error) 
 	return found, nil
 }
 
+// stuckAfter is how long a lease of asynq's must have run out before its task counts as stuck. asynq itself recovers
+// what it can within 90 s.
+const stuckAfter = 3 * time.Minute
+
+// RemoveStuck takes tasks out of the lane's queue that asynq took up and never ends, such as one that it cannot decode,
+// and gives their ids. An unfinished upload that loses its task so gets another with Due.
+func (l *Ledger) RemoveStuck(ctx context.Context, lane string) ([]string, error) {
+	r, err := l.run(ctx, l.scripts.stuck, lane, "", "asynq:{"+Queue(lane)+"}:", int(stuckAfter.Seconds()))
+	if err != nil {
+		return nil, fmt.Errorf("remove stuck tasks of lane %s: %w", lane, err)
+	}
+	return reply{[]any(r)}.texts(0), nil
+}
+
 // Remove takes up to 500 delivered and 500 discarded uploads that are older than retention out of the ledger, and says
 // how many it took.
 func (l *Ledger) Remove(ctx context.Context, lane string) (int, error) {

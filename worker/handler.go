@@ -46,12 +46,13 @@ func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 
 // ProcessTask delivers the upload of one task, or hands the task back with the time at which it is due again.
 func (l *lane) ProcessTask(ctx context.Context, t *asynq.Task) error {
-	p, err := tasks.ParsePayload(t.Payload())
+	p, err := l.read(t)
 	if errors.Is(err, tasks.ErrNewerPayload) {
 		return &giveBackError{Delay: newerDelay, Reason: err.Error()}
 	}
 	if err != nil {
-		l.log.Error("task.unreadable", zap.Error(err))
+		// Neither tried again nor archived: nobody could make anything of it later.
+		l.log.Warn("task.unreadable", zap.String("task_id", t.ResultWriter().TaskID()), zap.Error(err))
 		return fmt.Errorf("%w: %w", err, asynq.RevokeTask)
 	}
 	rec, err := l.deliver(ctx, p)
@@ -59,6 +60,24 @@ func (l *lane) ProcessTask(ctx context.Context, t *asynq.Task) error {
 		return err
 	}
 	return l.after(t, p, rec)
+}
+
+// errForeign means that a task is not one of the lane's uploads. It must not be sent with the lane's key.
+var errForeign = errors.New("not a task of this lane's uploads")
+
+// read gives what a task carries.
+func (l *lane) read(t *asynq.Task) (tasks.Payload, error) {
+	if t.Type() != tasks.TypeUpload {
+		return tasks.Payload{}, errForeign
+	}
+	p, err := tasks.ParsePayload(t.Payload())
+	if err != nil {
+		return p, err
+	}
+	if lane, _, err := ledger.ParseID(p.ID); err != nil || lane != l.name {
+		return p, errForeign
+	}
+	return p, nil
 }
 
 // newerDelay leaves a task that a newer version put to a newer worker.
