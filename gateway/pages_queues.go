@@ -20,8 +20,9 @@ import (
 const queuesPath = "/queues"
 
 // NewQueues gives asynqmon for Config.Queues, or, able to look only, for Config.QueuesReadOnly. The client stays the
-// caller's to close. The page may run what its own build holds, and nothing else.
+// caller's to close, and gets a hook. The page may run what its own build holds, and nothing else.
 func NewQueues(rdb redis.UniversalClient, readOnly bool) (http.Handler, error) {
+	rdb.AddHook(unmeasured{})
 	m := asynqmon.New(asynqmon.Options{
 		RootPath: queuesPath, RedisConnOpt: sharedRedis{rdb}, ReadOnly: readOnly,
 		PayloadFormatter: asynqmon.PayloadFormatterFunc(shortText), ResultFormatter: asynqmon.ResultFormatterFunc(shortText),

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/internal/redisconn"
+	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -70,15 +72,42 @@ func TestPagesActForOperatorsOnly(t *testing.T) {
 	}
 }
 
+// withQueues gives the gateway asynqmon, with a client of the tests' own and with one as the program
+// has it.
+func withQueues(b *bundle) {
+	rdb, err := redisconn.Open(redistest.URL(), 0)
+	b.must(err)
+	b.t.Cleanup(func() { _ = rdb.Close() })
+	b.cfg.Queues, err = gateway.NewQueues(b.rdb, false)
+	b.must(err)
+	b.cfg.QueuesReadOnly, err = gateway.NewQueues(rdb, true)
+	b.must(err)
+}
+
+// TestQueuesWithoutATask takes a task away from under its queue: the queues are shown all the same.
+func TestQueuesWithoutATask(t *testing.T) {
+	t.Parallel()
+	b := setup(t, withQueues)
+	b.raw("1", png("x", 90))
+	b.raw("2", png("x", 91))
+	queue := ledger.Queue(b.lane)
+	id, err := b.rdb.LIndex(b.ctx, "asynq:{"+queue+"}:pending", 0).Result()
+	b.must(err)
+	b.must(b.rdb.Del(b.ctx, "asynq:{"+queue+"}:t:"+id).Err())
+	for _, token := range []string{b.operator, b.producer} {
+		for _, path := range []string{"/queues/api/queues", "/queues/api/queues/" + queue} {
+			a := b.get(token, path).want(http.StatusOK)
+			if !strings.Contains(string(a.body), queue) || !strings.Contains(string(a.body), `"pending":2`) {
+				t.Errorf("%s shows %s", path, a.body)
+			}
+		}
+		b.get(token, "/queues/api/queues/"+queue+"/pending_tasks").want(http.StatusOK)
+	}
+}
+
 func TestQueues(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(b *bundle) {
-		var err error
-		b.cfg.Queues, err = gateway.NewQueues(b.rdb, false)
-		b.must(err)
-		b.cfg.QueuesReadOnly, err = gateway.NewQueues(b.rdb, true)
-		b.must(err)
-	})
+	b := setup(t, withQueues)
 	u := b.raw("1", png("x", 90))
 	a := b.get(b.operator, "/queues/").want(http.StatusOK)
 	policy := a.header.Get("Content-Security-Policy")

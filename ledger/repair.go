@@ -59,6 +59,20 @@ func (l *Ledger) look(ctx context.Context, lane, cursor string, limit int) (Look
 	return found, nil
 }
 
+// stuckAfter is how long a lease of asynq's must have run out before its task counts as stuck. asynq itself recovers
+// what it can within 90 s.
+const stuckAfter = 3 * time.Minute
+
+// RemoveStuck takes tasks out of the lane's queue that asynq took up and never ends, such as one that it cannot decode,
+// and gives their ids. An unfinished upload that loses its task so gets another with Due.
+func (l *Ledger) RemoveStuck(ctx context.Context, lane string) ([]string, error) {
+	r, err := l.run(ctx, l.scripts.stuck, lane, "", "asynq:{"+Queue(lane)+"}:", int(stuckAfter.Seconds()))
+	if err != nil {
+		return nil, fmt.Errorf("remove stuck tasks of lane %s: %w", lane, err)
+	}
+	return reply{[]any(r)}.texts(0), nil
+}
+
 // Removed counts what one Remove took.
 type Removed struct {
 	Uploads  int

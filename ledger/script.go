@@ -44,9 +44,12 @@ var removeLua string
 //go:embed kept.lua
 var keptLua string
 
+//go:embed stuck.lua
+var stuckLua string
+
 // scripts are the ledger's Lua, each with what it shares in front of it.
 type scripts struct {
-	open, begin, finish, release, reopen, discard, due, remove, kept *redis.Script
+	open, begin, finish, release, reopen, discard, due, remove, kept, stuck *redis.Script
 }
 
 func loadScripts() scripts {
@@ -56,6 +59,7 @@ func loadScripts() scripts {
 	return scripts{
 		open: load(openLua), begin: load(beginLua), finish: load(gateLua, finishLua), release: load(gateLua, releaseLua),
 		reopen: load(reopenLua), discard: load(discardLua), due: load(dueLua), remove: load(removeLua), kept: load(keptLua),
+		stuck: load(stuckLua),
 	}
 }
 

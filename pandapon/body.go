@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -41,19 +42,19 @@ func bodyAfter(orderID string) string {
 // ended at exactly the promised size. It is safe for concurrent use: the
 // transport may read on its own goroutine after an answer has come.
 type body struct {
-	pool *sync.Pool // of *chunk
+	pool     *sync.Pool  // of *chunk
+	finished atomic.Bool // every byte has been given; asked while a Read may hold the lock
 
-	mu       sync.Mutex
-	pending  []byte // given next
-	voucher  io.Reader
-	size     int64 // promised
-	taken    int64 // read of the voucher so far
-	ended    bool  // the voucher gave io.EOF
-	after    string
-	chunk    *chunk
-	err      error // the voucher's fault, kept
-	finished bool  // every byte has been given
-	closed   bool
+	mu      sync.Mutex
+	pending []byte // given next
+	voucher io.Reader
+	size    int64 // promised
+	taken   int64 // read of the voucher so far
+	ended   bool  // the voucher gave io.EOF
+	after   string
+	chunk   *chunk
+	err     error // the voucher's fault, kept
+	closed  bool
 }
 
 func newVoucherBody(pool *sync.Pool, voucher io.Reader, size int64, after string) *body {
@@ -61,7 +62,9 @@ func newVoucherBody(pool *sync.Pool, voucher io.Reader, size int64, after string
 }
 
 func newBytesBody(raw []byte) *body {
-	return &body{pending: raw, finished: len(raw) == 0}
+	b := &body{pending: raw}
+	b.finished.Store(len(raw) == 0)
+	return b
 }
 
 // length is the exact Content-Length.
@@ -77,7 +80,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case b.finished:
+	case b.finished.Load():
 		// Even after Close: the transport looks once more for excess bytes, and
 		// an error there would cost it the connection.
 		return 0, io.EOF
@@ -98,7 +101,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n := copy(p, b.pending)
 	b.pending = b.pending[n:]
 	if len(b.pending) == 0 && b.voucher == nil {
-		b.finished = true
+		b.finished.Store(true)
 		b.release()
 	}
 	return n, nil
@@ -160,11 +163,11 @@ func (b *body) Close() error {
 	return nil
 }
 
-// outcome tells whether every byte was given, and the voucher's fault if not.
-func (b *body) outcome() (finished bool, voucherErr error) {
+// fault is the voucher's, nil if it had none so far.
+func (b *body) fault() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.finished, b.err
+	return b.err
 }
 
 func (b *body) release() {

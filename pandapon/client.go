@@ -165,7 +165,7 @@ func newTransport(cfg Config) *http.Transport {
 		MaxIdleConnsPerHost:    cfg.MaxConns,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		WriteBufferSize:        sendBuffer,
-		DisableCompression:     true, // answers are small; nothing to unpack, nothing to blow up
+		DisableCompression:     true, // answers are small: ask for nothing packed
 	}
 }
 

@@ -25,9 +25,10 @@ const (
 	// code than 200. A proxy may have given it.
 	Answered
 
-	// NoAnswer means that the request may have arrived and nothing readable
-	// came back: time-out, reset, an answer cut off, not JSON or without a
-	// code, a redirect, a lone 1xx.
+	// NoAnswer means that the request may have arrived and nothing that can be
+	// relied on came back: time-out, reset, an answer cut off, not JSON or
+	// without a code, a redirect, a lone 1xx, success before the request was
+	// whole.
 	NoAnswer
 )
 

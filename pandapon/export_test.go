@@ -1,7 +1,9 @@
 package pandapon
 
 import (
+	"context"
 	"crypto/x509"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -25,4 +27,15 @@ func (c *Client) Via(proxy *url.URL) { c.transport.Proxy = http.ProxyURL(proxy) 
 func (c *Client) Ask(r *http.Request) error {
 	_, err := c.transport.Proxy(r)
 	return err
+}
+
+// Under puts a connection of the test's own below what the client knows of it.
+func (c *Client) Under(wrap func(net.Conn) net.Conn) {
+	c.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it names what was dialled
+		}
+		return newWire(wrap(conn)), nil
+	}
 }

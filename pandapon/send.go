@@ -1,12 +1,15 @@
 package pandapon
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"time"
 )
 
@@ -21,8 +24,9 @@ type answer struct {
 	head      bool  // status is final: the head of an answer was read
 	header    http.Header
 	raw       []byte
-	whole     bool  // the request went out whole
-	voucher   error // the voucher's fault
+	whole     bool        // the request may have gone out whole
+	timely    func() bool // it had, when the answer began
+	voucher   error       // the voucher's fault
 }
 
 // send makes the one attempt: build the request, do it, check the response.
@@ -30,18 +34,17 @@ func (c *Client) send(ctx context.Context, signed SignedRequest, cred Credential
 	ctx, cancel := context.WithTimeoutCause(ctx, c.callTimeout,
 		fmt.Errorf("call limit of %s reached: %w", c.callTimeout, context.DeadlineExceeded))
 	defer cancel()
-	var seen progress
+	seen := newProgress(b)
 	req, err := newRequest(httptrace.WithClientTrace(ctx, seen.trace()), signed, b)
 	if err != nil {
 		return Receipt{}, err
 	}
-	a := c.exchange(req)
-	a.timestamp = signed.Timestamp
+	a := c.exchange(req, seen)
+	a.timestamp, a.timely = signed.Timestamp, seen.timely
 	// After this the transport no longer touches the voucher, whatever state
 	// its own goroutines are in.
 	_ = b.Close() // never fails
-	finished, voucherErr := b.outcome()
-	a.whole, a.voucher = finished && seen.unbroken(), voucherErr
+	a.whole, a.voucher = b.finished.Load() && seen.unbroken(), b.fault()
 	if !a.head {
 		a.status = int(seen.interim.Load())
 	}
@@ -50,21 +53,48 @@ func (c *Client) send(ctx context.Context, signed SignedRequest, cred Credential
 
 // exchange uses the transport directly: http.Client would look at Location and
 // wrap errors with the URL.
-func (c *Client) exchange(req *http.Request) answer {
+func (c *Client) exchange(req *http.Request, seen *progress) answer {
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return answer{err: err}
 	}
+	seen.answered() // again, as informational answers may have come before
 	defer resp.Body.Close()
 	a := answer{status: resp.StatusCode, head: true, header: resp.Header}
 	if a.status < http.StatusOK {
 		return a // 101: what follows is no body and may never end
 	}
-	a.raw, a.err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if a.err == nil && len(a.raw) > maxAnswer {
-		a.raw, a.err = nil, ErrTooLarge
+	a.raw, a.err = readAnswer(resp.Body)
+	if a.err == nil {
+		a.raw, a.err = unpack(a.raw, resp.Header.Get("Content-Encoding"))
 	}
 	return a
+}
+
+// readAnswer reads at most what an answer may have.
+func readAnswer(r io.Reader) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, maxAnswer+1))
+	if err == nil && len(raw) > maxAnswer {
+		return nil, ErrTooLarge
+	}
+	return raw, err //nolint:wrapcheck // transportError looks at it as it is
+}
+
+// unpack undoes gzip, which is never asked for: a proxy may pack all it passes on. What only says
+// that it is packed stays as it is.
+func unpack(raw []byte, encoding string) ([]byte, error) {
+	encoding = strings.ToLower(strings.TrimSpace(encoding))
+	if encoding != "gzip" && encoding != "x-gzip" || !bytes.HasPrefix(raw, []byte{0x1f, 0x8b}) {
+		return raw, nil
+	}
+	r, err := gzip.NewReader(bytes.NewReader(raw))
+	if err == nil {
+		raw, err = readAnswer(r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("unpack answer: %w", err)
+	}
+	return raw, nil
 }
 
 // judge turns an answer into a receipt or an [*Error].
@@ -110,8 +140,9 @@ func (a answer) verdict(env Envelope, parseErr error) (Kind, error) {
 		return lost, ErrNoCode
 	case env.Code != CodeSuccess:
 		return Answered, nil
-	case !a.whole:
-		return NotSent, ErrEarlyAnswer
+	case !a.timely():
+		// Whoever claims it has not seen what it claims. A refusal needs no whole request.
+		return NoAnswer, ErrEarlyAnswer
 	default:
 		return 0, nil
 	}

@@ -7,14 +7,20 @@ import (
 	"net/textproto"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // max1xx bounds the informational answers before the real one.
 const max1xx = 32
 
+// writerLag is how long a success waits for the writing goroutine to say that the last bytes have
+// left. They mostly have: the answer may overtake the goroutine that is on its way back. Bytes
+// that do not leave end this sooner, as net/http then closes the connection.
+const writerLag = time.Second
+
 // wire is a connection that remembers a failed write. net/http alone cannot say
-// whether a request went out whole: it reports it as written before the last
-// flush.
+// whether a request may have gone out whole: a write that failed in the end is
+// reported only after an answer or an error has been returned, if at all.
 type wire struct {
 	net.Conn
 
@@ -63,14 +69,28 @@ func wireUnder(conn net.Conn) *wire {
 
 // progress is what was seen of one request on its way.
 type progress struct {
+	body      *body
+	wrote     chan error // of the writing goroutine, once it is through
 	connected atomic.Bool
 	wire      atomic.Pointer[wire]
 	interims  atomic.Int64
 	interim   atomic.Int64 // the last 1xx status, 0 without one
+	early     atomic.Bool  // the answer began before the body had given its last bytes
 }
+
+func newProgress(b *body) *progress { return &progress{body: b, wrote: make(chan error, 1)} }
 
 func (p *progress) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
+		// Of the body, the transport buffers nothing: each read is a write to the connection, and
+		// this comes after the last one.
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			select {
+			case p.wrote <- info.Err:
+			default:
+			}
+		},
+		GotFirstResponseByte: p.answered,
 		GotConn: func(info httptrace.GotConnInfo) {
 			p.connected.Store(true)
 			if w := wireUnder(info.Conn); w != nil {
@@ -80,6 +100,7 @@ func (p *progress) trace() *httptrace.ClientTrace {
 		},
 		Got1xxResponse: func(status int, _ textproto.MIMEHeader) error {
 			p.interim.Store(int64(status))
+			p.early.Store(false) // that was not the answer yet
 			if p.interims.Add(1) > max1xx {
 				return errors.New("too many informational answers")
 			}
@@ -93,4 +114,27 @@ func (p *progress) trace() *httptrace.ClientTrace {
 func (p *progress) unbroken() bool {
 	w := p.wire.Load()
 	return p.connected.Load() && (w == nil || !w.failed.Load())
+}
+
+// answered notes whether an answer that is just being read is early.
+func (p *progress) answered() {
+	if !p.body.finished.Load() {
+		p.early.Store(true)
+	}
+}
+
+// timely tells whether the answer began only after the request had left whole. It may wait for
+// writerLag, and is to be asked once.
+func (p *progress) timely() bool {
+	if p.early.Load() {
+		return false
+	}
+	lag := time.NewTimer(writerLag)
+	defer lag.Stop()
+	select {
+	case err := <-p.wrote:
+		return err == nil && p.unbroken()
+	case <-lag.C:
+		return false
+	}
 }

@@ -130,7 +130,7 @@ func earlyAnswers() map[string]misdeed {
 				p.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(success), success))
 				p.hang()
 			},
-			endless: true, kind: pandapon.NotSent, status: 200, is: pandapon.ErrEarlyAnswer,
+			endless: true, kind: pandapon.NoAnswer, status: 200, is: pandapon.ErrEarlyAnswer,
 		},
 		"markup amid the body": {
 			script: func(p *peer) {

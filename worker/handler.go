@@ -46,12 +46,13 @@ func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 
 // ProcessTask delivers the upload of one task, or hands the task back with the time at which it is due again.
 func (l *lane) ProcessTask(ctx context.Context, t *asynq.Task) error {
-	p, err := tasks.ParsePayload(t.Payload())
+	p, err := l.read(t)
 	if errors.Is(err, tasks.ErrNewerPayload) {
 		return &giveBackError{Delay: strangeDelay, Reason: err.Error()}
 	}
 	if err != nil {
-		l.log.Error("task.unreadable", zap.Error(err))
+		// Neither tried again nor archived: nobody could make anything of it later.
+		l.log.Warn("task.unreadable", zap.String("task_id", t.ResultWriter().TaskID()), zap.Error(err))
 		return fmt.Errorf("%w: %w", err, asynq.RevokeTask)
 	}
 	rec, err := l.deliver(ctx, p)
@@ -59,6 +60,24 @@ func (l *lane) ProcessTask(ctx context.Context, t *asynq.Task) error {
 		return err
 	}
 	return l.after(t, p, rec)
+}
+
+// errForeign means that a task is not one of the lane's uploads. It must not be sent with the lane's key.
+var errForeign = errors.New("not a task of this lane's uploads")
+
+// read gives what a task carries.
+func (l *lane) read(t *asynq.Task) (tasks.Payload, error) {
+	if t.Type() != tasks.TypeUpload {
+		return tasks.Payload{}, errForeign
+	}
+	p, err := tasks.ParsePayload(t.Payload())
+	if err != nil {
+		return p, err
+	}
+	if lane, _, err := ledger.ParseID(p.ID); err != nil || lane != l.name {
+		return p, errForeign
+	}
+	return p, nil
 }
 
 // strangeDelay is for what this worker cannot read: a newer one, or a person, may get to it meanwhile.
@@ -166,7 +185,7 @@ func (l *lane) send(ctx context.Context, run ledger.Running, deadline time.Time)
 	}
 	o := l.policy.Decide(receipt, err, tried)
 	o.Duration, o.Drop = time.Since(started), l.near != nil && l.ledger.Settings().KeepSent == 0
-	l.skew.observe(ctx, l, dateOf(receipt, err), time.Now())
+	l.skew.observe(ctx, l, sampleOf(receipt, err))
 	return o, nil
 }
 

@@ -63,7 +63,7 @@ func newLane(cfg Config, lc LaneConfig) *lane {
 
 // newServer gives one of the lane's asynq servers. Each fetches one task after the other.
 func newServer(l *lane, cfg Config, lc LaneConfig, concurrency int) *asynq.Server {
-	return asynq.NewServerFromRedisClient(cfg.QueueRedis, asynq.Config{
+	return asynq.NewServerFromRedisClient(&queueClient{UniversalClient: cfg.QueueRedis}, asynq.Config{
 		Concurrency:              concurrency,
 		Queues:                   map[string]int{ledger.Queue(lc.Name): 1},
 		TaskCheckInterval:        cfg.Settings.PollEvery,

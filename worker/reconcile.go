@@ -164,7 +164,13 @@ func (r *reconciler) clear(ctx context.Context) error {
 	if time.Since(r.housework) < min(houseworkEvery, 10*r.every) {
 		return nil
 	}
+	first := r.housework.IsZero()
 	r.housework = time.Now()
+	if !first { // else asynq, which has just started, is about to recover what it can
+		if err := r.unstick(ctx); err != nil {
+			return err
+		}
+	}
 	for range pagesPerPass {
 		ks, err := r.ledger.Leaving(ctx, r.lane)
 		if err != nil || len(ks) == 0 {
@@ -183,6 +189,15 @@ func (r *reconciler) clear(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// unstick removes tasks that asynq itself will never end: somebody put them by hand.
+func (r *reconciler) unstick(ctx context.Context) error {
+	ids, err := r.ledger.RemoveStuck(ctx, r.lane)
+	if err == nil && len(ids) > 0 {
+		r.log.Warn("reconciler.removed", zap.Int("tasks", len(ids)), zap.String("task_id", ids[0]))
+	}
+	return err
 }
 
 func (r *reconciler) remove(ctx context.Context) error {

@@ -11,17 +11,38 @@ import (
 	"github.com/voucherd/voucherd/pandapon"
 )
 
-// PandaPon refuses timestamps that are more than 600 s off. Well before that the difference to its clock, as its Date
-// header shows it, is added to what is signed.
+// PandaPon refuses timestamps that are more than 600 s off. Well before that the difference to its
+// clock, as its Date header shows it, is added to what is signed.
 const (
 	skewCorrected = 30 * time.Second
-	skewChanged   = 5 * time.Second // less is noise: Date has a grain of one second, and answers take their time
+	skewChanged   = 5 * time.Second // less is noise: Date has a grain of 1 s, and answers take time
+	skewMost      = 24 * time.Hour  // no host is so far off and notices nothing else
+	skewWarnEvery = 10 * time.Minute
 )
 
-// skew is how far the API's clock is ahead of this host's.
+// skew is how far the API's clock is ahead of this host's. One wrong Date must not make good calls
+// fail for their timestamp, so it takes two samples in a row that agree.
 type skew struct {
-	mu  sync.Mutex
-	now time.Duration // 0: not worth a correction
+	mu      sync.Mutex
+	now     time.Duration // 0: not worth a correction
+	last    time.Duration // the newest sample
+	sampled bool
+	warned  time.Time
+}
+
+// clockSample is what one answer said of the API's clock.
+type clockSample struct {
+	date, received time.Time
+	ours           bool // PandaPon's envelope came with it; else a proxy may have answered
+}
+
+// sampleOf reads an answer that has just come.
+func sampleOf(receipt pandapon.Receipt, err error) clockSample {
+	date, env := receipt.Date, receipt.Envelope
+	if e, ok := errors.AsType[*pandapon.Error](err); ok {
+		date, env = e.Date, e.Envelope
+	}
+	return clockSample{date: date, received: time.Now(), ours: env.Code != "" && env.RequestID != ""}
 }
 
 // correction is what to add to the clock before signing.
@@ -31,37 +52,53 @@ func (s *skew) correction() time.Duration {
 	return s.now
 }
 
-// observe takes in an answer's Date, and notes a change where doctor and lanes show it.
-func (s *skew) observe(ctx context.Context, l *lane, date, received time.Time) {
-	if date.IsZero() {
+// observe takes in a sample, and notes a change where doctor and lanes show it.
+func (s *skew) observe(ctx context.Context, l *lane, c clockSample) {
+	if c.date.IsZero() {
 		return
 	}
-	seen := date.Sub(received).Round(time.Second)
-	if seen.Abs() <= skewCorrected {
-		seen = 0
-	}
-	s.mu.Lock()
-	before := s.now
-	changed := (seen - before).Abs() >= skewChanged
-	if changed {
-		s.now = seen
-	}
-	s.mu.Unlock()
-	if !changed {
+	seen := c.date.Sub(c.received).Round(time.Second)
+	if !c.ours || seen.Abs() > skewMost {
+		if seen.Abs() > skewCorrected && s.mayWarn(c.received) {
+			l.log.Warn("clock.untrusted", zap.Time("date", c.date), zap.Bool("envelope", c.ours))
+		}
 		return
 	}
-	l.log.Warn("clock.skewed", zap.Duration("api_ahead_by", seen), zap.Duration("before", before))
+	before, now := s.learn(seen)
+	if now == before {
+		return
+	}
+	l.log.Warn("clock.skewed", zap.Duration("api_ahead_by", now), zap.Duration("before", before))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.set.RedisTimeout)
 	defer cancel()
-	if err := l.ledger.NoteSkew(ctx, l.name, seen); err != nil {
+	if err := l.ledger.NoteSkew(ctx, l.name, now); err != nil {
 		l.log.Warn("ledger.unreachable", zap.Error(err))
 	}
 }
 
-// dateOf gives the time of the API's clock when it answered; zero when it did not say.
-func dateOf(receipt pandapon.Receipt, err error) time.Time {
-	if e, ok := errors.AsType[*pandapon.Error](err); ok {
-		return e.Date
+// learn gives the correction before and after a sample.
+func (s *skew) learn(seen time.Duration) (before, now time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	agree := s.sampled && (seen-s.last).Abs() < skewChanged
+	s.last, s.sampled = seen, true
+	if seen.Abs() <= skewCorrected {
+		seen = 0
 	}
-	return receipt.Date
+	before = s.now
+	if agree && (seen-before).Abs() >= skewChanged {
+		s.now = seen
+	}
+	return before, s.now
+}
+
+// mayWarn says whether the last warning is long enough ago.
+func (s *skew) mayWarn(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.warned.IsZero() && now.Sub(s.warned) < skewWarnEvery {
+		return false
+	}
+	s.warned = now
+	return true
 }

@@ -46,6 +46,7 @@ func open(rawURL string, conns int) (redis.UniversalClient, error) {
 		}
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTimeout, readTimeout, readTimeout, true
 		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.PoolSize = retries, minBackoff, maxBackoff, conns
+		o.DisableIdentity = true // of maintenance notifications go-redis says nothing to sentinels' Redis
 		return redis.NewFailoverClient(o), nil
 	case u.Query().Has("addr"):
 		o, err := redis.ParseClusterURL(rawURL)
@@ -54,6 +55,7 @@ func open(rawURL string, conns int) (redis.UniversalClient, error) {
 		}
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTimeout, readTimeout, readTimeout, true
 		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.PoolSize = retries, minBackoff, maxBackoff, conns
+		o.DisableIdentity, o.MaintNotificationsConfig = true, unannounced()
 		return redis.NewClusterClient(o), nil
 	default:
 		o, err := redis.ParseURL(rawURL)
@@ -63,11 +65,15 @@ func open(rawURL string, conns int) (redis.UniversalClient, error) {
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.DialerRetries = dialTimeout, readTimeout, readTimeout, 1
 		o.ContextTimeoutEnabled = true
 		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.PoolSize = retries, minBackoff, maxBackoff, conns
-		// Redis 7 and older know neither of these; asking costs a round trip per connection.
-		o.DisableIdentity = true
-		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+		o.DisableIdentity, o.MaintNotificationsConfig = true, unannounced()
 		return redis.NewClient(o), nil
 	}
+}
+
+// unannounced asks for no maintenance notifications. Redis 7.0 and older know neither them nor a client's identity;
+// asking costs a round trip per connection.
+func unannounced() *maintnotifications.Config {
+	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
 // reason keeps go-redis' explanation and leaves the URL out.

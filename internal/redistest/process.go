@@ -73,8 +73,16 @@ func (p *process) start() error {
 	if err != nil {
 		return errors.New("redis-server is not on PATH: `make test` installs it, or install the package redis-server")
 	}
+	args := p.args()
+	if p.opts.Config != "" {
+		file := filepath.Join(p.dir, "redis.conf")
+		if err := os.WriteFile(file, []byte(p.opts.Config), 0o600); err != nil {
+			return fmt.Errorf("write the configuration: %w", err)
+		}
+		args = append([]string{file}, args...)
+	}
 	//nolint:noctx,gosec // It must outlive this call, kill ends it; the arguments are the tests' own.
-	cmd := exec.Command(bin, p.args()...)
+	cmd := exec.Command(bin, args...)
 	cmd.Dir, cmd.SysProcAttr = p.dir, dieWithParent()
 	started := make(chan error, 1)
 	done := make(chan struct{})
@@ -130,7 +138,7 @@ func (p *process) ready() error {
 	for {
 		info, err := c.Info(ctx, "server").Result()
 		if err == nil && strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", p.proc.Pid)) &&
-			c.Get(ctx, "redistest").Err() == redis.Nil { //nolint:errorlint // Never wrapped; LOADING is another error.
+			!redis.HasErrorPrefix(c.Get(ctx, "redistest").Err(), "LOADING") { // Sentinels and cluster nodes err otherwise.
 			return nil
 		}
 		select {

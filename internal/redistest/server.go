@@ -13,6 +13,7 @@ type Options struct {
 	MaxMemory string   // as in redis.conf ("3mb"), policy noeviction; empty = no limit
 	Password  string   // requirepass
 	Args      []string // further redis-server arguments: "--hz", "100"
+	Config    string   // what a configuration file holds, which "--sentinel" must have; empty = no file
 }
 
 // Server is one redis-server that a test may treat badly. Its methods fail the
