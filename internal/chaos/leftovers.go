@@ -80,7 +80,7 @@ func (w *world) kept(ctx context.Context) (claimed []string, orphans int, err er
 			if err != nil {
 				return nil, 0, fmt.Errorf("list the vault: %w", err)
 			}
-			if s.UploadID != "" {
+			if s.UploadID != "" && ledger.State(s.State) != ledger.Delivered { // of those only a note stays
 				claimed = append(claimed, s.Key+" of "+s.UploadID)
 			}
 		}

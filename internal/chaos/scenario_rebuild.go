@@ -92,8 +92,8 @@ func (w *world) rebuild(ctx context.Context) (string, error) {
 		last.Back = time.Now()
 	}
 	out = strings.TrimSpace(out)
-	w.say("voucherd rebuild: %s", out)
-	w.report.Numbers = append(w.report.Numbers, "voucherd rebuild: "+out)
+	w.say("voucherd rebuild: %s", strings.ReplaceAll(out, "\n", " "))
+	w.report.Numbers = append(w.report.Numbers, "voucherd rebuild: "+strings.ReplaceAll(out, "\n", " "))
 	return out, err
 }
 
@@ -126,7 +126,7 @@ func (w *world) standingStill(ctx context.Context) error {
 		}
 		changed = append(changed, fmt.Sprintf("%d uploads, then %d", len(first), len(second)))
 	}
-	if !regexp.MustCompile(`^0 uploads restored, \d+ were known, 0 leftovers deleted`).MatchString(said) {
+	if !regexp.MustCompile(`(?m)^0 uploads restored, \d+ were known, 0 leftovers deleted`).MatchString(said) {
 		changed = append(changed, "it said: "+said)
 	}
 	w.report.check("a second rebuild changes nothing", len(first), changed...)
