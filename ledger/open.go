@@ -32,6 +32,7 @@ type Opened struct {
 	Generation int64  // of the task to put; 0: none, another upload of the order comes first
 	Drop       string // a vault key that nothing holds any more; "" if none
 	At         Time   // when, by Redis' clock
+	Since      Time   // its place in its order's line, when it was made or revived: At, or a little later
 }
 
 // Open records an upload, or finds the record of the same voucher for the same order. The caller puts the task of the
@@ -67,7 +68,7 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	what := r.text(0)
 	return Opened{
 		ID: id, Duplicate: what == "duplicate", Revived: what == "revived", Generation: r.num(1), Drop: r.text(2),
-		At: at(r.num(3)),
+		At: at(r.num(3)), Since: at(r.num(4)),
 	}, nil
 }
 

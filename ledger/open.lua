@@ -22,7 +22,7 @@ local function task()
 end
 
 -- The same call again (a reply that was lost): all is done, and the voucher it put is the one that is held.
-if state and was[2] == vault then return { 'created', task(), '', now } end
+if state and was[2] == vault then return { 'created', task(), '', now, was[6] } end
 -- What has ended is not sent, and so takes nobody's place.
 if ended and not again then return { 'duplicate', 0, vault, now } end
 
@@ -37,7 +37,15 @@ if replace then
     end
   end
 end
-if state and not ended then return { 'duplicate', task(), vault, now } end
+local function is_here(v) return redis.call('EXISTS', voucher_list(v)) == 1 end
+if state and not ended then
+  -- A Redis that lost its last writes may have lost the voucher that was put before the record: this one takes its place.
+  local fresh = #ARGV > 14 or is_here(vault)
+  if not fresh or is_here(was[2] or '') then return { 'duplicate', task(), vault, now } end
+  if #ARGV > 14 then redis.call('RPUSH', voucher_list(vault), unpack(ARGV, 15)) end
+  redis.call('HSET', u, 'vault', vault)
+  return { 'duplicate', task(), '', now }
+end
 
 if #ARGV > 14 then redis.call('RPUSH', voucher_list(vault), unpack(ARGV, 15)) end
 local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7], 'vault', vault,
@@ -58,7 +66,7 @@ if ARGV[12] ~= '' then
   redis.call('ZADD', P .. 'o:' .. order, 0, KEY)
   redis.call('ZADD', P .. 'keep', now + tonumber(ARGV[13]), KEY)
   move(KEY, state, ARGV[12], now)
-  return { 'created', 0, '', now }
+  return { 'created', 0, '', now, now }
 end
 local drop = was[2] or was[3] or ''
 -- The caller drops the old voucher. Should it die before it can, the reconciler does.
@@ -76,4 +84,4 @@ if head then
   redis.call('ZADD', P .. 'look', now + grace, KEY)
 end
 redis.call('HSET', u, unpack(record))
-return { state and 'revived' or 'created', generation, drop, now }
+return { state and 'revived' or 'created', generation, drop, now, place }

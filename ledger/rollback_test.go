@@ -142,6 +142,29 @@ func TestFinishOfAnUploadThatRedisLost(t *testing.T) {
 	}
 }
 
+// The voucher was put before a loss, and recorded after it. It is enqueued again: these bytes take the place of the lost.
+func TestOpenTakesBytesForLostOnes(t *testing.T) {
+	t.Parallel()
+	for _, attempts := range []int{0, 1} {
+		b := setup(t, ledger.Settings{})
+		o := b.open("order", "receipt")
+		if attempts > 0 {
+			b.attempt(o.ID, unavailable())
+		}
+		for want, key := range []string{"v-first", "v-second"} {
+			n := b.upload("order", "receipt")
+			n.VaultKey, n.Pieces = key, [][]byte{[]byte("receipt")}
+			got := b.openAs(n)
+			if !got.Duplicate || (got.Drop == "") != (want == 0) {
+				t.Errorf("opened %+v with %s", got, key)
+			}
+		}
+		if u := b.get(o.ID); u.VaultKey != "v-first" || u.AttemptCount != attempts {
+			t.Errorf("upload %+v, want it to hold the bytes that are there, and its history", u)
+		}
+	}
+}
+
 func TestReleaseAfterALostBegin(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})

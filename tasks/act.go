@@ -9,7 +9,8 @@ import (
 	"github.com/voucherd/voucherd/vault"
 )
 
-// Retry sends a rejected or expired upload again with a fresh budget, and a waiting one now. Errors:
+// Retry sends a rejected or expired upload again with a fresh budget, a waiting one now, and gives a queued one a new
+// task, should its own be lost. Errors:
 // ledger.ErrNotFound, ledger.ErrNotKept, *ledger.StateError; that of a context that ended before anything was done.
 func (c *Client) Retry(ctx context.Context, id string) (ledger.Upload, error) {
 	if err := ctx.Err(); err != nil {

@@ -173,8 +173,8 @@ func (c *Client) fresh(n ledger.NewUpload, o ledger.Opened) ledger.Upload {
 	return ledger.Upload{
 		ID: o.ID, Lane: n.Lane, OrderID: n.OrderID, UserID: n.UserID, Reference: n.Reference, State: ledger.Queued,
 		SHA256: n.SHA256, Size: n.Size, MediaType: n.MediaType, Generation: o.Generation, VaultKey: n.VaultKey,
-		CreatedAt: o.At, UpdatedAt: o.At, Since: o.At,
-		ExpiresAt: ledger.Time{Time: o.At.Add(c.ledger.Settings().MaxAge)},
+		CreatedAt: o.At, UpdatedAt: o.Since, Since: o.Since,
+		ExpiresAt: ledger.Time{Time: o.Since.Add(c.ledger.Settings().MaxAge)},
 	}
 }
 
