@@ -31,8 +31,9 @@ func full(b *bundle) {
 	})
 }
 
+// onePlace has one place of each kind, which a slow upload keeps for as long as any test takes.
 func onePlace(b *bundle) {
-	b.cfg.Limits = gateway.Limits{Uploads: 1, PassedOn: 1, SlotWait: time.Millisecond}
+	b.cfg.Limits = gateway.Limits{Uploads: 1, PassedOn: 1, SlotWait: time.Millisecond, BodyGrace: 5 * time.Minute}
 }
 
 // sendAll sends a whole request before it reads anything, as many HTTP clients do.
