@@ -35,7 +35,7 @@ func TestRetrySendsTheRejectedAgain(t *testing.T) {
 	eventually(t, "all are delivered", func() bool {
 		return len(lines(b.must(0, "list", "--state", "delivered", "--json").stdout)) == len(orders)
 	})
-	b.want(b.run("retry", orders[0]), 1, "is delivered", "rejected, expired and waiting uploads can be retried")
+	b.want(b.run("retry", orders[0]), 1, "is delivered", "only queued, waiting, rejected and expired uploads can be retried")
 	b.want(b.run("retry", "--lane", "elsewhere", orders[0]), 3, orders[0])
 	u := upload(t, b.must(0, "show", "--json", orders[3]).stdout)
 	if len(u.Attempts) != 2 || u.Attempts[0].Code != "4242" || u.Attempts[1].Verdict != ledger.VerdictDelivered {

@@ -20,9 +20,9 @@ func (c *retryCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	d := deed{
-		done: "put back to be sent", only: "rejected, expired and waiting uploads can be retried",
+		done: "put back to be sent", only: "only queued, waiting, rejected and expired uploads can be retried",
 		may: func(state ledger.State) bool {
-			return state == ledger.Rejected || state == ledger.Expired || state == ledger.Waiting
+			return state == ledger.Rejected || state == ledger.Expired || state == ledger.Waiting || state == ledger.Queued
 		},
 	}
 	if c.State != "" && !d.may(ledger.State(c.State)) {
