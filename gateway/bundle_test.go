@@ -24,13 +24,13 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 func TestMain(m *testing.M) {
@@ -46,14 +46,14 @@ const (
 	waitMost   = 30 * time.Second
 )
 
-// bundle is one test's gateway: a lane of its own in the shared Redis, an API of its own, and a real listener.
+// bundle is one test's gateway: an account of its own in the shared Redis, an API of its own, and a real listener.
 type bundle struct {
 	t        testing.TB
 	ctx      context.Context //nolint:containedctx // a test's own
-	lane     string
+	account  string
 	rdb      *redis.Client
 	ledger   *ledger.Ledger
-	vault    vault.Vault
+	store    blob.Store
 	tasks    *tasks.Client
 	api      *sandbox.Sandbox
 	apiURL   string
@@ -70,7 +70,7 @@ type option func(*bundle)
 
 func setup(tb testing.TB, opts ...option) *bundle {
 	tb.Helper()
-	b := &bundle{t: tb, ctx: tb.Context(), lane: redistest.Lane(tb), rdb: redistest.Client(tb)}
+	b := &bundle{t: tb, ctx: tb.Context(), account: redistest.Account(tb), rdb: redistest.Client(tb)}
 	core, logs := observer.New(zapcore.DebugLevel)
 	b.logs = logs
 	b.api = sandbox.New(sandbox.Config{Credentials: []pandapon.Credentials{{AccessKey: accessKey, Secret: secret}}})
@@ -80,17 +80,17 @@ func setup(tb testing.TB, opts ...option) *bundle {
 	b.producer, b.cfg.Tokens = b.token(gateway.Producer, "shop", nil)
 	b.operator, b.cfg.Tokens = b.token(gateway.Operator, "ops", b.cfg.Tokens)
 	b.cfg.Log = zap.New(core)
-	b.cfg.Lanes = []gateway.Lane{{
-		Name: b.lane, BaseURL: b.apiURL,
+	b.cfg.Accounts = []gateway.Account{{
+		Name: b.account, BaseURL: b.apiURL,
 		Credentials: pandapon.Credentials{AccessKey: accessKey, Secret: secret, UserID: userID},
 	}}
-	b.vault = vault.NewRedis(b.rdb)
+	b.store = blob.NewRedis(b.rdb)
 	for _, o := range opts {
 		o(b)
 	}
 	b.ledger = ledger.New(b.rdb, ledger.Settings{})
-	b.tasks = tasks.New(tasks.Config{Redis: b.rdb, Vault: b.vault, Ledger: b.ledger, MaxVoucherBytes: b.cfg.MaxVoucherBytes})
-	b.cfg.Tasks, b.cfg.Vault = b.tasks, b.vault
+	b.tasks = tasks.New(tasks.Config{Redis: b.rdb, Store: b.store, Ledger: b.ledger, MaxVoucherBytes: b.cfg.MaxVoucherBytes})
+	b.cfg.Tasks, b.cfg.Store = b.tasks, b.store
 	b.serve()
 	return b
 }
@@ -274,18 +274,18 @@ func png(name string, size int) []byte {
 	return p[:size]
 }
 
-// raw hands a voucher over and gives its upload.
+// raw enqueues a voucher and gives its upload.
 func (b *bundle) raw(order string, voucher []byte) ledger.Upload {
 	b.t.Helper()
 	return b.send(b.producer, "/v1/uploads?orderId="+order, "image/png", voucher).want(http.StatusAccepted).upload()
 }
 
-// stored gives what the vault holds of an upload.
+// stored gives what the blob store holds of an upload.
 func (b *bundle) stored(id string) []byte {
 	b.t.Helper()
 	u, err := b.tasks.Get(b.ctx, id)
 	b.must(err)
-	r, err := b.vault.Open(b.ctx, vault.Entry{Key: u.VaultKey, Size: u.Size, SHA256: u.SHA256})
+	r, err := b.store.Open(b.ctx, blob.Entry{Key: u.StoreKey, Size: u.Size, SHA256: u.SHA256})
 	b.must(err)
 	defer r.Close()
 	all, err := io.ReadAll(r)
@@ -293,10 +293,10 @@ func (b *bundle) stored(id string) []byte {
 	return all
 }
 
-// empty checks that nothing of the lane was stored: no key of ledger, vault or queue.
+// empty checks that nothing of the account was stored: no key of ledger, blob store or queue.
 func (b *bundle) empty() {
 	b.t.Helper()
-	keys, err := b.rdb.Keys(b.ctx, "*vouchers-"+b.lane+"}*").Result()
+	keys, err := b.rdb.Keys(b.ctx, "*vouchers-"+b.account+"}*").Result()
 	b.must(err)
 	if len(keys) > 0 {
 		b.t.Fatalf("stored although refused: %q", keys)

@@ -1,8 +1,8 @@
-// Package gateway is voucherd over HTTP: backends in any language hand vouchers over, people see and act.
+// Package gateway is voucherd over HTTP: backends in any language enqueue vouchers, people see and act.
 //
 // There are three kinds of path. Below /v1/ is voucherd's own API, described by /openapi.json; its errors are
-// problem+json (RFC 9457). PandaPon's own paths (/open/, /alibaba/, /v2/ and each lane's upload path) take calls signed
-// with a lane's secret: vouchers are enqueued, everything else is passed on to the API unchanged. What is left are web
+// problem+json (RFC 9457). PandaPon's own paths (/open/, /alibaba/, /v2/ and each account's upload path) take calls signed
+// with an account's secret: vouchers are enqueued, everything else is passed on to the API unchanged. What is left are web
 // pages at /, asynqmon at /queues/, and health and metrics.
 //
 // Every path but health and PandaPon's wants a token. A gateway without tokens is for one person at one machine: it

@@ -136,7 +136,7 @@ func (b *bundle) curl(curl, to string, header http.Header, body []byte) (status 
 func TestEarlyRefusalsOfLargeBodiesAreRead(t *testing.T) {
 	t.Parallel()
 	const dead = "http://127.0.0.1:1" // nothing listens there
-	b := setup(t, func(b *bundle) { b.cfg.Lanes[0].BaseURL = dead })
+	b := setup(t, func(b *bundle) { b.cfg.Accounts[0].BaseURL = dead })
 	unsigned := signed()
 	unsigned.Set("Signature", "wrong")
 	producer := b.producerHeader("image/png")

@@ -17,15 +17,15 @@ import (
 
 // dropIn stands in for PandaPon's API, so that a backend changes its base URL and nothing else.
 type dropIn struct {
-	lanes     []*laneDoor
+	accounts  []*accountDoor
 	rule      pandapon.SignRule
 	now       func() time.Time
 	transport *http.Transport
 }
 
-// laneDoor is a lane as its callers see it.
-type laneDoor struct {
-	Lane
+// accountDoor is an account as its callers see it.
+type accountDoor struct {
+	Account
 
 	base  *url.URL
 	proxy *httputil.ReverseProxy
@@ -34,22 +34,22 @@ type laneDoor struct {
 func newDropIn(cfg Config, log *zap.Logger) (*dropIn, error) {
 	d := &dropIn{rule: cfg.Rule, now: cfg.Now, transport: passTransport()}
 	var faults []error
-	for _, l := range cfg.Lanes {
+	for _, l := range cfg.Accounts {
 		or(&l.BaseURL, pandapon.DefaultBaseURL)
 		or(&l.UploadPath, pandapon.DefaultUploadPath)
 		base, err := url.Parse(strings.TrimSuffix(l.BaseURL, "/"))
 		switch {
 		case err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
-			faults = append(faults, fmt.Errorf("lane %s: the base URL is not one of HTTP", l.Name))
+			faults = append(faults, fmt.Errorf("account %s: the base URL is not one of HTTP", l.Name))
 			continue
 		case l.Credentials.AccessKey == "" || l.Credentials.Secret == "":
-			faults = append(faults, fmt.Errorf("lane %s: access key and secret are needed to check signatures", l.Name))
+			faults = append(faults, fmt.Errorf("account %s: access key and secret are needed to check signatures", l.Name))
 		case !strings.HasPrefix(l.UploadPath, "/") || ownPath(l.UploadPath):
-			faults = append(faults, fmt.Errorf("lane %s: the upload path %s is one of the gateway's own", l.Name, l.UploadPath))
+			faults = append(faults, fmt.Errorf("account %s: the upload path %s is one of the gateway's own", l.Name, l.UploadPath))
 		}
-		door := &laneDoor{Lane: l, base: base}
+		door := &accountDoor{Account: l, base: base}
 		door.proxy = d.proxyTo(door, log)
-		d.lanes = append(d.lanes, door)
+		d.accounts = append(d.accounts, door)
 	}
 	return d, errors.Join(faults...)
 }
@@ -64,7 +64,7 @@ func ownPath(path string) bool {
 	return false
 }
 
-// owns says whether a path is PandaPon's: what begins as its paths do, and the lanes' upload paths. It looks at the path
+// owns says whether a path is PandaPon's: what begins as its paths do, and the accounts' upload paths. It looks at the path
 // as it was sent, before anything makes it tidy.
 func (d *dropIn) owns(r *http.Request) bool {
 	path := r.URL.Path
@@ -73,7 +73,7 @@ func (d *dropIn) owns(r *http.Request) bool {
 			return true
 		}
 	}
-	for _, l := range d.lanes {
+	for _, l := range d.accounts {
 		if path == l.UploadPath {
 			return true
 		}
@@ -81,33 +81,33 @@ func (d *dropIn) owns(r *http.Request) bool {
 	return false
 }
 
-// serveDropIn answers a call of PandaPon's API. Nothing of it is looked at before its signature is known to be a lane's.
+// serveDropIn answers a call of PandaPon's API. Nothing of it is looked at before its signature is known to be an account's.
 func (g *Gateway) serveDropIn(w http.ResponseWriter, r *http.Request) {
-	lane, refusal := g.dropIn.verify(r)
+	account, refusal := g.dropIn.verify(r)
 	if refusal != nil {
 		g.refuseEnvelope(w, r, refusal)
 		return
 	}
-	exchangeOf(r).lane = lane.Name
-	if r.Method == http.MethodPost && r.URL.Path == lane.UploadPath {
-		if err := g.takeVoucher(w, r, lane); err != nil {
+	exchangeOf(r).account = account.Name
+	if r.Method == http.MethodPost && r.URL.Path == account.UploadPath {
+		if err := g.takeVoucher(w, r, account); err != nil {
 			g.refuseEnvelope(w, r, explain(err))
 		}
 		return
 	}
-	g.passOn(w, r, lane)
+	g.passOn(w, r, account)
 }
 
 // takeVoucher takes the upload call. A voucher that is accepted, now or before, is code 200, with the upload's id as
 // requestId: `voucherd show` finds it by that.
-func (g *Gateway) takeVoucher(w http.ResponseWriter, r *http.Request, lane *laneDoor) error {
+func (g *Gateway) takeVoucher(w http.ResponseWriter, r *http.Request, account *accountDoor) error {
 	leave, ok := g.uploads.take(r.Context(), g.limits.SlotWait)
 	if !ok {
 		return busy()
 	}
 	defer leave()
 	g.answerTime(w, g.limits.BodyTime+g.limits.StoreTime+g.limits.ShortTime)
-	h := &handover{lane: lane.Name, userID: r.Header.Get(pandapon.HeaderUserID), voucher: spool{most: g.cfg.MaxVoucherBytes}}
+	h := &handover{account: account.Name, userID: r.Header.Get(pandapon.HeaderUserID), voucher: spool{most: g.cfg.MaxVoucherBytes}}
 	defer h.voucher.close()
 	if h.userID == "" {
 		return invalidf(pandapon.HeaderUserID, "the header is missing")

@@ -34,11 +34,11 @@ func TestDropInIsEnqueued(t *testing.T) {
 		t.Fatalf("%s", a.body)
 	}
 	u := b.get(b.producer, "/v1/uploads/"+e.RequestID).want(http.StatusOK).upload()
-	if u.OrderID != "1022505290408395575" || u.UserID != userID || u.Lane != b.lane || u.State != "queued" {
+	if u.OrderID != "1022505290408395575" || u.UserID != userID || u.Account != b.account || u.State != "queued" {
 		t.Fatalf("%+v", u)
 	}
 	if !bytes.Equal(b.stored(u.ID), v) {
-		t.Fatal("the vault holds other bytes")
+		t.Fatal("the blob store holds other bytes")
 	}
 	if len(b.api.Requests()) != 0 {
 		t.Fatal("the gateway called the API itself")
@@ -114,7 +114,7 @@ func doubled(name string) http.Header {
 	return h
 }
 
-// unsigned are headers that no lane's secret made, or not now.
+// unsigned are headers that no account's secret made, or not now.
 func unsigned(now time.Time) map[string]struct {
 	header http.Header
 	code   int
@@ -218,37 +218,37 @@ func TestDropInRefusals(t *testing.T) {
 	}
 }
 
-// Two lanes of one account differ by sub-account alone.
-func TestLaneIsFoundByKeyAndSubAccount(t *testing.T) {
+// Two accounts of one account differ by sub-account alone.
+func TestAccountIsFoundByKeyAndSubAccount(t *testing.T) {
 	t.Parallel()
-	second, third := redistest.Lane(t), redistest.Lane(t)
+	second, third := redistest.Account(t), redistest.Account(t)
 	b := setup(t, func(b *bundle) {
-		other := b.cfg.Lanes[0]
+		other := b.cfg.Accounts[0]
 		other.Name, other.Credentials.UserID = second, "42"
-		last := gateway.Lane{
+		last := gateway.Account{
 			Name: third, BaseURL: b.apiURL, UploadPath: "/open/other", Credentials: pandapon.Credentials{AccessKey: "k3", Secret: "s3", UserID: "3"},
 		}
-		b.cfg.Lanes = append(b.cfg.Lanes, other, last)
+		b.cfg.Accounts = append(b.cfg.Accounts, other, last)
 	})
 	now := time.Now()
 	for name, c := range map[string]struct {
-		header http.Header
-		path   string
-		lane   string
+		header  http.Header
+		path    string
+		account string
 	}{
-		"the first's":     {sign(accessKey, secret, userID, "n", now), uploadPath, b.lane},
+		"the first's":     {sign(accessKey, secret, userID, "n", now), uploadPath, b.account},
 		"the second's":    {sign(accessKey, secret, "42", "n", now), uploadPath, second},
-		"nobody's":        {sign(accessKey, secret, "43", "n", now), uploadPath, b.lane},
+		"nobody's":        {sign(accessKey, secret, "43", "n", now), uploadPath, b.account},
 		"the third's own": {sign("k3", "s3", "3", "n", now), "/open/other", third},
 	} {
 		drop := b.drop("1", png(name, 90), c.header)
 		drop.path = c.path
 		e := b.do(drop).want(http.StatusOK).envelope()
-		if got := b.get(b.producer, "/v1/uploads/"+e.RequestID).upload(); got.Lane != c.lane {
-			t.Errorf("%s: lane %s, want %s", name, got.Lane, c.lane)
+		if got := b.get(b.producer, "/v1/uploads/"+e.RequestID).upload(); got.Account != c.account {
+			t.Errorf("%s: account %s, want %s", name, got.Account, c.account)
 		}
 	}
-	// One lane's upload path is nothing special to another.
+	// One account's upload path is nothing special to another.
 	drop := b.drop("1", png("x", 90), signed())
 	drop.path = "/open/other"
 	b.do(drop)
@@ -273,18 +273,18 @@ func TestSignRuleIsASetting(t *testing.T) {
 	b.do(b.drop("1", png("x", 90), signed())).want(http.StatusUnauthorized)
 }
 
-func TestBadLanesAreRefusedAtTheStart(t *testing.T) {
+func TestBadAccountsAreRefusedAtTheStart(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	good := b.cfg.Lanes[0]
-	for name, change := range map[string]func(*gateway.Lane){
-		"base URL": func(l *gateway.Lane) { l.BaseURL = "ftp://x" }, "no secret": func(l *gateway.Lane) { l.Credentials.Secret = "" },
-		"own path": func(l *gateway.Lane) { l.UploadPath = "/v1/uploads" }, "root": func(l *gateway.Lane) { l.UploadPath = "/" },
+	good := b.cfg.Accounts[0]
+	for name, change := range map[string]func(*gateway.Account){
+		"base URL": func(l *gateway.Account) { l.BaseURL = "ftp://x" }, "no secret": func(l *gateway.Account) { l.Credentials.Secret = "" },
+		"own path": func(l *gateway.Account) { l.UploadPath = "/v1/uploads" }, "root": func(l *gateway.Account) { l.UploadPath = "/" },
 	} {
 		bad := good
 		change(&bad)
 		cfg := b.cfg
-		cfg.Lanes = []gateway.Lane{bad}
+		cfg.Accounts = []gateway.Account{bad}
 		if _, err := gateway.New(cfg); err == nil {
 			t.Errorf("%s: accepted", name)
 		} else if strings.Contains(err.Error(), secret) {
@@ -304,8 +304,8 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	}
 	b.do(b.drop("1", v, sign(accessKey, "wrong", userID, "n", time.Now())))
 	b.do(call{method: http.MethodGet, path: "/open/x?access-key=" + accessKey + "&k=qUeRy", header: signed()})
-	b.get("voucherd_nonsense", "/v1/lanes")
-	b.get("", "/v1/lanes?token="+b.operator)
+	b.get("voucherd_nonsense", "/v1/accounts")
+	b.get("", "/v1/accounts?token="+b.operator)
 	b.requestLines(10)
 	all := b.logged()
 	for name, what := range map[string]string{

@@ -6,7 +6,7 @@ import "net/http"
 // documents none but 200, and nothing of PandaPon's may be read into them. Their HTTP status is never 200, for a client
 // that looks at the status alone must not take a refusal for a success.
 const (
-	CodeUnsigned     = 98001 // 401: a header is missing, doubled, or the signature is not that of a lane
+	CodeUnsigned     = 98001 // 401: a header is missing, doubled, or the signature is not that of an account
 	CodeTimestamp    = 98002 // 401: the timestamp cannot be read, or is more than 600 s off
 	CodePath         = 98003 // 400: a path or method that is not passed on
 	CodeBody         = 98004 // 400: the body is not the JSON it should be, or was cut off

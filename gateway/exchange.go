@@ -28,9 +28,9 @@ type exchange struct {
 	conn     *conn
 	body     *requestBody // nil: there is none, or nothing of it need be drained
 
-	lane, uploadID, orderID string
-	cut                     bool  // the answer ended in the middle
-	cause                   error // why it failed, where that is ours to look at
+	account, uploadID, orderID string
+	cut                        bool  // the answer ended in the middle
+	cause                      error // why it failed, where that is ours to look at
 }
 
 type exchangeKey struct{}
@@ -121,7 +121,7 @@ func (g *Gateway) logAccess(x *exchange) {
 	for _, f := range []struct{ name, value string }{
 		{"token_name", x.identity.Name},
 		{"role", string(x.identity.Role)},
-		{"lane", x.lane},
+		{"account", x.account},
 		{"upload_id", x.uploadID},
 		{"order_id", clip(x.orderID, 64)},
 	} {

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // Pauses that callers are asked to make.
@@ -32,10 +32,10 @@ func explain(err error) *problem {
 		return &problem{kind: problemState, state: string(state.State), detail: stateSentence(state.State)}
 	case errors.Is(err, ledger.ErrNotFound):
 		return &problem{kind: problemNotFound, detail: "there is no such upload"}
-	case errors.Is(err, ledger.ErrNotKept), errors.Is(err, vault.ErrMissing):
+	case errors.Is(err, ledger.ErrNotKept), errors.Is(err, blob.ErrMissing):
 		return &problem{kind: problemGone, detail: "the voucher is no longer kept"}
-	case errors.Is(err, vault.ErrDamaged):
-		return &problem{kind: problemDamaged, detail: "what the vault holds is not what was handed over", cause: err}
+	case errors.Is(err, blob.ErrDamaged):
+		return &problem{kind: problemDamaged, detail: "what the blob store holds is not what was enqueued", cause: err}
 	case errors.Is(err, ledger.ErrCursor):
 		return &problem{kind: problemField, field: "cursor", detail: "cursor: is not one of a page of this list"}
 	case errors.Is(err, tasks.ErrNoRoom):
@@ -70,7 +70,7 @@ func stateSentence(s ledger.State) string {
 	case ledger.Queued:
 		return "the upload is queued already"
 	case ledger.Delivered:
-		return "the upload is delivered: hand the voucher over with again to send it once more"
+		return "the upload is delivered: enqueue the voucher with again to send it once more"
 	case ledger.Waiting, ledger.Rejected, ledger.Expired, ledger.Discarded:
 	}
 	return "the upload is " + string(s)

@@ -13,12 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // fuzzed is a gateway without a network: the handler alone, on a real Redis.
@@ -30,13 +30,13 @@ type fuzzed struct {
 
 func fuzzedGateway(f *testing.F, base string) fuzzed {
 	f.Helper()
-	b := &bundle{t: f, ctx: f.Context(), lane: redistest.Lane(f), rdb: redistest.Client(f)}
-	b.vault = vault.NewRedis(b.rdb)
-	b.tasks = tasks.New(tasks.Config{Redis: b.rdb, Vault: b.vault})
+	b := &bundle{t: f, ctx: f.Context(), account: redistest.Account(f), rdb: redistest.Client(f)}
+	b.store = blob.NewRedis(b.rdb)
+	b.tasks = tasks.New(tasks.Config{Redis: b.rdb, Store: b.store})
 	g, err := gateway.New(gateway.Config{
-		Tasks: b.tasks, Vault: b.vault,
-		Lanes: []gateway.Lane{{
-			Name: b.lane, BaseURL: base, Credentials: pandapon.Credentials{AccessKey: accessKey, Secret: secret, UserID: userID},
+		Tasks: b.tasks, Store: b.store,
+		Accounts: []gateway.Account{{
+			Name: b.account, BaseURL: base, Credentials: pandapon.Credentials{AccessKey: accessKey, Secret: secret, UserID: userID},
 		}},
 	})
 	b.must(err)
@@ -63,7 +63,7 @@ func (g fuzzed) holds(t *testing.T, id, order string, voucher []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := g.bundle.vault.Open(t.Context(), vault.Entry{Key: u.VaultKey, Size: u.Size, SHA256: u.SHA256})
+	r, err := g.bundle.store.Open(t.Context(), blob.Entry{Key: u.StoreKey, Size: u.Size, SHA256: u.SHA256})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func jsonSeeds(f *testing.F) {
 		`{"orderId":"1","base64":"` + v + `"}`, `{"base64":"` + strings.ReplaceAll(v, "/", `\/`) + `","orderId":"1"}`,
 		`{"base64":"` + v[:20] + `\r\n` + v[20:] + `\u003d","orderId":"1"}`, `{"orderId":1,"base64":"` + v + `"}`, `{"a":{"b":[1,"}"]},"orderId":"1","base64":"` + v + `"}`,
 		`{}`, `{"base64":"data:image/png;base64,` + v + `"}`, `{"orderId":"1","base64":"` + v, "\xef\xbb\xbf{}", `{"orderId":"\u0031","base64":"` + strings.TrimRight(v, "=") + `"}`,
-		`{"orderId":"1","base64":"` + v + `","again":true,"replace":false,"reference":"x","userId":"2","lane":null}`,
+		`{"orderId":"1","base64":"` + v + `","again":true,"replace":false,"reference":"x","userId":"2","account":null}`,
 	} {
 		f.Add([]byte(s))
 	}

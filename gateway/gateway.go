@@ -10,22 +10,22 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/gateway/web"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
-// Config is what a Gateway is made of. Tasks and Vault are required; what it is given stays the caller's to close.
+// Config is what a Gateway is made of. Tasks and Store are required; what it is given stays the caller's to close.
 type Config struct {
 	Tasks *tasks.Client
-	Vault vault.Vault
+	Store blob.Store
 	Log   *zap.Logger // nil: no log
 
-	// Lanes are the roads to the API. A request that names another lane is refused; with none, any name is taken and
+	// Accounts are the roads to the API. A request that names another account is refused; with none, any name is taken and
 	// PandaPon's own paths are all refused.
-	Lanes []Lane
-	Rule  pandapon.SignRule
+	Accounts []Account
+	Rule     pandapon.SignRule
 
 	// Tokens open the gateway. With none, everybody is an operator, and Serve refuses listeners that others can reach.
 	Tokens []Token
@@ -53,8 +53,8 @@ type Config struct {
 	Now    func() time.Time // the clock that signatures are checked by; nil is time.Now
 }
 
-// Lane is one PandaPon account's road to the API.
-type Lane struct {
+// Account is one PandaPon account's road to the API.
+type Account struct {
 	Name        string
 	Credentials pandapon.Credentials
 	BaseURL     string // "" is pandapon.DefaultBaseURL
@@ -67,7 +67,7 @@ type Gateway struct {
 	limits   Limits
 	log      *zap.Logger
 	tasks    *tasks.Client
-	vault    vault.Vault
+	store    blob.Store
 	mux      *http.ServeMux
 	csrf     *http.CrossOriginProtection
 	logins   *loginLimit
@@ -91,7 +91,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.MaxVoucherBytes = tasks.DefaultMaxVoucherBytes
 	}
 	g := &Gateway{
-		cfg: cfg, limits: cfg.Limits.withDefaults(), log: cfg.Log, tasks: cfg.Tasks, vault: cfg.Vault,
+		cfg: cfg, limits: cfg.Limits.withDefaults(), log: cfg.Log, tasks: cfg.Tasks, store: cfg.Store,
 		csrf: http.NewCrossOriginProtection(), logins: newLoginLimit(), stopping: make(chan struct{}),
 	}
 	g.uploads, g.passing = make(slots, g.limits.Uploads), make(slots, g.limits.PassedOn)
@@ -111,8 +111,8 @@ func New(cfg Config) (*Gateway, error) {
 
 func (c Config) check() error {
 	var faults []error
-	if c.Tasks == nil || c.Vault == nil {
-		faults = append(faults, errors.New("gateway: Tasks and Vault are required"))
+	if c.Tasks == nil || c.Store == nil {
+		faults = append(faults, errors.New("gateway: Tasks and Store are required"))
 	}
 	if err := c.Rule.Validate(); err != nil {
 		faults = append(faults, fmt.Errorf("sign rule: %w", err))

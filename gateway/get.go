@@ -28,7 +28,7 @@ func (g *Gateway) getUpload(w http.ResponseWriter, r *http.Request) error {
 // note puts an upload's ids on the access log line.
 func (g *Gateway) note(r *http.Request, u ledger.Upload) {
 	x := exchangeOf(r)
-	x.lane, x.uploadID, x.orderID = u.Lane, u.ID, u.OrderID
+	x.account, x.uploadID, x.orderID = u.Account, u.ID, u.OrderID
 }
 
 // listAnswer is a page of a list.
@@ -38,7 +38,7 @@ type listAnswer struct {
 }
 
 func (g *Gateway) listUploads(w http.ResponseWriter, r *http.Request) error {
-	values, err := queryOf(r, "orderId", "requestId", "state", "lane", "since", "cursor", "limit")
+	values, err := queryOf(r, "orderId", "requestId", "state", "account", "since", "cursor", "limit")
 	if err != nil {
 		return err
 	}
@@ -94,13 +94,13 @@ const (
 
 func parseQuery(v url.Values) (ledger.Query, error) {
 	q := ledger.Query{
-		Lane: v.Get("lane"), State: ledger.State(v.Get("state")), OrderID: v.Get("orderId"), Cursor: v.Get("cursor"), Limit: usualLimit,
+		Account: v.Get("account"), State: ledger.State(v.Get("state")), OrderID: v.Get("orderId"), Cursor: v.Get("cursor"), Limit: usualLimit,
 	}
 	if q.State != "" && !q.State.Valid() {
 		return q, invalidf("state", "is none of %s", joinStates())
 	}
-	if q.Lane != "" && !ledger.ValidLane(q.Lane) {
-		return q, invalidf("lane", "names have 1 to 32 characters of a-z, 0-9 and '-'")
+	if q.Account != "" && !ledger.ValidAccount(q.Account) {
+		return q, invalidf("account", "names have 1 to 32 characters of a-z, 0-9 and '-'")
 	}
 	if s := v.Get("limit"); s != "" {
 		n, err := strconv.Atoi(s)
@@ -150,7 +150,7 @@ func (g *Gateway) byRequest(r *http.Request, requestID string, q ledger.Query) (
 	for _, u := range found {
 		had := slices.ContainsFunc(u.Attempts, func(a ledger.Attempt) bool { return a.RequestID == requestID })
 		named := u.ID == requestID || u.OrderID == requestID // Find looks for these as well
-		if (had || !named) && (q.State == "" || u.State == q.State) && (q.Lane == "" || u.Lane == q.Lane) &&
+		if (had || !named) && (q.State == "" || u.State == q.State) && (q.Account == "" || u.Account == q.Account) &&
 			(q.OrderID == "" || u.OrderID == q.OrderID) {
 			u.Attempts = nil
 			page.Uploads = append(page.Uploads, u)
@@ -159,19 +159,19 @@ func (g *Gateway) byRequest(r *http.Request, requestID string, q ledger.Query) (
 	return page, nil
 }
 
-// lanesAnswer is how all lanes stand.
-type lanesAnswer struct {
-	Lanes []tasks.LaneStatus `json:"lanes"`
+// accountsAnswer is how all accounts stand.
+type accountsAnswer struct {
+	Accounts []tasks.AccountStatus `json:"accounts"`
 }
 
-func (g *Gateway) listLanes(w http.ResponseWriter, r *http.Request) error {
-	lanes, err := g.tasks.Lanes(r.Context())
+func (g *Gateway) listAccounts(w http.ResponseWriter, r *http.Request) error {
+	accounts, err := g.tasks.Accounts(r.Context())
 	if err != nil {
 		return err // explained by route
 	}
-	if lanes == nil {
-		lanes = []tasks.LaneStatus{}
+	if accounts == nil {
+		accounts = []tasks.AccountStatus{}
 	}
-	writeJSON(w, jsonType, http.StatusOK, lanesAnswer{Lanes: lanes})
+	writeJSON(w, jsonType, http.StatusOK, accountsAnswer{Accounts: accounts})
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 
 // handover is what a request to take a voucher says, by whichever door it came.
 type handover struct {
-	orderID, userID, lane, reference string
+	orderID, userID, account, reference string
 
 	again, replace bool
 	given          []string // fields that were there
@@ -23,7 +23,7 @@ type handover struct {
 
 // handoverFields are the fields beside the voucher.
 func handoverFields() []string {
-	return []string{"orderId", "userId", "lane", "reference", "again", "replace"}
+	return []string{"orderId", "userId", "account", "reference", "again", "replace"}
 }
 
 // maxField is more than any field may have.
@@ -53,8 +53,8 @@ func (h *handover) set(field, value string) error {
 		h.orderID = value
 	case "userId":
 		h.userID = value
-	case "lane":
-		h.lane = value
+	case "account":
+		h.account = value
 	case "reference":
 		h.reference = value
 	case "again":
@@ -90,16 +90,16 @@ func (h *handover) fromQuery(r *http.Request) error {
 	return nil
 }
 
-// laneOf says which lane a request means.
-func (g *Gateway) laneOf(name string) (string, error) {
-	if name == "" && len(g.cfg.Lanes) == 1 {
-		return g.cfg.Lanes[0].Name, nil
+// accountOf says which account a request means.
+func (g *Gateway) accountOf(name string) (string, error) {
+	if name == "" && len(g.cfg.Accounts) == 1 {
+		return g.cfg.Accounts[0].Name, nil
 	}
 	if name == "" {
-		name = tasks.DefaultLane
+		name = tasks.DefaultAccount
 	}
 	var names []string
-	for _, l := range g.cfg.Lanes {
+	for _, l := range g.cfg.Accounts {
 		if l.Name == name {
 			return name, nil
 		}
@@ -108,10 +108,10 @@ func (g *Gateway) laneOf(name string) (string, error) {
 	if len(names) == 0 {
 		return name, nil
 	}
-	return "", invalidf("lane", "there is none of this name, so nobody would deliver the voucher; there are %s", strings.Join(names, ", "))
+	return "", invalidf("account", "there is none of this name, so nobody would deliver the voucher; there are %s", strings.Join(names, ", "))
 }
 
-// enqueue stores what was handed over: when it returns, the voucher lies in vault and ledger. From here on a caller
+// enqueue stores what was enqueued: when it returns, the voucher lies in blob store and ledger. From here on a caller
 // who leaves changes nothing any more.
 func (g *Gateway) enqueue(ctx context.Context, h *handover) (ledger.Upload, error) {
 	voucher, err := h.voucher.reader()
@@ -122,7 +122,7 @@ func (g *Gateway) enqueue(ctx context.Context, h *handover) (ledger.Upload, erro
 	defer cancel()
 	began := time.Now()
 	u, err := g.tasks.Enqueue(ctx, tasks.Request{
-		Lane: h.lane, OrderID: h.orderID, UserID: h.userID, Reference: h.reference, Voucher: voucher,
+		Account: h.account, OrderID: h.orderID, UserID: h.userID, Reference: h.reference, Voucher: voucher,
 		Again: h.again, Replace: h.replace,
 	})
 	g.told(u, err, time.Since(began))
@@ -132,9 +132,9 @@ func (g *Gateway) enqueue(ctx context.Context, h *handover) (ledger.Upload, erro
 	if p := explain(err); p.kind != problemInternal {
 		return u, p
 	}
-	// Whatever it is, it may pass, and handing over again does no harm: callers shall try again.
+	// Whatever it is, it may pass, and enqueueing again does no harm: callers shall try again.
 	return u, &problem{
-		kind: problemAway, retryAfter: awayPause, cause: err, detail: "the voucher could not be stored; hand it over again",
+		kind: problemAway, retryAfter: awayPause, cause: err, detail: "the voucher could not be stored; enqueue it again",
 	}
 }
 

@@ -24,7 +24,7 @@ func (g *Gateway) readyz(w http.ResponseWriter, _ *http.Request) error {
 	default:
 	}
 	if err := g.ready.ask(g.cfg.Ready); err != nil {
-		return &problem{kind: problemAway, retryAfter: awayPause, detail: "redis or the vault is away", cause: err}
+		return &problem{kind: problemAway, retryAfter: awayPause, detail: "redis or the blob store is away", cause: err}
 	}
 	return writeOK(w)
 }

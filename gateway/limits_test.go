@@ -128,7 +128,7 @@ func TestPlacesForUploadsAreBounded(t *testing.T) {
 	b.eventually("busy: passed on", func() bool {
 		return b.do(call{method: http.MethodGet, path: "/open/x", header: signed()}).status == http.StatusServiceUnavailable
 	})
-	b.get(b.producer, "/v1/lanes").want(http.StatusOK) // who only asks is not held up
+	b.get(b.producer, "/v1/accounts").want(http.StatusOK) // who only asks is not held up
 }
 
 // A caller who leaves in the middle leaves nothing behind.

@@ -21,7 +21,7 @@ func TestListPagesByCursor(t *testing.T) {
 		b.raw(order, png(order, 90))
 	}
 	var got []ledger.Upload
-	next := "/v1/uploads?state=queued&limit=10&lane=" + b.lane
+	next := "/v1/uploads?state=queued&limit=10&account=" + b.account
 	pages := 0
 	for next != "" {
 		a := b.get(b.producer, next).want(http.StatusOK)
@@ -56,7 +56,7 @@ func TestListFilters(t *testing.T) {
 		"&requestId=req-" + dead: "1", "&requestId=req-" + dead + "&state=queued": "", "&requestId=nothing": "", "&requestId=2": "",
 	} {
 		var page struct{ Uploads []json.RawMessage }
-		a := b.get(b.producer, "/v1/uploads?lane="+b.lane+query).want(http.StatusOK)
+		a := b.get(b.producer, "/v1/uploads?account="+b.account+query).want(http.StatusOK)
 		a.read(&page)
 		var us []ledger.Upload
 		for _, raw := range page.Uploads {
@@ -80,7 +80,7 @@ func TestListRefusesWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, query := range []string{
-		"state=done", "limit=0", "limit=1001", "limit=x", "since=yesterday", "since=-1h", "cursor=x", "oderId=1", "lane=A", "state=queued&state=waiting",
+		"state=done", "limit=0", "limit=1001", "limit=x", "since=yesterday", "since=-1h", "cursor=x", "oderId=1", "account=A", "state=queued&state=waiting",
 		"requestId=x&cursor=y", "requestId=x&since=1h", "a=%zz",
 	} {
 		b.get(b.producer, "/v1/uploads?"+query).problem(http.StatusUnprocessableEntity, "invalid-field")
@@ -93,8 +93,8 @@ func (b *bundle) rejected(order string) string {
 	u := b.raw(order, png("rejected", 90))
 	g, err := b.ledger.Begin(b.ctx, ledger.NewAttempt{ID: u.ID, Generation: 1, Nonce: "n", Worker: "w", Lease: time.Minute})
 	b.must(err)
-	_, err = b.ledger.Finish(b.ctx, g.Running, ledger.Outcome{
-		Next: ledger.Rejected, Verdict: ledger.VerdictRefused, HTTPStatus: 200, Code: "4711", RequestID: "req-" + u.ID, Msg: "no",
+	_, err = b.ledger.Finish(b.ctx, g.Running, ledger.AttemptResult{
+		Next: ledger.Rejected, Outcome: ledger.OutcomeRefused, HTTPStatus: 200, Code: "4711", RequestID: "req-" + u.ID, Msg: "no",
 	})
 	b.must(err)
 	return u.ID

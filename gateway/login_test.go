@@ -16,8 +16,8 @@ import (
 func paths() []string {
 	return []string{
 		"GET /", "GET /v1/uploads", "POST /v1/uploads", "GET /v1/uploads/x", "POST /v1/uploads/x/retry", "POST /v1/uploads/x/discard",
-		"GET /v1/uploads/x/voucher", "GET /v1/lanes", "GET /openapi.json", "GET /metrics", "GET /queues/", "GET /queues",
-		"GET /nothing", "PUT /v1/uploads", "GET //v1/uploads", "GET /v1/../v1/lanes", "OPTIONS /v1/uploads", "DELETE /livez/x",
+		"GET /v1/uploads/x/voucher", "GET /v1/accounts", "GET /openapi.json", "GET /metrics", "GET /queues/", "GET /queues",
+		"GET /nothing", "PUT /v1/uploads", "GET //v1/uploads", "GET /v1/../v1/accounts", "OPTIONS /v1/uploads", "DELETE /livez/x",
 		"POST " + uploadPath, "GET /open/x", "POST /alibaba/x", "PUT /v2/x", "GET /open/../v1/uploads", "GET /%6fpen/x",
 	}
 }
@@ -49,7 +49,7 @@ func TestWithoutTokenNothingButHealth(t *testing.T) {
 func TestChallengeIsForBrowsersAndPrograms(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	a := b.get("", "/v1/lanes")
+	a := b.get("", "/v1/accounts")
 	a.problem(http.StatusUnauthorized, "unauthorized")
 	if got := strings.Join(a.header.Values("WWW-Authenticate"), ";"); !strings.Contains(got, "Bearer") || !strings.Contains(got, "Basic") {
 		t.Fatalf("challenge %q", got)
@@ -59,7 +59,7 @@ func TestChallengeIsForBrowsersAndPrograms(t *testing.T) {
 func TestBasicPasswordIsTheToken(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	req, err := http.NewRequestWithContext(b.ctx, http.MethodGet, b.url+"/v1/lanes", http.NoBody)
+	req, err := http.NewRequestWithContext(b.ctx, http.MethodGet, b.url+"/v1/accounts", http.NoBody)
 	b.must(err)
 	req.SetBasicAuth("whoever", b.producer)
 	resp, err := b.client.Do(req)
@@ -99,7 +99,7 @@ func TestFailedLoginsAreLimitedAndLogged(t *testing.T) {
 	b := setup(t)
 	limited := 0
 	for range 30 {
-		a := b.get("voucherd_wrong", "/v1/lanes")
+		a := b.get("voucherd_wrong", "/v1/accounts")
 		switch a.status {
 		case http.StatusTooManyRequests:
 			limited++
@@ -119,7 +119,7 @@ func TestFailedLoginsAreLimitedAndLogged(t *testing.T) {
 		t.Fatalf("%d logged, %d limited", len(lines), limited)
 	}
 	// A neighbour who fails cannot lock out whoever has a token.
-	b.get(b.producer, "/v1/lanes").want(http.StatusOK)
+	b.get(b.producer, "/v1/accounts").want(http.StatusOK)
 	if strings.Contains(b.logged(), "voucherd_wrong") {
 		t.Fatal("what was tried stands in the log")
 	}
@@ -134,7 +134,7 @@ func TestOnlyMadeTokensCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := setup(t, without(weak))
-	b.get("hunter2", "/v1/lanes").problem(http.StatusUnauthorized, "unauthorized")
+	b.get("hunter2", "/v1/accounts").problem(http.StatusUnauthorized, "unauthorized")
 }
 
 func TestAnotherSitesPageCannotAct(t *testing.T) {
@@ -175,10 +175,10 @@ func TestOpenGatewayAnswersThisMachineOnly(t *testing.T) {
 		}
 	}
 	for _, h := range []http.Header{{"X-Forwarded-For": {"1.2.3.4"}}, {"Forwarded": {"for=1.2.3.4"}}, {"Via": {"1.1 proxy"}}, {"X-Real-Ip": {"1.2.3.4"}}} {
-		b.do(call{method: http.MethodGet, path: "/v1/lanes", header: h}).problem(http.StatusMisdirectedRequest, "wrong-host")
+		b.do(call{method: http.MethodGet, path: "/v1/accounts", header: h}).problem(http.StatusMisdirectedRequest, "wrong-host")
 	}
 	for _, host := range []string{"localhost", "localhost:8080", "LOCALHOST", "127.0.0.1:1", "[::1]:8080", "voucherd.localhost", ""} {
-		b.do(call{method: http.MethodGet, path: "/v1/lanes", host: host}).want(http.StatusOK)
+		b.do(call{method: http.MethodGet, path: "/v1/accounts", host: host}).want(http.StatusOK)
 	}
 }
 
@@ -218,7 +218,7 @@ func TestClientBehindProxies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(b *bundle) { b.cfg.TrustedProxies = c.proxies })
-			a := b.do(call{method: http.MethodGet, path: "/v1/lanes", token: b.producer, header: c.header}).want(http.StatusOK)
+			a := b.do(call{method: http.MethodGet, path: "/v1/accounts", token: b.producer, header: c.header}).want(http.StatusOK)
 			if got := b.requestLines(1)[0].ContextMap()["client"]; got != c.client {
 				t.Errorf("client %v, want %s", got, c.client)
 			}

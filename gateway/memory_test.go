@@ -165,7 +165,7 @@ func TestTenMiBVouchersLeaveMemoryFlat(t *testing.T) {
 	if grown > 20<<20 {
 		t.Errorf("four refused vouchers took %d MiB", grown>>20)
 	}
-	if n, err := b.rdb.Keys(b.ctx, "voucherd:{vouchers-"+b.lane+"}:u:*").Result(); err != nil || len(n) != 4 {
+	if n, err := b.rdb.Keys(b.ctx, "voucherd:{vouchers-"+b.account+"}:u:*").Result(); err != nil || len(n) != 4 {
 		t.Errorf("%d uploads, %v", len(n), err)
 	}
 }

@@ -90,7 +90,7 @@ func TestQueuesWithoutATask(t *testing.T) {
 	b := setup(t, withQueues)
 	b.raw("1", png("x", 90))
 	b.raw("2", png("x", 91))
-	queue := ledger.Queue(b.lane)
+	queue := ledger.Queue(b.account)
 	id, err := b.rdb.LIndex(b.ctx, "asynq:{"+queue+"}:pending", 0).Result()
 	b.must(err)
 	b.must(b.rdb.Del(b.ctx, "asynq:{"+queue+"}:t:"+id).Err())
@@ -115,11 +115,11 @@ func TestQueues(t *testing.T) {
 	if strings.Contains(script, "unsafe") || strings.Count(script, "'sha256-") != 2 {
 		t.Errorf("asynqmon's page may run %s", script)
 	}
-	tasks := b.get(b.producer, "/queues/api/queues/"+ledger.Queue(b.lane)+"/pending_tasks").want(http.StatusOK)
+	tasks := b.get(b.producer, "/queues/api/queues/"+ledger.Queue(b.account)+"/pending_tasks").want(http.StatusOK)
 	if !strings.Contains(string(tasks.body), u.ID) {
 		t.Errorf("the task is not shown: %s", tasks.body)
 	}
-	pause := "/queues/api/queues/" + ledger.Queue(b.lane) + ":pause"
+	pause := "/queues/api/queues/" + ledger.Queue(b.account) + ":pause"
 	if s := b.post(b.producer, pause).status; s != http.StatusMethodNotAllowed {
 		t.Errorf("a producer's pause: %d", s)
 	}

@@ -22,8 +22,8 @@ func passTransport() *http.Transport {
 	}
 }
 
-// proxyTo passes calls on to a lane's API, and to nowhere else, whatever they say.
-func (d *dropIn) proxyTo(l *laneDoor, log *zap.Logger) *httputil.ReverseProxy {
+// proxyTo passes calls on to an account's API, and to nowhere else, whatever they say.
+func (d *dropIn) proxyTo(l *accountDoor, log *zap.Logger) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport: d.transport,
 		ErrorLog:  quietLog(log),
@@ -53,7 +53,7 @@ type passing struct {
 }
 
 // passOn passes a signed call on unchanged.
-func (g *Gateway) passOn(w http.ResponseWriter, r *http.Request, lane *laneDoor) {
+func (g *Gateway) passOn(w http.ResponseWriter, r *http.Request, account *accountDoor) {
 	if detail := unfit(r); detail != "" {
 		g.refuseEnvelope(w, r, &problem{kind: problemPath, detail: detail})
 		return
@@ -84,7 +84,7 @@ func (g *Gateway) passOn(w http.ResponseWriter, r *http.Request, lane *laneDoor)
 	})()
 	r = r.WithContext(ctx)
 	w.Header().Del("X-Request-Id") // the answer is the API's alone
-	lane.proxy.ServeHTTP(w, r)
+	account.proxy.ServeHTTP(w, r)
 }
 
 // unfit says why a call is not passed on, though it is signed.

@@ -59,7 +59,7 @@ func (u *upstream) all() []seen {
 	return append([]seen(nil), u.seen...)
 }
 
-func to(u *upstream) option { return func(b *bundle) { b.cfg.Lanes[0].BaseURL = u.url } }
+func to(u *upstream) option { return func(b *bundle) { b.cfg.Accounts[0].BaseURL = u.url } }
 
 func TestSignedCallsArePassedOnUnchanged(t *testing.T) {
 	t.Parallel()
@@ -218,7 +218,7 @@ func TestEscapedUploadPathIsTheUploadPath(t *testing.T) {
 func TestBasePathComesFirst(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t, nil)
-	b := setup(t, func(b *bundle) { b.cfg.Lanes[0].BaseURL = u.url + "/pre%20fix/" })
+	b := setup(t, func(b *bundle) { b.cfg.Accounts[0].BaseURL = u.url + "/pre%20fix/" })
 	b.do(call{method: http.MethodGet, path: "/open/a%21b?c=d", header: signed()}).want(http.StatusOK)
 	if got := u.all(); len(got) != 1 || got[0].line != "GET /pre%20fix/open/a%21b?c=d" {
 		t.Fatalf("%+v", got)
@@ -249,7 +249,7 @@ func TestAPIAwayIsSaidInTheEnvelope(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b := setup(t, func(b *bundle) { b.cfg.Lanes[0].BaseURL = "http://" + address })
+	b := setup(t, func(b *bundle) { b.cfg.Accounts[0].BaseURL = "http://" + address })
 	a := b.do(call{method: http.MethodGet, path: "/open/x?k=v", header: signed()}).want(http.StatusBadGateway)
 	if e := a.envelope(); e.Code != gateway.CodeAPIAway || strings.Contains(string(a.body), address) {
 		t.Fatalf("%s", a.body)

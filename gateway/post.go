@@ -21,7 +21,7 @@ func (g *Gateway) postUpload(w http.ResponseWriter, r *http.Request) error {
 	}
 	exchangeOf(r).orderID = h.orderID
 	var err error
-	if h.lane, err = g.laneOf(h.lane); err != nil {
+	if h.account, err = g.accountOf(h.account); err != nil {
 		return err
 	}
 	u, err := g.enqueue(r.Context(), h)

@@ -45,7 +45,7 @@ func refusals() []refusal {
 		{"raw: order twice", up + "?orderId=1&orderId=2", field, text("image/png", string(v)), 422, "more than once"},
 		{"raw: unknown parameter", up + "?orderId=1&oder=2", field, text("image/png", string(v)), 422, "not a parameter"},
 		{"raw: broken query", up + "?orderId=%zz", field, text("image/png", string(v)), 422, "query"},
-		{"raw: unknown lane", q + "&lane=nobody", field, text("image/png", string(v)), 422, "nobody would deliver"},
+		{"raw: unknown account", q + "&account=nobody", field, text("image/png", string(v)), 422, "nobody would deliver"},
 		{"raw: odd user", q + "&userId=a%20b", field, text("image/png", string(v)), 422, "userId"},
 		{"raw: odd reference", q + "&reference=a%00b", field, text("image/png", string(v)), 422, "reference"},
 		{"raw: odd flag", q + "&again=maybe", field, text("image/png", string(v)), 422, "again"},

@@ -67,7 +67,7 @@ func (g *Gateway) routes() {
 	g.route("POST /v1/uploads/{id}/retry", operators, g.retryUpload)
 	g.route("POST /v1/uploads/{id}/discard", operators, g.discardUpload)
 	g.route("GET /v1/uploads/{id}/voucher", operators, g.getVoucher)
-	g.route("GET /v1/lanes", anyToken, g.listLanes)
+	g.route("GET /v1/accounts", anyToken, g.listAccounts)
 	g.route("GET /openapi.json", anyToken, openAPI)
 
 	if g.cfg.Metrics != nil {

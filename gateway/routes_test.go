@@ -43,7 +43,7 @@ func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
 func TestSecurityHeadersOnEveryOwnAnswer(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for _, path := range []string{"/", "/v1/lanes", "/nothing", "/livez", "/openapi.json"} {
+	for _, path := range []string{"/", "/v1/accounts", "/nothing", "/livez", "/openapi.json"} {
 		for _, token := range []string{"", b.operator} {
 			h := b.get(token, path).header
 			if !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") || strings.Contains(h.Get("Content-Security-Policy"), "unsafe") {
@@ -77,7 +77,7 @@ func TestOneAccessLineARequest(t *testing.T) {
 	got := lines[0].ContextMap()
 	for name, want := range map[string]any{
 		"method": "POST", "path": "/v1/uploads", "status": int64(202), "token_name": "shop", "role": "producer",
-		"upload_id": u.ID, "order_id": "77", "lane": b.lane, "client": "127.0.0.1",
+		"upload_id": u.ID, "order_id": "77", "account": b.account, "client": "127.0.0.1",
 	} {
 		if got[name] != want {
 			t.Errorf("%s: %v, want %v", name, got[name], want)

@@ -12,9 +12,9 @@ import (
 // signatureWindow is how far off a timestamp may be, as PandaPon's manual has it.
 const signatureWindow = 600 * time.Second
 
-// verify gives the lane whose secret signed a call. A nonce may be missing or repeated: the endpoint's page calls it
-// optional, and handing a voucher over twice does no harm.
-func (d *dropIn) verify(r *http.Request) (*laneDoor, *problem) {
+// verify gives the account whose secret signed a call. A nonce may be missing or repeated: the endpoint's page calls it
+// optional, and enqueueing a voucher twice does no harm.
+func (d *dropIn) verify(r *http.Request) (*accountDoor, *problem) {
 	value := map[string]string{}
 	for _, name := range []string{
 		pandapon.HeaderAccessKey, pandapon.HeaderTimestamp, pandapon.HeaderNonce, pandapon.HeaderUserID, pandapon.HeaderSignature,
@@ -32,9 +32,9 @@ func (d *dropIn) verify(r *http.Request) (*laneDoor, *problem) {
 			return nil, &problem{kind: problemSignature, detail: "the header " + name + " is missing"}
 		}
 	}
-	lane := d.signer(value)
-	if lane == nil {
-		return nil, &problem{kind: problemSignature, detail: "access-key or signature is not that of a lane"}
+	account := d.signer(value)
+	if account == nil {
+		return nil, &problem{kind: problemSignature, detail: "access-key or signature is not that of an account"}
 	}
 	at, err := d.rule.ParseTimestamp(value[pandapon.HeaderTimestamp])
 	if err != nil {
@@ -43,7 +43,7 @@ func (d *dropIn) verify(r *http.Request) (*laneDoor, *problem) {
 	if off := d.now().Sub(at).Abs(); off > signatureWindow {
 		return nil, &problem{kind: problemTimestamp, detail: "the timestamp is more than 600 seconds off, or in another unit than " + d.unit()}
 	}
-	return lane, nil
+	return account, nil
 }
 
 func (d *dropIn) unit() string {
@@ -53,13 +53,13 @@ func (d *dropIn) unit() string {
 	return "milliseconds"
 }
 
-// signer finds the lane with this access key and a secret that gives this signature. Lanes may share an account; then
-// the one of this sub-account counts, or else the first. Every lane's signature is worked out, so that the time taken
+// signer finds the account with this access key and a secret that gives this signature. Accounts may share an account; then
+// the one of this sub-account counts, or else the first. Every account's signature is worked out, so that the time taken
 // does not tell which access keys there are.
-func (d *dropIn) signer(value map[string]string) *laneDoor {
-	var found *laneDoor
+func (d *dropIn) signer(value map[string]string) *accountDoor {
+	var found *accountDoor
 	given := []byte(strings.ToUpper(value[pandapon.HeaderSignature]))
-	for _, l := range d.lanes {
+	for _, l := range d.accounts {
 		user := l.Credentials.UserID
 		c := l.Credentials
 		c.UserID = value[pandapon.HeaderUserID]

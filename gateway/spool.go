@@ -13,7 +13,7 @@ import (
 const spoolMemory = 256 << 10
 
 // spool holds a voucher until its request has arrived whole. PandaPon's own body has the voucher before the order id,
-// and a request can turn out wrong at its last byte; what is spooled has reached neither vault nor ledger then.
+// and a request can turn out wrong at its last byte; what is spooled has reached neither blob store nor ledger then.
 type spool struct {
 	most   int64
 	size   int64

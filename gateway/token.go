@@ -16,7 +16,7 @@ type Role string
 
 // The roles.
 const (
-	Producer Role = "producer" // hands vouchers over and reads records
+	Producer Role = "producer" // enqueues vouchers and reads records
 	Operator Role = "operator" // may also read vouchers, retry and discard
 )
 

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // part is one part of a form; file when it is the voucher.
@@ -40,7 +40,7 @@ func (b *bundle) form(parts ...part) (contentType string, body []byte) {
 
 func b64(p []byte) string { return base64.StdEncoding.EncodeToString(p) }
 
-// door hands a voucher over by one of the ways there are.
+// door enqueues a voucher by one of the ways there are.
 type door struct {
 	name string
 	send func(b *bundle, order string, voucher []byte) answer
@@ -78,14 +78,14 @@ func TestEveryDoorKeepsEveryByte(t *testing.T) {
 				b := setup(t)
 				v := png(d.name, size)
 				a := d.send(b, "1022505290408395575", v)
-				page := b.get(b.producer, "/v1/uploads?lane="+b.lane).want(http.StatusOK)
+				page := b.get(b.producer, "/v1/uploads?account="+b.account).want(http.StatusOK)
 				var list struct{ Uploads []ledger.Upload }
 				page.read(&list)
 				if len(list.Uploads) != 1 || list.Uploads[0].OrderID != "1022505290408395575" || list.Uploads[0].MediaType != "image/png" {
 					t.Fatalf("%d %s: %s", a.status, a.body, page.body)
 				}
 				if !bytes.Equal(b.stored(list.Uploads[0].ID), v) {
-					t.Fatal("the vault holds other bytes")
+					t.Fatal("the blob store holds other bytes")
 				}
 			})
 		}
@@ -101,7 +101,7 @@ func TestDuplicateIsTheSameUpload(t *testing.T) {
 	if got := first.header.Get("Location"); got != "/v1/uploads/"+u.ID {
 		t.Fatalf("Location %q", got)
 	}
-	if u.Reference != "a b" || u.Lane != b.lane || u.State != "queued" || u.Duplicate {
+	if u.Reference != "a b" || u.Account != b.account || u.State != "queued" || u.Duplicate {
 		t.Fatalf("%+v", u)
 	}
 	kind, body := b.form(part{name: "voucher", file: v})
@@ -123,12 +123,12 @@ func TestAllFieldsArrive(t *testing.T) {
 	b := setup(t)
 	kind, body := b.form(
 		part{name: "reference", value: "Händler №1"}, part{name: "userId", value: "77"}, part{name: "voucher", file: png("a", 99)},
-		part{name: "lane", value: b.lane}, part{name: "again", value: "false"}, part{name: "orderId", value: "9"})
+		part{name: "account", value: b.account}, part{name: "again", value: "false"}, part{name: "orderId", value: "9"})
 	want(t, b.send(b.producer, "/v1/uploads", kind, body).want(http.StatusAccepted).upload())
 	want(t, b.send(b.producer, "/v1/uploads", "application/json", fmt.Appendf(nil,
-		`{"base64":%q,"reference":"H\u00e4ndler №1","userId":"77","orderId":"9","lane":%q,"again":false,"replace":null}`, b64(png("b", 99)), b.lane)).
+		`{"base64":%q,"reference":"H\u00e4ndler №1","userId":"77","orderId":"9","account":%q,"again":false,"replace":null}`, b64(png("b", 99)), b.account)).
 		want(http.StatusAccepted).upload())
-	want(t, b.send(b.producer, "/v1/uploads?orderId=9&userId=77&reference=H%C3%A4ndler+%E2%84%961&lane="+b.lane, "application/octet-stream", png("c", 99)).
+	want(t, b.send(b.producer, "/v1/uploads?orderId=9&userId=77&reference=H%C3%A4ndler+%E2%84%961&account="+b.account, "application/octet-stream", png("c", 99)).
 		want(http.StatusAccepted).upload())
 }
 
@@ -202,7 +202,7 @@ func TestFullRedisIs507(t *testing.T) {
 	b := setup(t, func(b *bundle) {
 		s := redistest.Start(b.t, redistest.Options{MaxMemory: "8mb"})
 		b.rdb = s.Client()
-		b.vault = vault.NewRedis(b.rdb)
+		b.store = blob.NewRedis(b.rdb)
 		for i := range 14 {
 			b.must(b.rdb.Set(b.ctx, fmt.Sprint("ballast", i), strings.Repeat("x", 400_000), 0).Err())
 		}
@@ -222,7 +222,7 @@ func TestRedisAwayIs503(t *testing.T) {
 	b := setup(t, func(b *bundle) {
 		s = redistest.Start(b.t, redistest.Options{})
 		b.rdb = s.Client()
-		b.vault = vault.NewRedis(b.rdb)
+		b.store = blob.NewRedis(b.rdb)
 	})
 	id := b.raw("1", png("x", 90)).ID
 	s.Kill()
@@ -232,7 +232,7 @@ func TestRedisAwayIs503(t *testing.T) {
 			t.Errorf("%s: %v %s", d.name, a.header, a.body)
 		}
 	}
-	for _, path := range []string{"/v1/uploads", "/v1/lanes", "/v1/uploads/" + id, "/v1/uploads/" + id + "/voucher"} {
+	for _, path := range []string{"/v1/uploads", "/v1/accounts", "/v1/uploads/" + id, "/v1/uploads/" + id + "/voucher"} {
 		b.get(b.operator, path).problem(http.StatusServiceUnavailable, "store-away")
 	}
 }

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
-	"github.com/voucherd/voucherd/vault"
 )
 
-// getVoucher gives a voucher's bytes. The vault checks them against their SHA-256 as they pass; if they turn out to be
+// getVoucher gives a voucher's bytes. The blob store checks them against their SHA-256 as they pass; if they turn out to be
 // damaged, the connection is cut, so that no damaged voucher ever looks whole.
 func (g *Gateway) getVoucher(w http.ResponseWriter, r *http.Request) error {
 	u, err := g.tasks.Get(r.Context(), r.PathValue("id"))
@@ -22,12 +22,12 @@ func (g *Gateway) getVoucher(w http.ResponseWriter, r *http.Request) error {
 		return err // explained by route
 	}
 	g.note(r, u)
-	if u.VaultKey == "" {
+	if u.StoreKey == "" {
 		return &problem{kind: problemGone, detail: "the voucher is no longer kept"}
 	}
-	voucher, err := g.vault.Open(r.Context(), vault.Entry{Key: u.VaultKey, Size: u.Size, SHA256: u.SHA256})
+	voucher, err := g.store.Open(r.Context(), blob.Entry{Key: u.StoreKey, Size: u.Size, SHA256: u.SHA256})
 	if err != nil {
-		return vaultProblem(err)
+		return storeProblem(err)
 	}
 	defer voucher.Close()
 	// The first bytes come before the headers: of a small voucher that is all, so damage still has an answer.
@@ -35,7 +35,7 @@ func (g *Gateway) getVoucher(w http.ResponseWriter, r *http.Request) error {
 	n, err := io.ReadFull(voucher, buffer)
 	whole := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	if err != nil && !whole {
-		return vaultProblem(err)
+		return storeProblem(err)
 	}
 	voucherHeaders(w.Header(), u)
 	if r.Method == http.MethodHead {
@@ -45,16 +45,16 @@ func (g *Gateway) getVoucher(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func vaultProblem(err error) error {
-	if errors.Is(err, vault.ErrMissing) || errors.Is(err, vault.ErrDamaged) {
+func storeProblem(err error) error {
+	if errors.Is(err, blob.ErrMissing) || errors.Is(err, blob.ErrDamaged) {
 		return err
 	}
 	return &problem{
-		kind: problemAway, retryAfter: awayPause, detail: "the vault cannot be read; try again", cause: fmt.Errorf("read a voucher: %w", err),
+		kind: problemAway, retryAfter: awayPause, detail: "the blob store cannot be read; try again", cause: fmt.Errorf("read a voucher: %w", err),
 	}
 }
 
-// voucherHeaders keep a voucher from being anything but a file: what producers hand over is not ours to run or frame.
+// voucherHeaders keep a voucher from being anything but a file: what producers enqueue is not ours to run or frame.
 // Pictures still show in our own pages, which pay no heed to "attachment".
 func voucherHeaders(h http.Header, u ledger.Upload) {
 	kind := u.MediaType

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/voucherd/voucherd/vault"
+	"github.com/voucherd/voucherd/blob"
 )
 
 func TestVoucherIsAFileAndNothingElse(t *testing.T) {
@@ -43,9 +43,9 @@ func TestVoucherThatLeftIs410(t *testing.T) {
 	lost := b.raw("2", png("y", 90))
 	u, err := b.tasks.Get(b.ctx, lost.ID)
 	b.must(err)
-	b.must(b.vault.Delete(b.ctx, u.VaultKey))
+	b.must(b.store.Delete(b.ctx, u.StoreKey))
 	b.get(b.operator, "/v1/uploads/"+lost.ID+"/voucher").problem(http.StatusGone, "voucher-not-kept")
-	b.get(b.operator, "/v1/uploads/"+b.lane+"-abcdefghijklmnopqrstuvwxyz/voucher").problem(http.StatusNotFound, "not-found")
+	b.get(b.operator, "/v1/uploads/"+b.account+"-abcdefghijklmnopqrstuvwxyz/voucher").problem(http.StatusNotFound, "not-found")
 }
 
 // A damaged voucher never looks whole: a small one is a problem, a large one a connection that is cut.
@@ -56,7 +56,7 @@ func TestDamagedVoucher(t *testing.T) {
 		u := b.raw("1", png("x", size))
 		full, err := b.tasks.Get(b.ctx, u.ID)
 		b.must(err)
-		key := b.voucherKey(full.VaultKey)
+		key := b.voucherKey(full.StoreKey)
 		last, err := b.rdb.LIndex(b.ctx, key, -1).Bytes()
 		b.must(err)
 		last[len(last)-1] ^= 1
@@ -69,15 +69,15 @@ func TestDamagedVoucher(t *testing.T) {
 			t.Errorf("%d bytes came whole", len(a.body))
 		}
 	}
-	if !strings.Contains(b.logged(), vault.ErrDamaged.Error()) {
+	if !strings.Contains(b.logged(), blob.ErrDamaged.Error()) {
 		t.Error("the log does not say so")
 	}
 }
 
-// voucherKey finds where the vault keeps a voucher in Redis.
-func (b *bundle) voucherKey(vaultKey string) string {
+// voucherKey finds where the blob store keeps a voucher in Redis.
+func (b *bundle) voucherKey(storeKey string) string {
 	b.t.Helper()
-	keys, err := b.rdb.Keys(b.ctx, "voucherd:{vouchers-"+b.lane+"}:v:*"+strings.TrimPrefix(vaultKey, b.lane+"-")).Result()
+	keys, err := b.rdb.Keys(b.ctx, "voucherd:{vouchers-"+b.account+"}:v:*"+strings.TrimPrefix(storeKey, b.account+"-")).Result()
 	b.must(err)
 	if len(keys) != 1 {
 		b.t.Fatalf("keys %q", keys)
@@ -105,12 +105,12 @@ func TestRetryAndDiscard(t *testing.T) {
 		t.Errorf("%s", a.body)
 	}
 	for _, what := range []string{"retry", "discard"} {
-		b.post(b.operator, "/v1/uploads/"+b.lane+"-abcdefghijklmnopqrstuvwxyz/"+what).problem(http.StatusNotFound, "not-found")
+		b.post(b.operator, "/v1/uploads/"+b.account+"-abcdefghijklmnopqrstuvwxyz/"+what).problem(http.StatusNotFound, "not-found")
 	}
 	lost := b.rejected("4")
 	full, err := b.tasks.Get(b.ctx, lost)
 	b.must(err)
-	if full.VaultKey == "" {
+	if full.StoreKey == "" {
 		t.Fatal("not kept")
 	}
 }

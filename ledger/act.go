@@ -17,13 +17,13 @@ type Task struct {
 // Reopen sends a rejected or expired upload again, with a fresh budget and age limit, at the end of its line; a waiting
 // one is due now. The caller puts the task. Errors: ErrNotFound, ErrNotKept, *StateError.
 func (l *Ledger) Reopen(ctx context.Context, id string) (Task, error) {
-	lane, key, err := ParseID(id)
+	account, key, err := ParseID(id)
 	if err != nil {
 		return Task{}, err
 	}
 	// Redis may get the call twice, when its reply is lost: by the token it knows that it is one and the same.
 	token := strconv.FormatUint(rand.Uint64(), 36)
-	r, err := l.run(ctx, l.scripts.reopen, lane, key, l.set.Grace.Milliseconds(), token)
+	r, err := l.run(ctx, l.scripts.reopen, account, key, l.set.Grace.Milliseconds(), token)
 	if err != nil {
 		return Task{}, fmt.Errorf("retry %s: %w", id, err)
 	}
@@ -42,18 +42,18 @@ func (l *Ledger) Reopen(ctx context.Context, id string) (Task, error) {
 // Discard gives up on an upload that is not being sent. It gives the task of the head of the line, which the caller
 // puts, and the generation whose task is now worthless. Errors: ErrNotFound, *StateError.
 func (l *Ledger) Discard(ctx context.Context, id string) (next Task, worthless int64, err error) {
-	lane, key, err := ParseID(id)
+	account, key, err := ParseID(id)
 	if err != nil {
 		return Task{}, 0, err
 	}
-	r, err := l.run(ctx, l.scripts.discard, lane, key, l.set.Grace.Milliseconds())
+	r, err := l.run(ctx, l.scripts.discard, account, key, l.set.Grace.Milliseconds())
 	if err != nil {
 		return Task{}, 0, fmt.Errorf("discard %s: %w", id, err)
 	}
 	switch r.text(0) {
 	case "discarded":
 		if k := r.text(1); k != "" {
-			next = Task{ID: lane + "-" + k, Generation: r.num(2)}
+			next = Task{ID: account + "-" + k, Generation: r.num(2)}
 		}
 		return next, r.num(3), nil
 	case "refused":

@@ -19,7 +19,7 @@ func refusedFor(t *testing.T, err error, want ledger.State) {
 
 func TestReopenTheDead(t *testing.T) {
 	t.Parallel()
-	for name, o := range map[string]ledger.Outcome{
+	for name, o := range map[string]ledger.AttemptResult{
 		"rejected": next(refused(ledger.FaultRefusing), ledger.Rejected), "expired": next(unavailable(), ledger.Expired),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestReopenTheDead(t *testing.T) {
 				t.Errorf("created at %v: a retry must not change it", u.CreatedAt)
 			}
 			run := b.started(up.ID, 2, "again")
-			if run.Refusals != 0 || run.Unanswered != 0 || run.Age > time.Minute || run.VaultKey == "" {
+			if run.Refusals != 0 || run.Unanswered != 0 || run.Age > time.Minute || run.StoreKey == "" {
 				t.Errorf("running %+v, want a fresh budget and age", run)
 			}
 			b.finish(run, delivered("r"))
@@ -93,7 +93,7 @@ func TestReopenRefused(t *testing.T) {
 	b.discard(d.ID)
 	_, err := b.Reopen(b.ctx, d.ID)
 	refusedFor(t, err, ledger.Discarded)
-	for _, id := range []string{"nonsense", ledger.UploadID(b.lane, "", "x", hash("x"))} {
+	for _, id := range []string{"nonsense", ledger.UploadID(b.account, "", "x", hash("x"))} {
 		if _, err := b.Reopen(b.ctx, id); !errors.Is(err, ledger.ErrNotFound) {
 			t.Errorf("reopen %s: %v, want ErrNotFound", id, err)
 		}
@@ -127,7 +127,7 @@ func TestDiscard(t *testing.T) {
 				t.Errorf("upload %+v, want it discarded", u)
 			}
 			for _, a := range u.Attempts {
-				if a.Verdict == "" {
+				if a.Outcome == "" {
 					t.Errorf("attempt %+v of a discarded upload has no end", a)
 				}
 			}
@@ -161,7 +161,7 @@ func TestDiscardRefused(t *testing.T) {
 	b.finish(run, delivered("r"))
 	_, _, err = b.Discard(b.ctx, o.ID)
 	refusedFor(t, err, ledger.Delivered)
-	for _, id := range []string{"nonsense", ledger.UploadID(b.lane, "", "x", hash("x"))} {
+	for _, id := range []string{"nonsense", ledger.UploadID(b.account, "", "x", hash("x"))} {
 		if _, _, err := b.Discard(b.ctx, id); !errors.Is(err, ledger.ErrNotFound) {
 			t.Errorf("discard %s: %v, want ErrNotFound", id, err)
 		}

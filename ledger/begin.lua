@@ -1,14 +1,14 @@
 -- begin writes an attempt down before it is sent, or says why it must not start.
 -- ARGV: key, generation, nonce, worker, lease ms, bring: most bytes of a voucher in this Redis to give along, 0: none
--- Returns: { "started", now, number, started at, probe, interrupted, order, user, sha, size, vault key, since,
+-- Returns: { "started", now, number, started at, probe, interrupted, order, user, sha, size, store key, since,
 --   refusals, soft, crc, pieces of the voucher } or { "held", reason, wait ms } or { "busy", wait ms } or { "early", wait ms } or
 --   { "stale", why }.
 local generation, nonce, worker, lease = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local u, now = upload_key(KEY), now_ms()
 local r = redis.call('HMGET', u, 'state', 'gen', 'order', 'nonce', 'lease', 'next', 'n', 'v', 'made', 'user', 'sha', 'size',
-  'vault', 'since', 'refusals', 'soft', 'crc')
+  'store', 'since', 'refusals', 'soft', 'crc')
 local state, order, number = r[1], r[3], tonumber(r[7] or '0')
-local size, vault, soft = tonumber(r[12]), r[13] or '', tonumber(r[16] or '0')
+local size, store, soft = tonumber(r[12]), r[13] or '', tonumber(r[16] or '0')
 
 if not state then return { 'stale', 'unknown' } end
 if tonumber(r[8] or '1') > 1 then return { 'newer' } end
@@ -23,16 +23,16 @@ if not repeated then
   if due - now > 1000 then return { 'early', due - now } end
 end
 
-local gate = redis.call('HMGET', P .. 'gate', 'reason', 'until', 'probe', 'probe_till', 'by')
-local probe = gate[1] and gate[3] == nonce
-if gate[1] and not repeated then
-  local wait, by = tonumber(gate[2]) - now, gate[5]
-  -- One upload alone shut the gate: it waits by itself, and any other may ask at once whether the lane is well. It asks
+local breaker = redis.call('HMGET', P .. 'breaker', 'reason', 'until', 'probe', 'probe_till', 'by')
+local probe = breaker[1] and breaker[3] == nonce
+if breaker[1] and not repeated then
+  local wait, by = tonumber(breaker[2]) - now, breaker[5]
+  -- One upload alone shut the breaker: it waits by itself, and any other may ask at once whether the account is well. It asks
   -- again soon, since that may be by then.
   if by == KEY and wait > 0 then return { 'early', math.min(wait, 5000) } end
-  if gate[3] and tonumber(gate[4]) > now then return { 'held', gate[1], 1000 } end
-  if not by and wait > 0 then return { 'held', gate[1], wait } end
-  redis.call('HSET', P .. 'gate', 'probe', nonce, 'probe_till', now + lease)
+  if breaker[3] and tonumber(breaker[4]) > now then return { 'held', breaker[1], 1000 } end
+  if not by and wait > 0 then return { 'held', breaker[1], wait } end
+  redis.call('HSET', P .. 'breaker', 'probe', nonce, 'probe_till', now + lease)
   probe = true
 end
 
@@ -58,6 +58,6 @@ else
   redis.call('ZADD', P .. 'look', now + lease, KEY)
 end
 local pieces = {}
-if vault ~= '' and size <= tonumber(ARGV[6]) then pieces = redis.call('LRANGE', voucher_list(vault), 0, -1) end
-return { 'started', now, number, started, probe and 1 or 0, interrupted, order, r[10] or '', r[11], size, vault,
+if store ~= '' and size <= tonumber(ARGV[6]) then pieces = redis.call('LRANGE', voucher_list(store), 0, -1) end
+return { 'started', now, number, started, probe and 1 or 0, interrupted, order, r[10] or '', r[11], size, store,
   tonumber(r[14]), tonumber(r[15] or '0'), soft, r[17] or '', pieces }

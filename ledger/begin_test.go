@@ -53,7 +53,7 @@ func TestBeginStale(t *testing.T) {
 		want       string
 	}{
 		{"no id", "nonsense", 1, "unknown"},
-		{"unknown", ledger.UploadID(b.lane, "", "order", hash("x")), 1, "unknown"},
+		{"unknown", ledger.UploadID(b.account, "", "order", hash("x")), 1, "unknown"},
 		{"newer generation", head.ID, 2, "generation"},
 		{"older generation", head.ID, 0, "generation"},
 		{"behind in line", behind.ID, 1, "generation"},
@@ -96,7 +96,7 @@ func TestBeginBusyUntilTheLeaseEnds(t *testing.T) {
 		t.Fatalf("running %+v, want number 2 after one that was cut off", run)
 	}
 	as := b.get(o.ID).Attempts
-	if as[0].Verdict != ledger.VerdictInterrupted || as[0].EndedAt.IsZero() || as[1].Verdict != "" {
+	if as[0].Outcome != ledger.OutcomeInterrupted || as[0].EndedAt.IsZero() || as[1].Outcome != "" {
 		t.Fatalf("attempts %+v, want the first interrupted", as)
 	}
 }

@@ -35,7 +35,7 @@ func BenchmarkList(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if p, err := l.List(l.ctx, ledger.Query{Lane: l.lane}); err != nil || len(p.Uploads) != 100 {
+				if p, err := l.List(l.ctx, ledger.Query{Account: l.account}); err != nil || len(p.Uploads) != 100 {
 					b.Fatal(len(p.Uploads), err)
 				}
 			}

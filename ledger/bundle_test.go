@@ -20,15 +20,15 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 
-// bundle is what one test works with: a lane of its own in the shared Redis.
+// bundle is what one test works with: an account of its own in the shared Redis.
 type bundle struct {
 	*ledger.Ledger
 
-	t    testing.TB
-	ctx  context.Context //nolint:containedctx // a test's own
-	rdb  *redis.Client
-	lane string
-	set  ledger.Settings
+	t       testing.TB
+	ctx     context.Context //nolint:containedctx // a test's own
+	rdb     *redis.Client
+	account string
+	set     ledger.Settings
 }
 
 // lease is longer than any test takes: leases end when a test says so, with later.
@@ -42,13 +42,13 @@ func setup(t *testing.T, set ledger.Settings) *bundle {
 func newBundle(tb testing.TB, rdb *redis.Client, set ledger.Settings) *bundle {
 	tb.Helper()
 	l := ledger.New(rdb, set)
-	return &bundle{Ledger: l, t: tb, ctx: tb.Context(), rdb: rdb, lane: redistest.Lane(tb), set: l.Settings()}
+	return &bundle{Ledger: l, t: tb, ctx: tb.Context(), rdb: rdb, account: redistest.Account(tb), set: l.Settings()}
 }
 
 func (b *bundle) upload(order, content string) ledger.NewUpload {
 	return ledger.NewUpload{
-		Lane: b.lane, OrderID: order, SHA256: hash(content), Size: int64(len(content)),
-		MediaType: "image/png", VaultKey: b.lane + "-" + content,
+		Account: b.account, OrderID: order, SHA256: hash(content), Size: int64(len(content)),
+		MediaType: "image/png", StoreKey: b.account + "-" + content,
 	}
 }
 
@@ -73,7 +73,7 @@ func (b *bundle) open(order, content string) ledger.Opened {
 	return b.openAs(b.upload(order, content))
 }
 
-func (b *bundle) begin(id string, generation int64, nonce string) ledger.Begun {
+func (b *bundle) begin(id string, generation int64, nonce string) ledger.BeginResult {
 	b.t.Helper()
 	g, err := b.Begin(b.ctx, ledger.NewAttempt{ID: id, Generation: generation, Nonce: nonce, Worker: "w", Lease: lease})
 	b.must(err)
@@ -100,7 +100,7 @@ func (b *bundle) stopped(id string, generation int64, nonce string, want ledger.
 	return g.Hold
 }
 
-func (b *bundle) finish(run ledger.Running, o ledger.Outcome) ledger.Recorded {
+func (b *bundle) finish(run ledger.Running, o ledger.AttemptResult) ledger.FinishResult {
 	b.t.Helper()
 	r, err := b.Finish(b.ctx, run, o)
 	b.must(err)
@@ -108,7 +108,7 @@ func (b *bundle) finish(run ledger.Running, o ledger.Outcome) ledger.Recorded {
 }
 
 // attempt makes an attempt of the newest generation and finishes it.
-func (b *bundle) attempt(id string, o ledger.Outcome) ledger.Recorded {
+func (b *bundle) attempt(id string, o ledger.AttemptResult) ledger.FinishResult {
 	b.t.Helper()
 	u := b.get(id)
 	return b.finish(b.started(id, u.Generation, id+strconv.Itoa(u.AttemptCount+1)), o)
@@ -142,9 +142,9 @@ func (b *bundle) state(id string, want ledger.State) {
 	}
 }
 
-func (b *bundle) gate() ledger.Gate {
+func (b *bundle) breaker() ledger.Breaker {
 	b.t.Helper()
-	g, err := b.Gate(b.ctx, b.lane)
+	g, err := b.Breaker(b.ctx, b.account)
 	b.must(err)
 	return g
 }
@@ -156,13 +156,13 @@ func (b *bundle) must(err error) {
 	}
 }
 
-// key is the upload's id without its lane.
-func (b *bundle) key(id string) string { return strings.TrimPrefix(id, b.lane+"-") }
+// key is the upload's id without its account.
+func (b *bundle) key(id string) string { return strings.TrimPrefix(id, b.account+"-") }
 
-// prefix is what the lane's keys begin with.
-func (b *bundle) prefix() string { return "voucherd:{" + ledger.Queue(b.lane) + "}:" }
+// prefix is what the account's keys begin with.
+func (b *bundle) prefix() string { return "voucherd:{" + ledger.Queue(b.account) + "}:" }
 
-// keys gives the names of all the lane's keys, sorted.
+// keys gives the names of all the account's keys, sorted.
 func (b *bundle) keys() []string {
 	b.t.Helper()
 	var all []string
@@ -175,7 +175,7 @@ func (b *bundle) keys() []string {
 	return slices.Compact(all)
 }
 
-// later lets time pass without waiting for it: everything the lane has written down moves into the past.
+// later lets time pass without waiting for it: everything the account has written down moves into the past.
 func (b *bundle) later(d time.Duration) {
 	b.t.Helper()
 	ms := d.Milliseconds()
@@ -185,7 +185,7 @@ func (b *bundle) later(d time.Duration) {
 		switch kind {
 		case "u":
 			b.earlier(key, ms, "lease", "next", "made", "since", "done")
-		case "gate":
+		case "breaker":
 			b.earlier(key, ms, "since", "until", "bound", "probe_till", "last_at")
 		case "s", "look", "keep":
 			zs, err := b.rdb.ZRangeWithScores(b.ctx, key, 0, -1).Result()

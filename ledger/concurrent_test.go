@@ -26,7 +26,7 @@ type crowd struct {
 
 func TestCrowd(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ledger.Settings{Gate: ledger.GateSettings{OutageRow: 1 << 30, LaneRow: 1 << 30, RefusingRow: 1 << 30}})
+	b := setup(t, ledger.Settings{Breaker: ledger.BreakerSettings{OutageRow: 1 << 30, AccountRow: 1 << 30, RefusingRow: 1 << 30}})
 	c := &crowd{
 		bundle: b, live: map[string]int{}, sent: map[string]map[string]struct{}{}, ended: map[string][]string{},
 		lines: map[string][]string{}, orders: map[string]string{},
@@ -108,7 +108,7 @@ func (c *crowd) try(id, nonce string, r *rand.Rand) {
 	if dies {
 		return
 	}
-	o := []ledger.Outcome{delivered(nonce), unavailable(), unclear(), refused(ledger.FaultRefusing), final()}[r.IntN(5)]
+	o := []ledger.AttemptResult{delivered(nonce), unavailable(), unclear(), refused(ledger.FaultRefusing), final()}[r.IntN(5)]
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live[c.orders[id]]--

@@ -23,7 +23,7 @@ func setupDemo(t *testing.T) *bundle {
 func TestDemoRedis(t *testing.T) {
 	t.Parallel()
 	b := setupDemo(t)
-	b.must(b.BindVault(b.ctx, b.lane, "vault"))
+	b.must(b.BindStore(b.ctx, b.account, "store"))
 	first, second := b.open("order", "1"), b.open("order", "2")
 	if first.Generation != 1 || second.Generation != 0 {
 		t.Fatalf("opened %+v and %+v", first, second)
@@ -59,15 +59,15 @@ func TestDemoRedis(t *testing.T) {
 		t.Errorf("list %v, want two", got)
 	}
 	b.later(b.set.Retention + time.Hour)
-	ks, err := b.Leaving(b.ctx, b.lane)
+	ks, err := b.Leaving(b.ctx, b.account)
 	b.must(err)
-	b.must(b.Left(b.ctx, b.lane, ks))
-	if n, err := b.Remove(b.ctx, b.lane); err != nil || n.Uploads != 2 || len(ks) != 2 {
+	b.must(b.Left(b.ctx, b.account, ks))
+	if n, err := b.Remove(b.ctx, b.account); err != nil || n.Uploads != 2 || len(ks) != 2 {
 		t.Fatalf("removed %v after %v left, %v, want both", n, ks, err)
 	}
 }
 
-func TestDemoRedisGate(t *testing.T) {
+func TestDemoRedisBreaker(t *testing.T) {
 	t.Parallel()
 	b := setupDemo(t)
 	b.shut(5, unavailable())
@@ -86,7 +86,7 @@ func TestDemoRedisGate(t *testing.T) {
 	b.shutFor("credentials", 10*time.Second)
 	b.pass()
 	b.must(b.Release(b.ctx, b.started(b.fresh(), 1, "p"), true))
-	b.shutFor("vault", 10*time.Second)
+	b.shutFor("store", 10*time.Second)
 	b.pass()
 	b.probe(final())
 	b.isOpen()
@@ -101,12 +101,12 @@ func TestDemoRedisReconciler(t *testing.T) {
 		b.open(fmt.Sprint("order-", i), "receipt")
 	}
 	b.later(b.set.Grace)
-	found, err := b.Due(b.ctx, b.lane)
+	found, err := b.Due(b.ctx, b.account)
 	b.must(err)
 	if len(found.Repairs) != 3 || found.Needed != 3 || found.Repairs[0].Generation != 2 {
 		t.Fatalf("looked %+v, want three tasks to put", found)
 	}
-	if swept, err := b.Sweep(b.ctx, b.lane, "", 500); err != nil || swept.Cursor != "waiting:0" || len(swept.Repairs) != 0 {
+	if swept, err := b.Sweep(b.ctx, b.account, "", 500); err != nil || swept.Cursor != "waiting:0" || len(swept.Repairs) != 0 {
 		t.Fatalf("swept %+v, %v, want nothing to repair", swept, err)
 	}
 	n := b.upload("order-1", "corrected")

@@ -1,13 +1,13 @@
 -- due looks at uploads that must have a task, and gives a new generation to those that have none that lives. What the
 -- indexes have lost of an upload it puts back.
 -- It knows asynq's keys (v0.26): t:<task id> holds the task's state, and each state has its list or set.
--- ARGV: "", limit, asynq's prefix "asynq:{queue}:", lane, grace ms, first look ms, longest look ms, keep of the dead ms,
+-- ARGV: "", limit, asynq's prefix "asynq:{queue}:", account, grace ms, first look ms, longest look ms, keep of the dead ms,
 --   cursor
 -- Cursor "-": what is due to be looked at. Else a page of a sweep over everything, for when tasks or index entries were
 -- lost: "<index>:<cursor>", from "sending:0" over the states of unfinished uploads to all records, and then "".
 -- Returns: { looked at, uploads that must have a task, tasks there are, next cursor, then key, generation and wait ms
 --   of each task to put }
-local limit, A, lane, cursor = tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[9]
+local limit, A, account, cursor = tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[9]
 local grace, first, longest, keep_dead = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local AFTER = { sending = 'waiting:0', waiting = 'queued:0', queued = 'records:0', records = '' }
 local now = now_ms()
@@ -28,7 +28,7 @@ local function in_list(since)
 end
 
 local function lives(key, generation)
-  local id = lane .. '-' .. key .. '.' .. generation
+  local id = account .. '-' .. key .. '.' .. generation
   local t = redis.call('HMGET', A .. 't:' .. id, 'state', 'pending_since')
   local state = t[1]
   if state == 'pending' then return in_list(t[2]) end
@@ -59,7 +59,7 @@ end
 local reply = { 0, needed, tasks, cursor }
 local function tend(key, sweep)
   local r = redis.call('HMGET', upload_key(key), 'state', 'order', 'gen', 'next', 'lease', 'idle', 'made', 'since', 'done',
-    'vault', 'leaving')
+    'store', 'leaving')
   local state, idle = r[1], tonumber(r[6] or '0')
   if state and FINAL[state] and sweep then put_back(key, r) end
   if not state or FINAL[state] then return redis.call('ZREM', P .. 'look', key) end

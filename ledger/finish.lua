@@ -1,21 +1,21 @@
 -- finish records an attempt's outcome and moves its upload on.
--- ARGV: key, number, nonce, then the attempt's own: duration ms, verdict, http status, code, request id, develop id,
+-- ARGV: key, number, nonce, then the attempt's own: duration ms, outcome, http status, code, request id, develop id,
 --   error, msg; then the plan: fault, hold ms, next state, delay ms, grace ms, keep ms (of a delivered voucher),
---   keep of the dead ms; then drop: 1 when a delivered voucher leaves this Redis now; then the gate's settings: jitter, row_outage, row_lane, row_refusing, outage base, outage max,
+--   keep of the dead ms; then drop: 1 when a delivered voucher leaves this Redis now; then the breaker's settings: jitter, row_outage, row_account, row_refusing, outage base, outage max,
 --   probe base, probe max, throttle base, throttle max; then what Begin had written down, should Redis have lost it:
 --   generation, started at, worker; then ended at, 0: now
--- Returns: { how ("recorded", "late", "repeated"), state, next attempt ms, now, lane's fault, next in line or "",
---   its generation, gate's reason or "", wait ms }
+-- Returns: { how ("recorded", "late", "repeated"), state, next attempt ms, now, account's fault, next in line or "",
+--   its generation, breaker's reason or "", wait ms }
 local number, nonce = tonumber(ARGV[2]), ARGV[3]
-local verdict, request_id = ARGV[5], ARGV[8]
+local outcome, request_id = ARGV[5], ARGV[8]
 local plan = { fault = ARGV[12], hold = tonumber(ARGV[13]), state = ARGV[14], delay = tonumber(ARGV[15]),
   grace = tonumber(ARGV[16]), keep = tonumber(ARGV[17]), keep_dead = tonumber(ARGV[18]), drop = ARGV[19] == '1' }
-local cfg = { jitter = tonumber(ARGV[20]), row_outage = tonumber(ARGV[21]), row_lane = tonumber(ARGV[22]),
+local cfg = { jitter = tonumber(ARGV[20]), row_outage = tonumber(ARGV[21]), row_account = tonumber(ARGV[22]),
   row_refusing = tonumber(ARGV[23]), outage_base = tonumber(ARGV[24]), outage_max = tonumber(ARGV[25]),
   probe_base = tonumber(ARGV[26]), probe_max = tonumber(ARGV[27]),
   throttle_base = tonumber(ARGV[28]), throttle_max = tonumber(ARGV[29]) }
 local u, list, now = upload_key(KEY), P .. 'a:' .. KEY, now_ms()
-local r = redis.call('HMGET', u, 'state', 'order', 'nonce', 'n', 'next', 'vault', 'made')
+local r = redis.call('HMGET', u, 'state', 'order', 'nonce', 'n', 'next', 'store', 'made')
 local state, order, current, count = r[1], r[2], r[3] == nonce, tonumber(r[4] or '0')
 if not state then return { 'unknown', '', 0, now, 0, '', 0, '', 0 } end
 
@@ -28,20 +28,20 @@ if not line or field(line, F_NONCE) ~= nonce then
     if field(l, F_NONCE) == nonce then at, line = i - 1, l end
   end
 end
-local before = line and field(line, F_VERDICT)
+local before = line and field(line, F_OUTCOME)
 
-local function reply_with(how, lane, due, next_key, next_generation)
+local function reply_with(how, account, due, next_key, next_generation)
   local reason, hold = '', 0
-  if gate_is_shut() then
+  if breaker_is_open() then
     local g = redis.call('HMGET', G, 'reason', 'until', 'by')
     reason = g[1]
     if not g[3] then hold = math.max(0, tonumber(g[2]) - now) end
   end
-  return { how, state, due, now, lane and 1 or 0, next_key or '', next_generation or 0, reason, hold }
+  return { how, state, due, now, account and 1 or 0, next_key or '', next_generation or 0, reason, hold }
 end
-local function reply(how, lane)
+local function reply(how, account)
   local head = FINAL[state] and head_of(order)
-  return reply_with(how, lane, tonumber(redis.call('HGET', u, 'next') or '0'), head,
+  return reply_with(how, account, tonumber(redis.call('HGET', u, 'next') or '0'), head,
     head and tonumber(redis.call('HGET', upload_key(head), 'gen')))
 end
 if before and before ~= 'interrupted' then return reply('repeated') end
@@ -57,7 +57,7 @@ local function insert()
   end
   local made = table.concat({ count, ARGV[30], ARGV[31], nonce, ARGV[32] }, '\t') .. ending
   local last = redis.call('LINDEX', list, -1)
-  if last and state == 'sending' and not field(last, F_VERDICT) then
+  if last and state == 'sending' and not field(last, F_OUTCOME) then
     redis.call('LINSERT', list, 'BEFORE', last, made)
   else
     redis.call('RPUSH', list, made)
@@ -86,13 +86,13 @@ end
 index_request(request_id, KEY)
 
 local probe = end_probe(nonce)
-if verdict ~= 'invalid' then note_answer(now, verdict, ARGV[6], ARGV[7], ARGV[11] ~= '' and ARGV[11] or ARGV[10]) end
-local lane = judge(cfg, now, { verdict = verdict, fault = plan.fault, hold = plan.hold, probe = probe,
+if outcome ~= 'invalid' then note_answer(now, outcome, ARGV[6], ARGV[7], ARGV[11] ~= '' and ARGV[11] or ARGV[10]) end
+local account = judge(cfg, now, { outcome = outcome, fault = plan.fault, hold = plan.hold, probe = probe,
   answer = ARGV[6] .. ':' .. ARGV[7] })
 
 -- Late: the attempt was taken for cut off, or trimmed, or the upload was given up on.
 local late = not adopted and (before == 'interrupted' or not current or state ~= 'sending')
-if late and (verdict ~= 'delivered' or state == 'delivered') then return reply('late', lane) end
+if late and (outcome ~= 'delivered' or state == 'delivered') then return reply('late', account) end
 
 -- The upload is over: what else runs is taken for cut off until it says otherwise, and this is the attempt that counts.
 if late then
@@ -106,10 +106,10 @@ local function finishes(to, keep)
   redis.call('ZADD', P .. 's:' .. to, now, KEY)
   redis.call('HSET', u, 'state', to, 'done', now)
   state = to
-  local vault = r[6]
-  if to == 'delivered' and plan.drop and vault then
-    redis.call('UNLINK', voucher_list(vault))
-    redis.call('HDEL', u, 'next', 'nonce', 'lease', 'was', 'idle', 'vault')
+  local store = r[6]
+  if to == 'delivered' and plan.drop and store then
+    redis.call('UNLINK', voucher_list(store))
+    redis.call('HDEL', u, 'next', 'nonce', 'lease', 'was', 'idle', 'store')
     if late then redis.call('ZREM', P .. 'keep', KEY) end
   else
     redis.call('HDEL', u, 'next', 'nonce', 'lease', 'was', 'idle')
@@ -119,20 +119,20 @@ local function finishes(to, keep)
 end
 
 -- A probe costs its upload nothing: only an answer that is beyond doubt its own ends it.
-local own = verdict == 'delivered' or verdict == 'invalid' or plan.fault == 'final'
-if verdict == 'refused' and not lane and not probe then redis.call('HINCRBY', u, 'refusals', 1) end
-if FINAL[plan.state] and not lane and (own or not probe) then
+local own = outcome == 'delivered' or outcome == 'invalid' or plan.fault == 'final'
+if outcome == 'refused' and not account and not probe then redis.call('HINCRBY', u, 'refusals', 1) end
+if FINAL[plan.state] and not account and (own or not probe) then
   local before_state = state
   local next_key, next_generation = finishes(plan.state, plan.state == 'delivered' and plan.keep or plan.keep_dead)
   -- Late, it may have been out of the line long since: then its head is asked for.
-  if FINAL[before_state] then return reply('late', lane) end
-  return reply_with(late and 'late' or 'recorded', lane, 0, next_key, next_generation)
+  if FINAL[before_state] then return reply('late', account) end
+  return reply_with(late and 'late' or 'recorded', account, 0, next_key, next_generation)
 end
 
 local due = tonumber(r[5] or '0')
-if not probe and not lane then
+if not probe and not account then
   due = now + plan.delay
-  if verdict == 'refused' then
+  if outcome == 'refused' then
     redis.call('HSET', u, 'soft', 0)
   else
     redis.call('HINCRBY', u, 'soft', 1)
@@ -143,4 +143,4 @@ redis.call('HSET', u, 'next', due, 'idle', 0)
 redis.call('HDEL', u, 'nonce', 'lease', 'was')
 redis.call('ZADD', P .. 'look', math.max(due, now) + plan.grace, KEY)
 state = 'waiting'
-return reply('recorded', lane)
+return reply('recorded', account)

@@ -12,7 +12,7 @@ import (
 func TestFinishMovesTheUpload(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
-		outcome    ledger.Outcome
+		outcome    ledger.AttemptResult
 		state      ledger.State
 		refusals   int
 		unanswered int
@@ -40,7 +40,7 @@ func TestFinishMovesTheUpload(t *testing.T) {
 				t.Fatalf("recorded %+v, want state %s", rec, c.state)
 			}
 			u := b.get(o.ID)
-			if u.State != c.state || u.Refusals != c.refusals || u.Verdict != c.outcome.Verdict {
+			if u.State != c.state || u.Refusals != c.refusals || u.Outcome != c.outcome.Outcome {
 				t.Errorf("upload %+v, want state %s and %d refusals", u, c.state, c.refusals)
 			}
 			if u.DeliveredAt.IsZero() == (c.state == ledger.Delivered) || u.ExpiresAt.IsZero() != c.state.Final() {
@@ -86,8 +86,8 @@ func TestFinishKeepsWhatTheAPISaid(t *testing.T) {
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	run := b.started(o.ID, 1, "n1")
-	b.finish(run, ledger.Outcome{
-		Verdict: ledger.VerdictRefused, HTTPStatus: 200, Code: "4711", RequestID: "req", DevelopID: "dev", Msg: "a\tb\nc",
+	b.finish(run, ledger.AttemptResult{
+		Outcome: ledger.OutcomeRefused, HTTPStatus: 200, Code: "4711", RequestID: "req", DevelopID: "dev", Msg: "a\tb\nc",
 		Error: strings.Repeat("e", 400), Duration: 1500 * time.Millisecond, Next: ledger.Waiting,
 	})
 	got := b.get(o.ID).Attempts[0]
@@ -96,7 +96,7 @@ func TestFinishKeepsWhatTheAPISaid(t *testing.T) {
 	}
 	got.Error, got.EndedAt, got.StartedAt = "", ledger.Time{}, ledger.Time{}
 	want := ledger.Attempt{
-		Number: 1, Generation: 1, Nonce: "n1", Worker: "w", DurationMS: 1500, Verdict: ledger.VerdictRefused, HTTPStatus: 200,
+		Number: 1, Generation: 1, Nonce: "n1", Worker: "w", DurationMS: 1500, Outcome: ledger.OutcomeRefused, HTTPStatus: 200,
 		Code: "4711", RequestID: "req", DevelopID: "dev", Msg: "a b c",
 	}
 	if got != want {
@@ -106,7 +106,7 @@ func TestFinishKeepsWhatTheAPISaid(t *testing.T) {
 
 func TestFinishRepeated(t *testing.T) {
 	t.Parallel()
-	for name, o := range map[string]ledger.Outcome{
+	for name, o := range map[string]ledger.AttemptResult{
 		"delivered": delivered("r"), "refused": refused(ledger.FaultRefusing), "unavailable": after(unavailable(), time.Hour),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestFinishRepeated(t *testing.T) {
 func TestFinishUnknown(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
-	gone := ledger.Running{ID: ledger.UploadID(b.lane, "", "order", hash("x")), Number: 1, Nonce: "n"}
+	gone := ledger.Running{ID: ledger.UploadID(b.account, "", "order", hash("x")), Number: 1, Nonce: "n"}
 	if _, err := b.Finish(b.ctx, gone, delivered("r")); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("unknown upload: %v, want ErrNotFound", err)
 	}
@@ -167,8 +167,8 @@ func TestRelease(t *testing.T) {
 	if u := b.get(o.ID); u.State != ledger.Waiting || u.AttemptCount != 1 {
 		t.Fatalf("upload %+v, want it waiting again", u)
 	}
-	if g := b.gate(); g.Reason != "" {
-		t.Fatalf("gate %+v, want it open", g)
+	if g := b.breaker(); g.Reason != "" {
+		t.Fatalf("breaker %+v, want it open", g)
 	}
 	b.attempt(o.ID, delivered("r"))
 }

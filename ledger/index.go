@@ -23,23 +23,23 @@ type place struct {
 
 // entry is one upload in an index of states.
 type entry struct {
-	score     int64
-	key, lane string
+	score        int64
+	key, account string
 }
 
 func compareEntries(a, b entry) int {
-	return cmp.Or(cmp.Compare(a.score, b.score), cmp.Compare(a.key, b.key), cmp.Compare(a.lane, b.lane))
+	return cmp.Or(cmp.Compare(a.score, b.score), cmp.Compare(a.key, b.key), cmp.Compare(a.account, b.account))
 }
 
 // source is one index of states, read piece by piece.
 type source struct {
-	index  string
-	lane   string
-	from   place
-	chunk  int64
-	offset int64
-	buffer []entry
-	done   bool
+	index   string
+	account string
+	from    place
+	chunk   int64
+	offset  int64
+	buffer  []entry
+	done    bool
 }
 
 // next gives the command's arguments that read the next piece.
@@ -68,7 +68,7 @@ func (s *source) add(zs []redis.Z) {
 	s.done = int64(len(zs)) < s.chunk
 	for _, z := range zs {
 		key, ok := z.Member.(string)
-		e := entry{int64(z.Score), key, s.lane}
+		e := entry{int64(z.Score), key, s.account}
 		if ok && (!s.from.set || s.from.before(e, s.from.entry) > 0) {
 			s.buffer = append(s.buffer, e)
 		}
@@ -113,23 +113,23 @@ func (m merge) fill(ctx context.Context) error {
 		lacking := map[string][]*source{}
 		for _, s := range m.sources {
 			if len(s.buffer) == 0 && !s.done {
-				lacking[s.lane] = append(lacking[s.lane], s)
+				lacking[s.account] = append(lacking[s.account], s)
 			}
 		}
 		if len(lacking) == 0 {
 			return nil
 		}
-		for lane, sources := range lacking {
-			if err := m.read(ctx, lane, sources); err != nil {
+		for account, sources := range lacking {
+			if err := m.read(ctx, account, sources); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// read reads the next pieces of a lane's sources at one instant: an upload that moves from one state to another is
+// read reads the next pieces of an account's sources at one instant: an upload that moves from one state to another is
 // found in one of them.
-func (m merge) read(ctx context.Context, lane string, sources []*source) error {
+func (m merge) read(ctx context.Context, account string, sources []*source) error {
 	cmds := make([]*redis.ZSliceCmd, len(sources))
 	_, err := m.rdb.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, s := range sources {
@@ -138,7 +138,7 @@ func (m merge) read(ctx context.Context, lane string, sources []*source) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("list uploads of lane %s: %w", lane, err)
+		return fmt.Errorf("list uploads of account %s: %w", account, err)
 	}
 	for i, s := range sources {
 		s.add(cmds[i].Val())

@@ -26,7 +26,7 @@ func (m *machine) check(t *rapid.T) {
 			}
 		}
 		if u.State != want.state || u.Generation != want.generation || u.AttemptCount != len(want.attempts) ||
-			u.Refusals != want.refusals || u.VaultKey != want.vault {
+			u.Refusals != want.refusals || u.StoreKey != want.store {
 			t.Fatalf("upload %+v, want %+v", u, want)
 		}
 		m.checkAttempts(t, u, want)
@@ -68,10 +68,10 @@ func (m *machine) checkAttempts(t *rapid.T, u ledger.Upload, want *modelUpload) 
 	}
 	for i, a := range u.Attempts {
 		w := want.attempts[i]
-		if a.Number != i+1 || a.Nonce != w.run.Nonce || a.Verdict != w.verdict || a.RequestID != w.request {
+		if a.Number != i+1 || a.Nonce != w.run.Nonce || a.Outcome != w.outcome || a.RequestID != w.request {
 			t.Fatalf("attempt %+v, want %+v", a, w)
 		}
-		if a.Verdict == "" && (i+1 < len(u.Attempts) || u.State != ledger.Sending) {
+		if a.Outcome == "" && (i+1 < len(u.Attempts) || u.State != ledger.Sending) {
 			t.Fatalf("attempt %+v of an upload that is %s has no end", a, u.State)
 		}
 	}

@@ -1,19 +1,19 @@
--- kept lists vouchers that leave the vault, or notes that they have left.
--- ARGV: "", limit: returns pairs of key and vault key, of those whose time has come. From here on they count as gone,
+-- kept lists vouchers that leave the store, or notes that they have left.
+-- ARGV: "", limit: returns pairs of key and store key, of those whose time has come. From here on they count as gone,
 --   so that nobody sends an upload again whose voucher is just being deleted.
--- ARGV: "gone", then pairs of key and vault key: notes them as deleted.
+-- ARGV: "gone", then pairs of key and store key: notes them as deleted.
 if KEY ~= 'gone' then
   local reply = {}
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', P .. 'keep', '-inf', now_ms(), 'LIMIT', 0, tonumber(ARGV[2]))) do
     local key, leaving = string.match(member, '^(%S+) (.+)$')
     if not key then
       key = member
-      local r = redis.call('HMGET', upload_key(key), 'vault', 'leaving', 'state')
+      local r = redis.call('HMGET', upload_key(key), 'store', 'leaving', 'state')
       leaving = r[2]
       if r[1] and FINAL[r[3]] then
         leaving = r[1]
         redis.call('HSET', upload_key(key), 'leaving', leaving)
-        redis.call('HDEL', upload_key(key), 'vault')
+        redis.call('HDEL', upload_key(key), 'store')
       end
     end
     if leaving then
@@ -28,12 +28,12 @@ end
 for i = 2, #ARGV, 2 do
   local key, gone = ARGV[i], ARGV[i + 1]
   local u = upload_key(key)
-  local r = redis.call('HMGET', u, 'vault', 'leaving', 'state')
+  local r = redis.call('HMGET', u, 'store', 'leaving', 'state')
   redis.call('ZREM', P .. 'keep', key .. ' ' .. gone)
   if r[2] == gone then redis.call('HDEL', u, 'leaving') end
   -- An upload that is to be sent, or was revived meanwhile, holds its voucher.
-  if r[1] == gone and FINAL[r[3]] then redis.call('HDEL', u, 'vault') end
-  if redis.call('HEXISTS', u, 'vault') + redis.call('HEXISTS', u, 'leaving') == 0 then
+  if r[1] == gone and FINAL[r[3]] then redis.call('HDEL', u, 'store') end
+  if redis.call('HEXISTS', u, 'store') + redis.call('HEXISTS', u, 'leaving') == 0 then
     redis.call('ZREM', P .. 'keep', key)
   end
 end

@@ -11,17 +11,17 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// leave asserts which vouchers are to leave the vault, and notes that they have.
+// leave asserts which vouchers are to leave the blob store, and notes that they have.
 func (b *bundle) leave(want ...ledger.Kept) {
 	b.t.Helper()
-	ks, err := b.Leaving(b.ctx, b.lane)
+	ks, err := b.Leaving(b.ctx, b.account)
 	b.must(err)
-	again, err := b.Leaving(b.ctx, b.lane)
+	again, err := b.Leaving(b.ctx, b.account)
 	b.must(err)
 	if !slices.Equal(ks, want) || !slices.Equal(ks, again) {
 		b.t.Fatalf("leaving %v and then %v, want %v until they have left", ks, again, want)
 	}
-	b.must(b.Left(b.ctx, b.lane, ks))
+	b.must(b.Left(b.ctx, b.account, ks))
 }
 
 func TestVouchersLeave(t *testing.T) {
@@ -43,15 +43,15 @@ func TestVouchersLeave(t *testing.T) {
 			o := b.open("order", "receipt")
 			b.leave()
 			c.end(b, o.ID)
-			key := b.get(o.ID).VaultKey
+			key := b.get(o.ID).StoreKey
 			if c.after > 0 {
 				b.later(c.after - time.Minute)
 				b.leave()
 				b.later(time.Minute)
 			}
-			b.leave(ledger.Kept{ID: o.ID, VaultKey: key})
+			b.leave(ledger.Kept{ID: o.ID, StoreKey: key})
 			b.leave()
-			if u := b.get(o.ID); u.VaultKey != "" || u.State != ledger.State(name) {
+			if u := b.get(o.ID); u.StoreKey != "" || u.State != ledger.State(name) {
 				t.Errorf("upload %+v, want it without a voucher", u)
 			}
 			if slices.Contains(b.keys(), "keep") {
@@ -65,16 +65,16 @@ func TestDeliveredVoucherMayLeaveAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
-	k := ledger.Kept{ID: o.ID, VaultKey: b.get(o.ID).VaultKey}
-	b.must(b.Left(b.ctx, b.lane, nil))
-	b.must(b.Left(b.ctx, b.lane, []ledger.Kept{k}))
-	if u := b.get(o.ID); u.VaultKey != k.VaultKey {
+	k := ledger.Kept{ID: o.ID, StoreKey: b.get(o.ID).StoreKey}
+	b.must(b.Left(b.ctx, b.account, nil))
+	b.must(b.Left(b.ctx, b.account, []ledger.Kept{k}))
+	if u := b.get(o.ID); u.StoreKey != k.StoreKey {
 		t.Fatalf("upload %+v: the voucher of an unfinished upload was noted as gone", u)
 	}
 	b.attempt(o.ID, delivered("r"))
-	b.must(b.Left(b.ctx, b.lane, []ledger.Kept{k, {ID: "nonsense", VaultKey: "k"}}))
+	b.must(b.Left(b.ctx, b.account, []ledger.Kept{k, {ID: "nonsense", StoreKey: "k"}}))
 	b.leave()
-	if u := b.get(o.ID); u.VaultKey != "" {
+	if u := b.get(o.ID); u.StoreKey != "" {
 		t.Fatalf("upload %+v, want it without a voucher", u)
 	}
 }
@@ -86,7 +86,7 @@ func TestReopenWhatIsLeaving(t *testing.T) {
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, final())
 	b.later(b.set.KeepDead)
-	_, err := b.Leaving(b.ctx, b.lane)
+	_, err := b.Leaving(b.ctx, b.account)
 	b.must(err)
 	if _, err := b.Reopen(b.ctx, o.ID); !errors.Is(err, ledger.ErrNotKept) {
 		t.Fatalf("reopen: %v, want ErrNotKept", err)
@@ -105,11 +105,11 @@ func TestReopenKeepsTheVoucher(t *testing.T) {
 	b.attempt(o.ID, delivered("r"))
 }
 
-// revive opens an ended upload again, with a voucher of this vault key.
-func (b *bundle) revive(order, content, vaultKey string) ledger.Opened {
+// revive opens an ended upload again, with a voucher of this store key.
+func (b *bundle) revive(order, content, storeKey string) ledger.Opened {
 	b.t.Helper()
 	n := b.upload(order, content)
-	n.VaultKey, n.Again = vaultKey, true
+	n.StoreKey, n.Again = storeKey, true
 	return b.openAs(n)
 }
 
@@ -120,16 +120,16 @@ func TestLeftLate(t *testing.T) {
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, final())
 	b.later(b.set.KeepDead)
-	old, err := b.Leaving(b.ctx, b.lane)
+	old, err := b.Leaving(b.ctx, b.account)
 	b.must(err)
-	if got := b.revive("order", "receipt", "new"); got.Drop != old[0].VaultKey {
+	if got := b.revive("order", "receipt", "new"); got.Drop != old[0].StoreKey {
 		t.Fatalf("opened %+v, want the voucher that was leaving to be dropped: %v", got, old)
 	}
 	b.attempt(o.ID, final())
-	b.must(b.Left(b.ctx, b.lane, old))
+	b.must(b.Left(b.ctx, b.account, old))
 	b.leave()
 	b.later(b.set.KeepDead)
-	b.leave(ledger.Kept{ID: o.ID, VaultKey: "new"})
+	b.leave(ledger.Kept{ID: o.ID, StoreKey: "new"})
 	b.leave()
 }
 
@@ -138,19 +138,19 @@ func TestDropIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
-	old := b.get(o.ID).VaultKey
+	old := b.get(o.ID).StoreKey
 	b.attempt(o.ID, final())
 	b.revive("order", "receipt", "new")
 	b.attempt(o.ID, final())
 	b.reopen(o.ID)
 	b.later(b.set.Grace)
-	b.leave(ledger.Kept{ID: o.ID, VaultKey: old})
+	b.leave(ledger.Kept{ID: o.ID, StoreKey: old})
 	b.leave()
-	if u := b.get(o.ID); u.VaultKey != "new" {
+	if u := b.get(o.ID); u.StoreKey != "new" {
 		t.Fatalf("upload %+v, want it to hold its new voucher", u)
 	}
 	b.attempt(o.ID, delivered("r"))
-	b.leave(ledger.Kept{ID: o.ID, VaultKey: "new"})
+	b.leave(ledger.Kept{ID: o.ID, StoreKey: "new"})
 }
 
 func TestRemoveLeavesNothingBehind(t *testing.T) {
@@ -186,15 +186,15 @@ func TestRemoveLeavesNothingBehind(t *testing.T) {
 		end(b.open(order, "receipt").ID)
 	}
 	b.later(b.set.Retention + time.Hour)
-	if n, err := b.Remove(b.ctx, b.lane); err != nil || n.Uploads != 0 {
+	if n, err := b.Remove(b.ctx, b.account); err != nil || n.Uploads != 0 {
 		t.Fatalf("removed %v, %v, before their vouchers left", n, err)
 	}
 	for range 2 { // one that was revived has two vouchers
-		ks, err := b.Leaving(b.ctx, b.lane)
+		ks, err := b.Leaving(b.ctx, b.account)
 		b.must(err)
-		b.must(b.Left(b.ctx, b.lane, ks))
+		b.must(b.Left(b.ctx, b.account, ks))
 	}
-	if n, err := b.Remove(b.ctx, b.lane); err != nil || n.Uploads != len(gone) {
+	if n, err := b.Remove(b.ctx, b.account); err != nil || n.Uploads != len(gone) {
 		t.Fatalf("removed %v, %v, want %d", n, err, len(gone))
 	}
 	if after := b.keys(); !slices.Equal(after, before) {
@@ -208,15 +208,15 @@ func TestRemoveKeepsTheYoung(t *testing.T) {
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, delivered("r"))
-	b.must(b.Left(b.ctx, b.lane, []ledger.Kept{{ID: o.ID, VaultKey: b.get(o.ID).VaultKey}}))
+	b.must(b.Left(b.ctx, b.account, []ledger.Kept{{ID: o.ID, StoreKey: b.get(o.ID).StoreKey}}))
 	b.later(b.set.Retention - time.Hour)
-	if n, err := b.Remove(b.ctx, b.lane); err != nil || n.Uploads != 0 {
+	if n, err := b.Remove(b.ctx, b.account); err != nil || n.Uploads != 0 {
 		t.Fatalf("removed %v, %v, want none", n, err)
 	}
 	b.state(o.ID, ledger.Delivered)
 }
 
-// findable counts the request ids by which the lane's uploads are found.
+// findable counts the request ids by which the account's uploads are found.
 func (b *bundle) findable() (n int64) {
 	b.t.Helper()
 	for _, name := range b.keys() {
@@ -244,16 +244,16 @@ func TestRemoveTakesLongHistoriesInPieces(t *testing.T) {
 		total += int64(attempts)
 	}
 	b.later(b.set.Retention + time.Hour)
-	ks, err := b.Leaving(b.ctx, b.lane)
+	ks, err := b.Leaving(b.ctx, b.account)
 	b.must(err)
-	b.must(b.Left(b.ctx, b.lane, ks))
+	b.must(b.Left(b.ctx, b.account, ks))
 	had := b.findable()
 	if had != others+total {
 		t.Fatalf("%d request ids are found, want %d", had, others+total)
 	}
 	var sum ledger.Removed
 	for {
-		r, err := b.Remove(b.ctx, b.lane)
+		r, err := b.Remove(b.ctx, b.account)
 		b.must(err)
 		left := b.findable()
 		if work := had - left; work > most || work != int64(r.Attempts) {
@@ -280,10 +280,10 @@ func TestRemoveSparesAnothersRequestID(t *testing.T) {
 	b.attempt(old.ID, delivered("same"))
 	b.later(b.set.Retention)
 	b.attempt(young.ID, delivered("same"))
-	ks, err := b.Leaving(b.ctx, b.lane)
+	ks, err := b.Leaving(b.ctx, b.account)
 	b.must(err)
-	b.must(b.Left(b.ctx, b.lane, ks))
-	if n, err := b.Remove(b.ctx, b.lane); err != nil || n.Uploads != 1 {
+	b.must(b.Left(b.ctx, b.account, ks))
+	if n, err := b.Remove(b.ctx, b.account); err != nil || n.Uploads != 1 {
 		t.Fatalf("removed %v, %v, want 1", n, err)
 	}
 	b.finds("same", young.ID)

@@ -19,14 +19,14 @@ func (b *bundle) cutOff(order string) (first, second ledger.Running) {
 	return first, b.started(o.ID, 1, "n2")
 }
 
-// finds asserts that a key finds these uploads of the lane, and no others of it.
+// finds asserts that a key finds these uploads of the account, and no others of it.
 func (b *bundle) finds(key string, want ...string) {
 	b.t.Helper()
 	us, err := b.Find(b.ctx, key)
 	b.must(err)
 	var got []string
 	for _, u := range us {
-		if u.Lane == b.lane {
+		if u.Account == b.account {
 			got = append(got, u.ID)
 		}
 	}
@@ -47,7 +47,7 @@ func TestLateDeliveryEndsTheUpload(t *testing.T) {
 	b.finds("late", first.ID)
 	b.stopped(first.ID, 1, "n3", ledger.Stale)
 	// Nobody knows yet what became of the other attempt.
-	if as := b.get(first.ID).Attempts; as[0].Verdict != ledger.VerdictDelivered || as[1].Verdict != ledger.VerdictInterrupted {
+	if as := b.get(first.ID).Attempts; as[0].Outcome != ledger.OutcomeDelivered || as[1].Outcome != ledger.OutcomeInterrupted {
 		t.Fatalf("attempts %+v, want delivered and interrupted", as)
 	}
 	rec = b.finish(second, requestID(refused(ledger.FaultRefusing), "second"))
@@ -56,14 +56,14 @@ func TestLateDeliveryEndsTheUpload(t *testing.T) {
 	}
 	b.finds("second", first.ID)
 	u := b.get(first.ID)
-	if u.Refusals != 0 || u.Attempts[1].Verdict != ledger.VerdictRefused {
+	if u.Refusals != 0 || u.Attempts[1].Outcome != ledger.OutcomeRefused {
 		t.Errorf("upload %+v, want the second attempt recorded and nothing spent", u)
 	}
-	page, err := b.List(b.ctx, ledger.Query{Lane: b.lane, State: ledger.Delivered})
+	page, err := b.List(b.ctx, ledger.Query{Account: b.account, State: ledger.Delivered})
 	b.must(err)
 	for _, u := range append(page.Uploads, u) {
-		if u.Verdict != ledger.VerdictDelivered || u.RequestID != "late" || u.Code != "200" {
-			t.Errorf("shown as %s, request id %q: want the attempt that delivered it", u.Verdict, u.RequestID)
+		if u.Outcome != ledger.OutcomeDelivered || u.RequestID != "late" || u.Code != "200" {
+			t.Errorf("shown as %s, request id %q: want the attempt that delivered it", u.Outcome, u.RequestID)
 		}
 	}
 }
@@ -78,7 +78,7 @@ func TestLateAnswerThatIsNoDelivery(t *testing.T) {
 	}
 	b.finds("late", first.ID)
 	u := b.get(first.ID)
-	if u.Attempts[0].Verdict != ledger.VerdictRefused || u.Refusals != 0 {
+	if u.Attempts[0].Outcome != ledger.OutcomeRefused || u.Refusals != 0 {
 		t.Fatalf("upload %+v, want the answer in place of interrupted", u)
 	}
 	if again := b.finish(first, refused(ledger.FaultRefusing)); again.How != "repeated" {
@@ -114,7 +114,7 @@ func TestLateDeliveryInEveryState(t *testing.T) {
 				t.Fatalf("recorded %+v, want a late delivery", rec)
 			}
 			b.finds("late", first.ID)
-			counts, err := b.Counts(b.ctx, b.lane)
+			counts, err := b.Counts(b.ctx, b.account)
 			b.must(err)
 			want := int64(0)
 			if strings.HasSuffix(name, "in line") {
@@ -153,8 +153,8 @@ func TestLateAnswerOfATrimmedAttempt(t *testing.T) {
 		t.Fatalf("recorded %+v, want it delivered", rec)
 	}
 	b.finds("trimmed too", o.ID)
-	if u := b.get(o.ID); u.Verdict != ledger.VerdictDelivered || u.RequestID != "trimmed too" {
-		t.Errorf("shown as %s, request id %q: want the attempt that delivered it", u.Verdict, u.RequestID)
+	if u := b.get(o.ID); u.Outcome != ledger.OutcomeDelivered || u.RequestID != "trimmed too" {
+		t.Errorf("shown as %s, request id %q: want the attempt that delivered it", u.Outcome, u.RequestID)
 	}
 }
 

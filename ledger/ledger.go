@@ -23,9 +23,9 @@ var (
 	// ErrNotAllowed means that the upload's state does not allow what was asked; a *StateError says which.
 	ErrNotAllowed = errors.New("the upload's state does not allow it")
 	// ErrNotKept means that the upload's voucher is no longer kept, so that it cannot be sent again.
-	ErrNotKept = errors.New("the voucher is no longer kept: hand it over again")
-	// ErrOtherVault means that workers with different vaults share one Redis.
-	ErrOtherVault = errors.New("another vault holds this lane's vouchers")
+	ErrNotKept = errors.New("the voucher is no longer kept: enqueue it again")
+	// ErrOtherStore means that workers with different blob stores share one Redis.
+	ErrOtherStore = errors.New("another blob store holds this account's vouchers")
 	// ErrScript means that Redis is there, and could not run a script on the data it has: trying again is of no use.
 	ErrScript = errors.New("redis could not run a script of the ledger")
 	// ErrNewerRecord means that a newer version of voucherd wrote the record.
@@ -45,7 +45,7 @@ func (e *StateError) Error() string {
 func (e *StateError) Unwrap() error { return ErrNotAllowed }
 
 // Settings are the ledger's numbers. The zero value of a field stands for its default. Every process that works on a
-// lane should have the same.
+// account should have the same.
 type Settings struct {
 	MaxAge     time.Duration // age limit of an upload, from its creation or last retry; 7 days
 	Retention  time.Duration // how long delivered and discarded uploads stay; 30 days
@@ -54,18 +54,18 @@ type Settings struct {
 	Grace      time.Duration // how long a producer or worker may take to put a task; 30 s
 	FirstLook  time.Duration // when the reconciler looks again at an upload that has its task; 30 s, doubling
 	LongLook   time.Duration // … up to this; 1 h
-	Gate       GateSettings
+	Breaker    BreakerSettings
 	lookAtOnce int
 }
 
-// GateSettings are the numbers of a lane's gate. The zero value of a field stands for its default.
-type GateSettings struct {
+// BreakerSettings are the numbers of an account's breaker. The zero value of a field stands for its default.
+type BreakerSettings struct {
 	OutageRow    int           // attempts in a row without an answer that shut it; 5
-	LaneRow      int           // answers in a row of the credentials or endpoint kind that shut it; 3
+	AccountRow   int           // answers in a row of the credentials or endpoint kind that shut it; 3
 	RefusingRow  int           // different uploads in a row with the same refusal that shut it; 5
 	OutageBase   time.Duration // first hold of an outage, doubling; 5 s
 	OutageMax    time.Duration // … up to this; 60 s
-	ProbeBase    time.Duration // first hold for credentials, endpoint, refusing and vault, doubling; 10 s
+	ProbeBase    time.Duration // first hold for credentials, endpoint, refusing and blob store, doubling; 10 s
 	ProbeMax     time.Duration // … up to this; 5 min
 	ThrottleBase time.Duration // first hold of throttling without Retry-After, doubling; 30 s
 	ThrottleMax  time.Duration // … up to this; 1 h
@@ -81,15 +81,15 @@ func (s Settings) withDefaults() Settings {
 	or(&s.FirstLook, 30*time.Second)
 	or(&s.LongLook, time.Hour)
 	or(&s.lookAtOnce, 500)
-	or(&s.Gate.OutageRow, 5)
-	or(&s.Gate.LaneRow, 3)
-	or(&s.Gate.RefusingRow, 5)
-	or(&s.Gate.OutageBase, 5*time.Second)
-	or(&s.Gate.OutageMax, time.Minute)
-	or(&s.Gate.ProbeBase, 10*time.Second)
-	or(&s.Gate.ProbeMax, 5*time.Minute)
-	or(&s.Gate.ThrottleBase, 30*time.Second)
-	or(&s.Gate.ThrottleMax, time.Hour)
+	or(&s.Breaker.OutageRow, 5)
+	or(&s.Breaker.AccountRow, 3)
+	or(&s.Breaker.RefusingRow, 5)
+	or(&s.Breaker.OutageBase, 5*time.Second)
+	or(&s.Breaker.OutageMax, time.Minute)
+	or(&s.Breaker.ProbeBase, 10*time.Second)
+	or(&s.Breaker.ProbeMax, 5*time.Minute)
+	or(&s.Breaker.ThrottleBase, 30*time.Second)
+	or(&s.Breaker.ThrottleMax, time.Hour)
 	return s
 }
 
@@ -100,42 +100,42 @@ func or[T comparable](v *T, def T) {
 	}
 }
 
-// lanesKey names every lane that ever had an upload.
-const lanesKey = "voucherd:lanes"
+// accountsKey names every account that ever had an upload.
+const accountsKey = "voucherd:accounts"
 
 // Ledger reads and writes the record. It is safe for concurrent use; so are any number of them on one Redis.
 type Ledger struct {
-	rdb     redis.UniversalClient
-	set     Settings
-	scripts scripts
-	lanes   *sync.Map // that this process has noted
+	rdb      redis.UniversalClient
+	set      Settings
+	scripts  scripts
+	accounts *sync.Map // that this process has noted
 }
 
 // New gives the ledger that lies in this Redis. The client stays the caller's to close.
 func New(rdb redis.UniversalClient, set Settings) *Ledger {
-	return &Ledger{rdb: rdb, set: set.withDefaults(), scripts: loadScripts(), lanes: &sync.Map{}}
+	return &Ledger{rdb: rdb, set: set.withDefaults(), scripts: loadScripts(), accounts: &sync.Map{}}
 }
 
 // Settings gives the numbers in force, defaults filled in.
 func (l *Ledger) Settings() Settings { return l.set }
 
-// Lanes lists the lanes that ever had an upload or a worker, in no particular order.
-func (l *Ledger) Lanes(ctx context.Context) ([]string, error) {
-	lanes, err := l.rdb.SMembers(ctx, lanesKey).Result()
+// Accounts lists the accounts that ever had an upload or a worker, in no particular order.
+func (l *Ledger) Accounts(ctx context.Context) ([]string, error) {
+	accounts, err := l.rdb.SMembers(ctx, accountsKey).Result()
 	if err != nil {
-		return nil, fmt.Errorf("list lanes: %w", err)
+		return nil, fmt.Errorf("list accounts: %w", err)
 	}
-	return lanes, nil
+	return accounts, nil
 }
 
-// Server names the Redis process that holds a lane: another name means that a replica took over, or that it was
+// Server names the Redis process that holds an account: another name means that a replica took over, or that it was
 // restarted, and that last writes may be lost. It is "" where Redis does not tell.
-func (l *Ledger) Server(ctx context.Context, lane string) (string, error) {
+func (l *Ledger) Server(ctx context.Context, account string) (string, error) {
 	rdb := l.rdb
 	if c, ok := l.rdb.(*redis.ClusterClient); ok {
-		master, err := c.MasterForKey(ctx, prefix(lane))
+		master, err := c.MasterForKey(ctx, prefix(account))
 		if err != nil {
-			return "", fmt.Errorf("ask which redis holds lane %s: %w", lane, err)
+			return "", fmt.Errorf("ask which redis holds account %s: %w", account, err)
 		}
 		rdb = master
 	}
@@ -144,29 +144,29 @@ func (l *Ledger) Server(ctx context.Context, lane string) (string, error) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("ask which redis holds lane %s: %w", lane, err)
+		return "", fmt.Errorf("ask which redis holds account %s: %w", account, err)
 	}
 	_, rest, _ := strings.Cut(info, "run_id:")
 	id, _, _ := strings.Cut(rest, "\r")
 	return id, nil
 }
 
-// BindVault notes which vault holds a lane's vouchers, the first time it is called. Later calls with another identity
-// get ErrOtherVault: behind one Redis all must share one vault, or uploads would seem to have lost their vouchers.
-func (l *Ledger) BindVault(ctx context.Context, lane, identity string) error {
-	key := prefix(lane) + "vault"
+// BindStore notes which blob store holds an account's vouchers, the first time it is called. Later calls with another identity
+// get ErrOtherStore: behind one Redis all must share one blob store, or uploads would seem to have lost their vouchers.
+func (l *Ledger) BindStore(ctx context.Context, account, identity string) error {
+	key := prefix(account) + "store"
 	if err := l.rdb.SetNX(ctx, key, identity, 0).Err(); err != nil {
-		return fmt.Errorf("note the vault of lane %s: %w", lane, err)
+		return fmt.Errorf("note the blob store of account %s: %w", account, err)
 	}
 	held, err := l.rdb.Get(ctx, key).Result()
 	if err != nil {
-		return fmt.Errorf("read the vault of lane %s: %w", lane, err)
+		return fmt.Errorf("read the blob store of account %s: %w", account, err)
 	}
 	if held != identity {
-		return fmt.Errorf("lane %s: %w (its vouchers lie in %s, this process has %s)", lane, ErrOtherVault, held, identity)
+		return fmt.Errorf("account %s: %w (its vouchers lie in %s, this process has %s)", account, ErrOtherStore, held, identity)
 	}
-	if err := l.rdb.SAdd(ctx, lanesKey, lane).Err(); err != nil {
-		return fmt.Errorf("note lane %s: %w", lane, err)
+	if err := l.rdb.SAdd(ctx, accountsKey, account).Err(); err != nil {
+		return fmt.Errorf("note account %s: %w", account, err)
 	}
 	return nil
 }

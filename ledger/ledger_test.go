@@ -34,18 +34,18 @@ func TestDelivery(t *testing.T) {
 	}
 }
 
-func TestBindVault(t *testing.T) {
+func TestBindStore(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
-	b.must(b.BindVault(b.ctx, b.lane, "disk-1"))
-	b.must(b.BindVault(b.ctx, b.lane, "disk-1"))
-	if err := b.BindVault(b.ctx, b.lane, "disk-2"); !errors.Is(err, ledger.ErrOtherVault) {
-		t.Fatalf("a second vault: %v, want ErrOtherVault", err)
+	b.must(b.BindStore(b.ctx, b.account, "disk-1"))
+	b.must(b.BindStore(b.ctx, b.account, "disk-1"))
+	if err := b.BindStore(b.ctx, b.account, "disk-2"); !errors.Is(err, ledger.ErrOtherStore) {
+		t.Fatalf("a second blob store: %v, want ErrOtherStore", err)
 	}
-	lanes, err := b.Lanes(b.ctx)
+	accounts, err := b.Accounts(b.ctx)
 	b.must(err)
-	if !slices.Contains(lanes, b.lane) {
-		t.Fatalf("lanes %v are without %s", lanes, b.lane)
+	if !slices.Contains(accounts, b.account) {
+		t.Fatalf("accounts %v are without %s", accounts, b.account)
 	}
 }
 
@@ -60,27 +60,27 @@ func TestRedisAway(t *testing.T) {
 	run := b.started(o.ID, 1, "n1")
 	s.Kill()
 	calls := map[string]func() error{
-		"open":    func() error { _, err := b.Open(b.ctx, b.upload("order", "b")); return err },
-		"begin":   func() error { _, err := b.Begin(b.ctx, ledger.NewAttempt{ID: o.ID, Nonce: "n"}); return err },
-		"finish":  func() error { _, err := b.Finish(b.ctx, run, delivered("r")); return err },
-		"release": func() error { return b.Release(b.ctx, run, true) },
-		"reopen":  func() error { _, err := b.Reopen(b.ctx, o.ID); return err },
-		"discard": func() error { _, _, err := b.Discard(b.ctx, o.ID); return err },
-		"due":     func() error { _, err := b.Due(b.ctx, b.lane); return err },
-		"remove":  func() error { _, err := b.Remove(b.ctx, b.lane); return err },
-		"leaving": func() error { _, err := b.Leaving(b.ctx, b.lane); return err },
-		"left":    func() error { return b.Left(b.ctx, b.lane, []ledger.Kept{{ID: o.ID, VaultKey: "k"}}) },
-		"lead":    func() error { _, err := b.Lead(b.ctx, b.lane, "w", lease); return err },
-		"gate":    func() error { _, err := b.Gate(b.ctx, b.lane); return err },
-		"get":     func() error { _, err := b.Get(b.ctx, o.ID); return err },
-		"find":    func() error { _, err := b.Find(b.ctx, "order"); return err },
-		"list":    func() error { _, err := b.List(b.ctx, ledger.Query{Lane: b.lane}); return err },
-		"since":   func() error { _, err := b.List(b.ctx, ledger.Query{Lane: b.lane, Since: lease}); return err },
-		"order":   func() error { _, err := b.List(b.ctx, ledger.Query{Lane: b.lane, OrderID: "order"}); return err },
-		"counts":  func() error { _, err := b.Counts(b.ctx, b.lane); return err },
-		"ended":   func() error { _, err := b.Ended(b.ctx, b.lane, ledger.Delivered, lease, 3); return err },
-		"lanes":   func() error { _, err := b.Lanes(b.ctx); return err },
-		"bind":    func() error { return b.BindVault(b.ctx, b.lane, "v") },
+		"open":     func() error { _, err := b.Open(b.ctx, b.upload("order", "b")); return err },
+		"begin":    func() error { _, err := b.Begin(b.ctx, ledger.NewAttempt{ID: o.ID, Nonce: "n"}); return err },
+		"finish":   func() error { _, err := b.Finish(b.ctx, run, delivered("r")); return err },
+		"release":  func() error { return b.Release(b.ctx, run, true) },
+		"reopen":   func() error { _, err := b.Reopen(b.ctx, o.ID); return err },
+		"discard":  func() error { _, _, err := b.Discard(b.ctx, o.ID); return err },
+		"due":      func() error { _, err := b.Due(b.ctx, b.account); return err },
+		"remove":   func() error { _, err := b.Remove(b.ctx, b.account); return err },
+		"leaving":  func() error { _, err := b.Leaving(b.ctx, b.account); return err },
+		"left":     func() error { return b.Left(b.ctx, b.account, []ledger.Kept{{ID: o.ID, StoreKey: "k"}}) },
+		"lead":     func() error { _, err := b.Lead(b.ctx, b.account, "w", lease); return err },
+		"breaker":  func() error { _, err := b.Breaker(b.ctx, b.account); return err },
+		"get":      func() error { _, err := b.Get(b.ctx, o.ID); return err },
+		"find":     func() error { _, err := b.Find(b.ctx, "order"); return err },
+		"list":     func() error { _, err := b.List(b.ctx, ledger.Query{Account: b.account}); return err },
+		"since":    func() error { _, err := b.List(b.ctx, ledger.Query{Account: b.account, Since: lease}); return err },
+		"order":    func() error { _, err := b.List(b.ctx, ledger.Query{Account: b.account, OrderID: "order"}); return err },
+		"counts":   func() error { _, err := b.Counts(b.ctx, b.account); return err },
+		"ended":    func() error { _, err := b.Ended(b.ctx, b.account, ledger.Delivered, lease, 3); return err },
+		"accounts": func() error { _, err := b.Accounts(b.ctx); return err },
+		"bind":     func() error { return b.BindStore(b.ctx, b.account, "v") },
 	}
 	for name, call := range calls {
 		if err := call(); err == nil || errors.Is(err, ledger.ErrNotFound) {

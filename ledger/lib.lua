@@ -1,8 +1,8 @@
 -- Shared by every script of the ledger: it stands before each of them when they are loaded.
 --
--- KEYS[1] is the lane's prefix, "voucherd:{vouchers-<lane>}:"; all keys of a lane are built from it and share its
--- hash tag with asynq's "asynq:{vouchers-<lane>}:", so a lane lives in one cluster slot. ARGV[1] is the upload's
--- key: its id without the lane.
+-- KEYS[1] is the account's prefix, "voucherd:{vouchers-<account>}:"; all keys of a account are built from it and share its
+-- hash tag with asynq's "asynq:{vouchers-<account>}:", so a account lives in one cluster slot. ARGV[1] is the upload's
+-- key: its id without the account.
 --
 --   u:<key>     hash    the upload
 --   a:<key>     list    its last attempts, oldest first, one line of tab-separated fields each
@@ -10,11 +10,11 @@
 --   o:<order>   zset    uploads of one order; score > 0: place in the line, its record's `since`; score <= 0: ended
 --   s:<state>   zset    uploads by state; score: creation while unfinished, end once final (ms)
 --   look        zset    uploads that must have a task, by the time the reconciler looks at them next (ms)
---   keep        zset    uploads whose voucher may leave the vault, by the time it may (ms); with a vault key behind
+--   keep        zset    uploads whose voucher may leave the store, by the time it may (ms); with a store key behind
 --                       it: a voucher that a revived upload no longer holds
 --   r:<bucket>  hash    request id -> upload key
---   gate        hash    the lane's gate
---   vault       string  identity of the vault that holds the lane's vouchers
+--   breaker        hash    the account's breaker
+--   store       string  identity of the store that holds the account's vouchers
 local P = KEYS[1]
 local KEY = ARGV[1]
 local KEEP_ATTEMPTS = 100
@@ -31,9 +31,9 @@ local function bucket_of(request_id)
   return P .. 'r:' .. string.sub(redis.sha1hex(request_id), 1, 3)
 end
 
--- voucher_list gives the key of a voucher in the Redis vault, which lies in the lane's slot beside the ledger: so
+-- voucher_list gives the key of a voucher in the Redis store, which lies in the account's slot beside the ledger: so
 -- small vouchers come and go with the ledger's own calls.
-local function voucher_list(vault_key) return P .. 'v:' .. string.sub(vault_key, -26) end
+local function voucher_list(store_key) return P .. 'v:' .. string.sub(store_key, -26) end
 
 -- head_of gives the key of the upload of this order that is being delivered, or false. An entry whose upload has ended
 -- or has no record is put right on the way: it must not hold up those behind it. Joining's record is not yet written.
@@ -107,7 +107,7 @@ local function field(line, n)
   return string.sub(line, from, tab and tab - 1 or -1)
 end
 
-local F_NUMBER, F_STARTED, F_NONCE, F_VERDICT, F_REQUEST = 1, 3, 4, 8, 11
+local F_NUMBER, F_STARTED, F_NONCE, F_OUTCOME, F_REQUEST = 1, 3, 4, 8, 11
 
 local function index_request(request_id, key)
   if request_id and request_id ~= '' then redis.call('HSET', bucket_of(request_id), request_id, key) end
@@ -125,7 +125,7 @@ end
 -- interrupt marks the last attempt as cut off, unless it has ended; it says whether it had not.
 local function interrupt(key, now)
   local line = redis.call('LINDEX', P .. 'a:' .. key, -1)
-  if not line or field(line, F_VERDICT) then return false end
+  if not line or field(line, F_OUTCOME) then return false end
   redis.call('LSET', P .. 'a:' .. key, -1, line .. '\t' .. now .. '\t\tinterrupted')
   return true
 end

@@ -55,7 +55,7 @@ func TestLineWaitsForAWaitingHead(t *testing.T) {
 	}
 }
 
-func TestLinesOfOrdersAndLanesAreTheirOwn(t *testing.T) {
+func TestLinesOfOrdersAndAccountsAreTheirOwn(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	other := newBundle(t, b.rdb, ledger.Settings{})
@@ -95,7 +95,7 @@ func TestReplace(t *testing.T) {
 	if h := b.stopped(wrong.ID, 1, "n", ledger.Stale); h.Reason != "discarded" {
 		t.Errorf("the replaced head is stale for %q", h.Reason)
 	}
-	ks, err := b.Leaving(b.ctx, b.lane)
+	ks, err := b.Leaving(b.ctx, b.account)
 	b.must(err)
 	if len(ks) != 2 {
 		t.Errorf("vouchers that leave: %v, want the two that were replaced", ks)
@@ -129,7 +129,7 @@ func TestReplaceByADuplicate(t *testing.T) {
 	wrong := b.open("order", "wrong")
 	b.open("order", "right")
 	n := b.upload("order", "right")
-	n.VaultKey, n.Replace = "second copy", true
+	n.StoreKey, n.Replace = "second copy", true
 	if o := b.openAs(n); !o.Duplicate || o.Generation != 1 {
 		t.Fatalf("opened %+v, want the duplicate to be the head now", o)
 	}
@@ -144,7 +144,7 @@ func TestReplaceByWhatHasEnded(t *testing.T) {
 	b.attempt(dead.ID, final())
 	waiting := b.open("order", "good")
 	n := b.upload("order", "dead")
-	n.VaultKey, n.Replace = "second copy", true
+	n.StoreKey, n.Replace = "second copy", true
 	if o := b.openAs(n); !o.Duplicate {
 		t.Fatalf("opened %+v, want a duplicate", o)
 	}

@@ -13,7 +13,7 @@ var ErrCursor = errors.New("the cursor is not one of a page of this list")
 
 // Query says which uploads to list. The zero value lists all.
 type Query struct {
-	Lane        string        // "": every lane
+	Account     string        // "": every account
 	State       State         // "": every state
 	OrderID     string        // "": every order
 	Since       time.Duration // only what was created, or has ended, within this time; 0: any time
@@ -60,7 +60,7 @@ func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
 			}
 		}
 		last := next[len(next)-1]
-		page.Cursor = fmt.Sprintf("%d.%s.%s", last.score, last.key, last.lane)
+		page.Cursor = fmt.Sprintf("%d.%s.%s", last.score, last.key, last.account)
 	}
 	more, err := sources.take(ctx, 1)
 	if err != nil {
@@ -78,11 +78,11 @@ func (l *Ledger) start(ctx context.Context, q Query) (place, error) {
 		p.before = func(a, b entry) int { return compareEntries(b, a) }
 	}
 	if q.Cursor != "" {
-		ms, key, lane, ok := splitCursor(q.Cursor)
+		ms, key, account, ok := splitCursor(q.Cursor)
 		if !ok {
 			return place{}, ErrCursor
 		}
-		p.entry, p.set = entry{ms, key, lane}, true
+		p.entry, p.set = entry{ms, key, account}, true
 	}
 	if q.Since > 0 {
 		now, err := l.rdb.Time(ctx).Result()
@@ -96,10 +96,10 @@ func (l *Ledger) start(ctx context.Context, q Query) (place, error) {
 
 // sources gives one reader for each index that the query touches.
 func (l *Ledger) sources(ctx context.Context, q Query, from place) (merge, error) {
-	lanes := []string{q.Lane}
-	if q.Lane == "" {
+	accounts := []string{q.Account}
+	if q.Account == "" {
 		var err error
-		if lanes, err = l.Lanes(ctx); err != nil {
+		if accounts, err = l.Accounts(ctx); err != nil {
 			return merge{}, err
 		}
 	}
@@ -108,9 +108,9 @@ func (l *Ledger) sources(ctx context.Context, q Query, from place) (merge, error
 		states = []State{q.State}
 	}
 	all := merge{rdb: l.rdb, before: from.before}
-	for _, lane := range lanes {
+	for _, account := range accounts {
 		if q.OrderID != "" {
-			s, err := l.orderSource(ctx, lane, q.OrderID, from)
+			s, err := l.orderSource(ctx, account, q.OrderID, from)
 			if err != nil {
 				return merge{}, err
 			}
@@ -119,7 +119,7 @@ func (l *Ledger) sources(ctx context.Context, q Query, from place) (merge, error
 		}
 		for _, state := range states {
 			all.sources = append(all.sources, &source{
-				index: prefix(lane) + "s:" + string(state), lane: lane, from: from, chunk: int64(min(q.Limit, readAtOnce)) + 1,
+				index: prefix(account) + "s:" + string(state), account: account, from: from, chunk: int64(min(q.Limit, readAtOnce)) + 1,
 			})
 		}
 	}
@@ -127,18 +127,18 @@ func (l *Ledger) sources(ctx context.Context, q Query, from place) (merge, error
 }
 
 // orderSource reads all uploads of an order at once: a line is short.
-func (l *Ledger) orderSource(ctx context.Context, lane, order string, from place) (*source, error) {
-	keys, err := l.rdb.ZRange(ctx, prefix(lane)+"o:"+order, 0, -1).Result()
+func (l *Ledger) orderSource(ctx context.Context, account, order string, from place) (*source, error) {
+	keys, err := l.rdb.ZRange(ctx, prefix(account)+"o:"+order, 0, -1).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list order %q: %w", clip(order, 80), err)
 	}
-	us, err := l.load(ctx, lane, keys, -1)
+	us, err := l.load(ctx, account, keys, -1)
 	if err != nil {
 		return nil, err
 	}
-	s := &source{lane: lane, from: from, done: true}
+	s := &source{account: account, from: from, done: true}
 	for _, u := range us {
-		e := entry{latest(u.CreatedAt, u.EndedAt).UnixMilli(), u.ID[len(lane)+1:], lane}
+		e := entry{latest(u.CreatedAt, u.EndedAt).UnixMilli(), u.ID[len(account)+1:], account}
 		if e.score >= from.since && (!from.set || from.before(e, from.entry) > 0) {
 			s.buffer = append(s.buffer, e)
 		}
@@ -149,13 +149,13 @@ func (l *Ledger) orderSource(ctx context.Context, lane, order string, from place
 
 // loadEntries reads the uploads of entries in their order; those that are gone are left out.
 func (l *Ledger) loadEntries(ctx context.Context, entries []entry) ([]Upload, error) {
-	byLane := map[string][]string{}
+	byAccount := map[string][]string{}
 	for _, e := range entries {
-		byLane[e.lane] = append(byLane[e.lane], e.key)
+		byAccount[e.account] = append(byAccount[e.account], e.key)
 	}
 	byID := map[string]Upload{}
-	for lane, keys := range byLane {
-		us, err := l.load(ctx, lane, keys, -2)
+	for account, keys := range byAccount {
+		us, err := l.load(ctx, account, keys, -2)
 		if err != nil {
 			return nil, err
 		}
@@ -166,7 +166,7 @@ func (l *Ledger) loadEntries(ctx context.Context, entries []entry) ([]Upload, er
 	}
 	var out []Upload
 	for _, e := range entries {
-		if u, ok := byID[e.lane+"-"+e.key]; ok {
+		if u, ok := byID[e.account+"-"+e.key]; ok {
 			out = append(out, u)
 		}
 	}

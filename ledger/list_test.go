@@ -67,11 +67,11 @@ func TestListByState(t *testing.T) {
 	}
 	for state, ids := range want {
 		for _, limit := range []int{0, 1, 2, 3, 5, 6} {
-			oldest := b.list(ledger.Query{Lane: b.lane, State: state, Limit: limit, OldestFirst: true})
+			oldest := b.list(ledger.Query{Account: b.account, State: state, Limit: limit, OldestFirst: true})
 			if !slices.Equal(oldest, ids) {
 				t.Errorf("%s, %d a page, oldest first: %v, want %v", state, limit, oldest, ids)
 			}
-			newest := b.list(ledger.Query{Lane: b.lane, State: state, Limit: limit})
+			newest := b.list(ledger.Query{Account: b.account, State: state, Limit: limit})
 			slices.Reverse(newest)
 			if !slices.Equal(newest, ids) {
 				t.Errorf("%s, %d a page, newest first: reversed %v, want %v", state, limit, newest, ids)
@@ -79,7 +79,7 @@ func TestListByState(t *testing.T) {
 		}
 	}
 	for _, limit := range []int{1, 7, 35, 36} {
-		if got := b.list(ledger.Query{Lane: b.lane, Limit: limit, OldestFirst: true}); !slices.Equal(got, all) {
+		if got := b.list(ledger.Query{Account: b.account, Limit: limit, OldestFirst: true}); !slices.Equal(got, all) {
 			t.Errorf("all states, %d a page: %v, want %v", limit, got, all)
 		}
 	}
@@ -97,10 +97,10 @@ func TestListTies(t *testing.T) {
 	}
 	slices.Sort(ids)
 	for limit := 1; limit <= n+1; limit++ {
-		if got := b.list(ledger.Query{Lane: b.lane, Limit: limit, OldestFirst: true}); !slices.Equal(got, ids) {
+		if got := b.list(ledger.Query{Account: b.account, Limit: limit, OldestFirst: true}); !slices.Equal(got, ids) {
 			t.Fatalf("%d a page, oldest first: %v, want %v", limit, got, ids)
 		}
-		got := b.list(ledger.Query{Lane: b.lane, Limit: limit, State: ledger.Queued})
+		got := b.list(ledger.Query{Account: b.account, Limit: limit, State: ledger.Queued})
 		slices.Reverse(got)
 		if !slices.Equal(got, ids) {
 			t.Fatalf("%d a page, newest first: reversed %v, want %v", limit, got, ids)
@@ -118,14 +118,14 @@ func TestListSince(t *testing.T) {
 	want := []string{ended.ID, young.ID}
 	slices.Sort(want)
 	for _, q := range []ledger.Query{{}, {OldestFirst: true}, {Limit: 1}, {Limit: 1, OldestFirst: true}, {OrderID: "order"}} {
-		q.Lane, q.Since = b.lane, time.Hour
+		q.Account, q.Since = b.account, time.Hour
 		got := b.list(q)
 		slices.Sort(got)
 		if !slices.Equal(got, want) {
 			t.Errorf("%+v: %v, want %v", q, got, want)
 		}
 	}
-	if got := b.list(ledger.Query{Lane: b.lane, Since: 3 * time.Hour}); len(got) != 3 || got[2] != old.ID {
+	if got := b.list(ledger.Query{Account: b.account, Since: 3 * time.Hour}); len(got) != 3 || got[2] != old.ID {
 		t.Errorf("of the last 3 h: %v, want the oldest last: %s", got, old.ID)
 	}
 }
@@ -142,45 +142,45 @@ func TestListByOrder(t *testing.T) {
 	b.attempt(ids[0], final())
 	ids = append(ids[1:], ids[0]) // it ended last
 	for _, limit := range []int{0, 1, 2, 5} {
-		if got := b.list(ledger.Query{OrderID: "order", Lane: b.lane, Limit: limit, OldestFirst: true}); !slices.Equal(got, ids) {
+		if got := b.list(ledger.Query{OrderID: "order", Account: b.account, Limit: limit, OldestFirst: true}); !slices.Equal(got, ids) {
 			t.Errorf("%d a page: %v, want %v", limit, got, ids)
 		}
 	}
-	if got := b.list(ledger.Query{OrderID: "order", Lane: b.lane, State: ledger.Rejected}); !slices.Equal(got, ids[4:]) {
+	if got := b.list(ledger.Query{OrderID: "order", Account: b.account, State: ledger.Rejected}); !slices.Equal(got, ids[4:]) {
 		t.Errorf("rejected of the order: %v, want %v", got, ids[4:])
 	}
 	b.finds("order", ids[3], ids[2], ids[1], ids[0], ids[4]) // newest first, by creation
 }
 
-func TestListSeveralLanes(t *testing.T) {
+func TestListSeveralAccounts(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t, redistest.Options{}).Client()
-	var lanes []*bundle
+	var accounts []*bundle
 	for range 3 {
-		lanes = append(lanes, newBundle(t, rdb, ledger.Settings{}))
+		accounts = append(accounts, newBundle(t, rdb, ledger.Settings{}))
 	}
 	var ids, order []string
 	for i := range 4 {
-		for _, b := range lanes {
+		for _, b := range accounts {
 			ids = append(ids, b.open(fmt.Sprint("order-", i), "receipt").ID)
 			if i == 0 {
 				order = append(order, ids[len(ids)-1])
 			}
-			for _, b := range lanes {
+			for _, b := range accounts {
 				b.later(time.Millisecond)
 			}
 		}
 	}
 	for _, limit := range []int{1, 2, 5, 12, 100} {
-		if got := lanes[0].list(ledger.Query{Limit: limit, OldestFirst: true}); !slices.Equal(got, ids) {
+		if got := accounts[0].list(ledger.Query{Limit: limit, OldestFirst: true}); !slices.Equal(got, ids) {
 			t.Errorf("%d a page: %v, want %v", limit, got, ids)
 		}
-		if got := lanes[0].list(ledger.Query{Limit: limit, OldestFirst: true, OrderID: "order-0"}); !slices.Equal(got, order) {
+		if got := accounts[0].list(ledger.Query{Limit: limit, OldestFirst: true, OrderID: "order-0"}); !slices.Equal(got, order) {
 			t.Errorf("of an order, %d a page: %v, want %v", limit, got, order)
 		}
 	}
-	us, err := lanes[0].Find(lanes[0].ctx, "order-0")
-	lanes[0].must(err)
+	us, err := accounts[0].Find(accounts[0].ctx, "order-0")
+	accounts[0].must(err)
 	if len(us) != 3 || us[0].ID != order[2] || us[2].ID != order[0] {
 		t.Errorf("find %+v, want the newest first", us)
 	}
@@ -194,7 +194,7 @@ func TestListWhileActing(t *testing.T) {
 	for i := range n {
 		b.attempt(b.open(fmt.Sprint("order-", i), "receipt").ID, final())
 	}
-	q := ledger.Query{Lane: b.lane, State: ledger.Rejected, Limit: 7}
+	q := ledger.Query{Account: b.account, State: ledger.Rejected, Limit: 7}
 	seen := 0
 	for {
 		page, err := b.List(b.ctx, q)
@@ -219,7 +219,7 @@ func TestListOldestFirstMissesNothingThatEndsMeanwhile(t *testing.T) {
 	for i := range 20 {
 		want[b.open(fmt.Sprint("order-", i), "receipt").ID] = true
 	}
-	q := ledger.Query{Lane: b.lane, Limit: 3, OldestFirst: true}
+	q := ledger.Query{Account: b.account, Limit: 3, OldestFirst: true}
 	for first := true; ; first = false {
 		page, err := b.List(b.ctx, q)
 		b.must(err)
@@ -245,12 +245,12 @@ func TestListCursor(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	key := b.key(b.open("order", "receipt").ID)
-	for _, c := range []string{"x", "1", "1.2.3", "0." + key + "." + b.lane, "1." + key + ".NO", "1." + key + "." + b.lane + ".x", "-1." + key + "." + b.lane} {
-		if _, err := b.List(b.ctx, ledger.Query{Lane: b.lane, Cursor: c}); !errors.Is(err, ledger.ErrCursor) {
+	for _, c := range []string{"x", "1", "1.2.3", "0." + key + "." + b.account, "1." + key + ".NO", "1." + key + "." + b.account + ".x", "-1." + key + "." + b.account} {
+		if _, err := b.List(b.ctx, ledger.Query{Account: b.account, Cursor: c}); !errors.Is(err, ledger.ErrCursor) {
 			t.Errorf("cursor %q: %v, want ErrCursor", c, err)
 		}
 	}
-	if got := b.list(ledger.Query{Lane: "no-such-lane"}); len(got) > 0 {
-		t.Errorf("a lane without uploads lists %v", got)
+	if got := b.list(ledger.Query{Account: "no-such-account"}); len(got) > 0 {
+		t.Errorf("an account without uploads lists %v", got)
 	}
 }

@@ -79,11 +79,11 @@ func TestLostReplies(t *testing.T) {
 	}
 	b.attempt(first.ID, delivered("r"))
 	n := b.upload("order", "1")
-	n.VaultKey, n.Again = "new", true
+	n.StoreKey, n.Again = "new", true
 	if o := b.openAs(n); o.Generation != 4 {
 		t.Fatalf("opened again %+v, want generation 4", o)
 	}
-	if u := b.get(first.ID); u.State != ledger.Queued || u.AttemptCount != 3 || u.VaultKey != "new" {
+	if u := b.get(first.ID); u.State != ledger.Queued || u.AttemptCount != 3 || u.StoreKey != "new" {
 		t.Fatalf("upload %+v, want it revived once", u)
 	}
 }
@@ -93,20 +93,20 @@ func TestLostReplyStillDropsTheVoucher(t *testing.T) {
 	t.Parallel()
 	b := setupDeaf(t, ledger.Settings{})
 	o := b.open("order", "receipt")
-	old := b.get(o.ID).VaultKey
+	old := b.get(o.ID).StoreKey
 	b.attempt(o.ID, final())
 	n := b.upload("order", "receipt")
-	n.VaultKey, n.Again = "new", true
+	n.StoreKey, n.Again = "new", true
 	b.openAs(n)
 	b.later(time.Hour)
-	b.leave(ledger.Kept{ID: o.ID, VaultKey: old})
+	b.leave(ledger.Kept{ID: o.ID, StoreKey: old})
 	b.leave()
-	if u := b.get(o.ID); u.VaultKey != "new" || u.State != ledger.Queued {
+	if u := b.get(o.ID); u.StoreKey != "new" || u.State != ledger.Queued {
 		t.Fatalf("upload %+v, want it to hold the new voucher", u)
 	}
 }
 
-func TestLostRepliesOfTheGate(t *testing.T) {
+func TestLostRepliesOfTheBreaker(t *testing.T) {
 	t.Parallel()
 	b := setupDeaf(t, ledger.Settings{})
 	b.shut(4, unavailable())
@@ -118,7 +118,7 @@ func TestLostRepliesOfTheGate(t *testing.T) {
 	b.shutFor("outage", 10*time.Second)
 	b.pass()
 	b.must(b.Release(b.ctx, b.started(b.fresh(), 1, "p"), true))
-	b.shutFor("vault", 10*time.Second)
+	b.shutFor("store", 10*time.Second)
 	b.pass()
 	b.probe(delivered("r"))
 	b.isOpen()

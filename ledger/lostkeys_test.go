@@ -18,7 +18,7 @@ func remade(name string) bool {
 	return !strings.HasPrefix(name, "u:") && !strings.HasPrefix(name, "v:")
 }
 
-// lose deletes keys of the lane, and of its queue.
+// lose deletes keys of the account, and of its queue.
 func (q *queue) lose(names ...string) {
 	q.t.Helper()
 	for _, name := range names {
@@ -33,7 +33,7 @@ func (q *queue) lose(names ...string) {
 // reconcile does what a worker's reconciler does in an hour, and gives how many tasks it put.
 func (q *queue) reconcile() (put int) {
 	q.t.Helper()
-	repair := func(found ledger.Looked, err error) ledger.Looked {
+	repair := func(found ledger.ScanResult, err error) ledger.ScanResult {
 		q.must(err)
 		for _, r := range found.Repairs {
 			q.put(r.ID, r.Generation)
@@ -43,9 +43,9 @@ func (q *queue) reconcile() (put int) {
 	}
 	for range 2 { // what a sweep puts back is looked at after a while
 		q.later(q.set.LongLook + q.set.Grace)
-		repair(q.Due(q.ctx, q.lane))
+		repair(q.Due(q.ctx, q.account))
 		for cursor := ""; ; {
-			if cursor = repair(q.Sweep(q.ctx, q.lane, cursor, 50)).Cursor; cursor == "" {
+			if cursor = repair(q.Sweep(q.ctx, q.account, cursor, 50)).Cursor; cursor == "" {
 				break
 			}
 		}
@@ -173,7 +173,7 @@ func TestLostKeysAtRandom(t *testing.T) {
 			order := fmt.Sprint("order-", rapid.IntRange(1, 4).Draw(rt, "order"))
 			id := q.enqueue(order, strconv.Itoa(rapid.IntRange(1, 5).Draw(rt, "voucher")))
 			ids[id] = true
-			outcome := rapid.SampledFrom([]ledger.Outcome{unavailable(), delivered("r"), unclear()}).Draw(rt, "outcome")
+			outcome := rapid.SampledFrom([]ledger.AttemptResult{unavailable(), delivered("r"), unclear()}).Draw(rt, "outcome")
 			if u := q.get(id); rapid.Bool().Draw(rt, "attempt") && u.Generation > 0 && !u.State.Final() {
 				b := q.begin(id, u.Generation, id+rapid.StringMatching(`[a-z]{8}`).Draw(rt, "nonce"))
 				if b.Answer == ledger.Started && rapid.Bool().Draw(rt, "ends") {
@@ -193,7 +193,7 @@ func TestLostKeysAtRandom(t *testing.T) {
 			names = append(names, "asynq:"+strings.TrimPrefix(key, q.asynqKey("")))
 		}
 		q.lose(rapid.SliceOfDistinct(rapid.SampledFrom(names), rapid.ID).Draw(rt, "lost")...)
-		q.must(q.rdb.SAdd(q.ctx, "asynq:queues", ledger.Queue(q.lane)).Err()) // a worker's reconciler does
+		q.must(q.rdb.SAdd(q.ctx, "asynq:queues", ledger.Queue(q.account)).Err()) // a worker's reconciler does
 		q.deliver()
 		for q.reconcile() > 0 {
 			q.deliver()
@@ -206,7 +206,7 @@ func TestLostKeysAtRandom(t *testing.T) {
 				rt.Fatalf("the order of %s is not found: %v", id, err)
 			}
 		}
-		counts, err := q.Counts(q.ctx, q.lane)
+		counts, err := q.Counts(q.ctx, q.account)
 		q.must(err)
 		if got := counts.ByState[ledger.Delivered]; got != int64(len(ids)) || counts.Unfinished() != 0 {
 			rt.Fatalf("counts %+v, want %d delivered and nothing else", counts, len(ids))

@@ -57,7 +57,7 @@ func (m *machine) name(what string) string {
 func (m *machine) doOpen(t *rapid.T) {
 	n := m.upload(
 		rapid.SampledFrom([]string{"order-a", "order-b"}).Draw(t, "order"), rapid.SampledFrom([]string{"1", "2", "3"}).Draw(t, "voucher"))
-	n.VaultKey = m.name("vault")
+	n.StoreKey = m.name("store")
 	n.Again, n.Replace = rapid.Bool().Draw(t, "again"), rapid.IntRange(0, 3).Draw(t, "replace") == 0
 	got, want := m.openAs(n), m.model.open(n)
 	if m.lossy && !got.Duplicate {
@@ -81,12 +81,12 @@ func (m *machine) anyUpload(t *rapid.T) *modelUpload {
 func (m *machine) doBegin(t *rapid.T) {
 	u := m.anyUpload(t)
 	generation := u.generation - int64(max(0, rapid.IntRange(-6, 1).Draw(t, "generations ago")))
-	gate := m.gate()
+	breaker := m.breaker()
 	got := m.bundle.begin(u.id, generation, m.name("nonce"))
 	want := m.model.begin(u, generation)
-	if gate.Reason != "" && want == ledger.Started && got.Answer != ledger.Started {
-		if gate.Wait == 0 && !gate.Probing || got.Answer != ledger.Held && got.Answer != ledger.Early {
-			t.Fatalf("begin: %+v at the gate %+v", got, gate)
+	if breaker.Reason != "" && want == ledger.Started && got.Answer != ledger.Started {
+		if breaker.Wait == 0 && !breaker.Probing || got.Answer != ledger.Held && got.Answer != ledger.Early {
+			t.Fatalf("begin: %+v at the breaker %+v", got, breaker)
 		}
 		return
 	}
@@ -96,9 +96,9 @@ func (m *machine) doBegin(t *rapid.T) {
 	if want != ledger.Started {
 		return
 	}
-	if run := got.Running; run.Number != len(u.attempts)+1 || run.Refusals != u.refusals || run.Probe != (gate.Reason != "") ||
-		run.VaultKey != u.vault || run.Interrupted != (u.state == ledger.Sending) && !m.lossy {
-		t.Fatalf("running %+v, upload %+v, gate %+v", run, u, gate)
+	if run := got.Running; run.Number != len(u.attempts)+1 || run.Refusals != u.refusals || run.Probe != (breaker.Reason != "") ||
+		run.StoreKey != u.store || run.Interrupted != (u.state == ledger.Sending) && !m.lossy {
+		t.Fatalf("running %+v, upload %+v, breaker %+v", run, u, breaker)
 	}
 	m.attempts = append(m.attempts, m.model.started(u, got.Running))
 }
@@ -114,21 +114,21 @@ func (m *machine) anyAttempt(t *rapid.T) *modelAttempt {
 
 func (m *machine) doFinish(t *rapid.T) {
 	a := m.anyAttempt(t)
-	o := requestID(rapid.SampledFrom([]ledger.Outcome{
+	o := requestID(rapid.SampledFrom([]ledger.AttemptResult{
 		delivered(""), unavailable(), unclear(), throttled(0), throttled(time.Second), final(), invalid(),
 		refused(ledger.FaultCredentials), refused(ledger.FaultEndpoint), refused(ledger.FaultRefusing), refused(ledger.FaultRefusing),
 		next(refused(ledger.FaultRefusing), ledger.Rejected), next(unavailable(), ledger.Expired), after(unavailable(), time.Hour),
 	}).Draw(t, "outcome"), m.name("request"))
-	nonce, err := m.rdb.HGet(m.ctx, m.prefix()+"gate", "probe").Result()
+	nonce, err := m.rdb.HGet(m.ctx, m.prefix()+"breaker", "probe").Result()
 	probe := err == nil && nonce == a.run.Nonce
-	counts := a.verdict == "" || a.verdict == ledger.VerdictInterrupted
+	counts := a.outcome == "" || a.outcome == ledger.OutcomeInterrupted
 	rec := m.bundle.finish(a.run, o)
-	lane := rec.Lane
-	if m.lossy { // … and with it, whether it was taken for the lane's: that nothing was spent tells it
-		lane = counts && o.Verdict == ledger.VerdictThrottled ||
-			counts && o.Verdict == ledger.VerdictRefused && !probe && m.get(a.upload.id).Refusals == a.upload.refusals
+	account := rec.Account
+	if m.lossy { // … and with it, whether it was taken for the account's: that nothing was spent tells it
+		account = counts && o.Outcome == ledger.OutcomeThrottled ||
+			counts && o.Outcome == ledger.OutcomeRefused && !probe && m.get(a.upload.id).Refusals == a.upload.refusals
 	}
-	how := m.model.finish(a, o, lane, probe)
+	how := m.model.finish(a, o, account, probe)
 	if rec.How != how && !m.lossy || rec.State != a.upload.state {
 		t.Fatalf("finish attempt %d of %s: %+v, want %s and state %s", a.run.Number, a.upload.id, rec, how, a.upload.state)
 	}
@@ -139,10 +139,10 @@ func (m *machine) doFinish(t *rapid.T) {
 
 func (m *machine) doRelease(t *rapid.T) {
 	a := m.anyAttempt(t)
-	if a.verdict != "" {
+	if a.outcome != "" {
 		t.Skip("it has sent something")
 	}
-	m.must(m.Release(m.ctx, a.run, rapid.Bool().Draw(t, "vault away")))
+	m.must(m.Release(m.ctx, a.run, rapid.Bool().Draw(t, "blob store away")))
 	m.released(a)
 	m.attempts = slices.DeleteFunc(m.attempts, func(b *modelAttempt) bool { return a == b })
 }
@@ -206,7 +206,7 @@ func (m *machine) doReconcile(t *rapid.T) {
 			want = append(want, ledger.Task{ID: u.id, Generation: u.generation})
 		}
 	}
-	found, err := m.Due(m.ctx, m.lane)
+	found, err := m.Due(m.ctx, m.account)
 	m.must(err)
 	if m.lossy {
 		return // the first execution gave the tasks their generations; the second found nothing more to do

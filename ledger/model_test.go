@@ -19,7 +19,7 @@ type model struct {
 }
 
 type modelUpload struct {
-	id, order, vault string
+	id, order, store string
 	state, was       ledger.State
 	generation       int64
 	place            int // in its line; 0: it has ended
@@ -33,7 +33,7 @@ type modelUpload struct {
 type modelAttempt struct {
 	upload  *modelUpload
 	run     ledger.Running
-	verdict ledger.Verdict
+	outcome ledger.Outcome
 	request string
 }
 
@@ -76,8 +76,8 @@ func (m *model) join(u *modelUpload) {
 
 func (m *model) end(u *modelUpload, state ledger.State) {
 	first := m.head(u.order) == u
-	if u.running != nil && u.running.verdict == "" {
-		u.running.verdict = ledger.VerdictInterrupted
+	if u.running != nil && u.running.outcome == "" {
+		u.running.outcome = ledger.OutcomeInterrupted
 	}
 	u.state, u.place, u.running, u.early = state, 0, nil, false
 	if next := m.head(u.order); first && next != nil {
@@ -87,10 +87,10 @@ func (m *model) end(u *modelUpload, state ledger.State) {
 
 // open gives what Open should say.
 func (m *model) open(n ledger.NewUpload) ledger.Opened {
-	id := ledger.UploadID(n.Lane, n.UserID, n.OrderID, n.SHA256)
+	id := ledger.UploadID(n.Account, n.UserID, n.OrderID, n.SHA256)
 	u := m.uploads[id]
 	if u != nil && u.state.Final() && !n.Again {
-		return ledger.Opened{ID: id, Duplicate: true, Drop: n.VaultKey}
+		return ledger.Opened{ID: id, Duplicate: true, Drop: n.StoreKey}
 	}
 	if n.Replace {
 		for _, other := range m.line(n.OrderID) {
@@ -102,15 +102,15 @@ func (m *model) open(n ledger.NewUpload) ledger.Opened {
 	want := ledger.Opened{ID: id}
 	switch {
 	case u == nil:
-		u = &modelUpload{id: id, order: n.OrderID, vault: n.VaultKey}
+		u = &modelUpload{id: id, order: n.OrderID, store: n.StoreKey}
 		m.uploads[id] = u
 		m.join(u)
 	case u.state.Final():
-		want.Revived, want.Drop = true, u.vault
-		u.vault, u.refusals = n.VaultKey, 0
+		want.Revived, want.Drop = true, u.store
+		u.store, u.refusals = n.StoreKey, 0
 		m.join(u)
 	default:
-		want.Duplicate, want.Drop = true, n.VaultKey
+		want.Duplicate, want.Drop = true, n.StoreKey
 	}
 	if m.head(n.OrderID) == u {
 		want.Generation = u.generation
@@ -118,7 +118,7 @@ func (m *model) open(n ledger.NewUpload) ledger.Opened {
 	return want
 }
 
-// begin gives what Begin should answer if the gate is open.
+// begin gives what Begin should answer if the breaker is closed.
 func (m *model) begin(u *modelUpload, generation int64) ledger.Answer {
 	switch {
 	case u.state.Final(), u.generation != generation, m.head(u.order) != u:
@@ -135,7 +135,7 @@ func (m *model) begin(u *modelUpload, generation int64) ledger.Answer {
 // started notes an attempt.
 func (m *model) started(u *modelUpload, run ledger.Running) *modelAttempt {
 	if u.state == ledger.Sending {
-		u.running.verdict = ledger.VerdictInterrupted
+		u.running.outcome = ledger.OutcomeInterrupted
 	} else {
 		u.was = u.state
 	}
@@ -144,26 +144,26 @@ func (m *model) started(u *modelUpload, run ledger.Running) *modelAttempt {
 	return a
 }
 
-// finish gives how Finish should record an outcome. Free: it was a probe's or the lane's, and costs nothing.
-func (m *model) finish(a *modelAttempt, o ledger.Outcome, lane, probe bool) string {
+// finish gives how Finish should record an outcome. Free: it was a probe's or the account's, and costs nothing.
+func (m *model) finish(a *modelAttempt, o ledger.AttemptResult, account, probe bool) string {
 	u := a.upload
-	if a.verdict != "" && a.verdict != ledger.VerdictInterrupted {
+	if a.outcome != "" && a.outcome != ledger.OutcomeInterrupted {
 		return "repeated"
 	}
 	how := "recorded"
-	if u.running != a || a.verdict == ledger.VerdictInterrupted {
+	if u.running != a || a.outcome == ledger.OutcomeInterrupted {
 		how = "late"
 	}
-	a.verdict, a.request = o.Verdict, o.RequestID
-	if how == "late" && (o.Verdict != ledger.VerdictDelivered || u.state == ledger.Delivered) {
+	a.outcome, a.request = o.Outcome, o.RequestID
+	if how == "late" && (o.Outcome != ledger.OutcomeDelivered || u.state == ledger.Delivered) {
 		return how
 	}
-	free := lane || probe
-	if o.Verdict == ledger.VerdictRefused && !free {
+	free := account || probe
+	if o.Outcome == ledger.OutcomeRefused && !free {
 		u.refusals++
 	}
-	own := o.Verdict == ledger.VerdictDelivered || o.Verdict == ledger.VerdictInvalid || o.Fault == ledger.FaultFinal
-	if o.Next.Final() && !lane && (own || !probe) {
+	own := o.Outcome == ledger.OutcomeDelivered || o.Outcome == ledger.OutcomeInvalid || o.Fault == ledger.FaultFinal
+	if o.Next.Final() && !account && (own || !probe) {
 		m.end(u, o.Next)
 		return how
 	}
@@ -185,7 +185,7 @@ func TestModel(t *testing.T) {
 	s := redistest.Start(t, redistest.Options{})
 	plain, lossy := s.Client(), s.Client()
 	lossy.AddHook(deaf{})
-	lane := redistest.Lane(t)
+	account := redistest.Account(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		rdb := plain
 		if rapid.Bool().Draw(rt, "replies are lost") {
@@ -194,10 +194,10 @@ func TestModel(t *testing.T) {
 		if err := rdb.FlushAll(context.Background()).Err(); err != nil {
 			rt.Fatal(err)
 		}
-		l := ledger.New(rdb, ledger.Settings{Gate: ledger.GateSettings{
-			OutageRow: 4, LaneRow: 3, RefusingRow: 3, OutageBase: time.Second, OutageMax: time.Minute,
+		l := ledger.New(rdb, ledger.Settings{Breaker: ledger.BreakerSettings{
+			OutageRow: 4, AccountRow: 3, RefusingRow: 3, OutageBase: time.Second, OutageMax: time.Minute,
 		}})
-		b := &bundle{Ledger: l, t: quiet{TB: t, rt: rt}, ctx: t.Context(), rdb: rdb, lane: lane, set: l.Settings()}
+		b := &bundle{Ledger: l, t: quiet{TB: t, rt: rt}, ctx: t.Context(), rdb: rdb, account: account, set: l.Settings()}
 		m := &machine{bundle: b, model: &model{uploads: map[string]*modelUpload{}}, lossy: rdb == lossy}
 		rt.Repeat(m.actions())
 	})

@@ -8,19 +8,19 @@ import (
 	"fmt"
 )
 
-// NewUpload is what Open records. The voucher lies in the vault already, or comes along in Pieces.
+// NewUpload is what Open records. The voucher lies in the blob store already, or comes along in Pieces.
 type NewUpload struct {
-	Lane, OrderID, UserID, Reference string
-	SHA256                           string // of the voucher, hex
-	CRC32C                           string // of the voucher, hex; "": not known
-	Size                             int64  // of the voucher, bytes
-	MediaType                        string
-	VaultKey                         string
-	Again                            bool // revives an upload that has ended
-	Replace                          bool // discards those of the same order that wait in line and were never sent
-	// Ended records it as rejected or expired already: what a vault still knew of an upload whose record was lost.
+	Account, OrderID, UserID, Reference string
+	SHA256                              string // of the voucher, hex
+	CRC32C                              string // of the voucher, hex; "": not known
+	Size                                int64  // of the voucher, bytes
+	MediaType                           string
+	StoreKey                            string
+	Again                               bool // revives an upload that has ended
+	Replace                             bool // discards those of the same order that wait in line and were never sent
+	// Ended records it as rejected or expired already: what a blob store still knew of an upload whose record was lost.
 	Ended State
-	// Pieces of the voucher, for a vault in the ledger's own Redis: they are stored in the same step, if it is needed.
+	// Pieces of the voucher, for a blob store in the ledger's own Redis: they are stored in the same step, if it is needed.
 	Pieces [][]byte
 }
 
@@ -30,7 +30,7 @@ type Opened struct {
 	Duplicate  bool   // it was there already
 	Revived    bool   // it had ended, and is queued again
 	Generation int64  // of the task to put; 0: none, another upload of the order comes first
-	Drop       string // a vault key that nothing holds any more; "" if none
+	Drop       string // a store key that nothing holds any more; "" if none
 	At         Time   // when, by Redis' clock
 	Since      Time   // its place in its order's line, when it was made or revived: At, or a little later
 }
@@ -38,10 +38,10 @@ type Opened struct {
 // Open records an upload, or finds the record of the same voucher for the same order. The caller puts the task of the
 // generation it gives, and deletes what is to be dropped. Calling it twice is harmless.
 func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
-	id := UploadID(u.Lane, u.UserID, u.OrderID, u.SHA256)
-	lane, key, err := ParseID(id)
+	id := UploadID(u.Account, u.UserID, u.OrderID, u.SHA256)
+	account, key, err := ParseID(id)
 	if err != nil {
-		return Opened{}, fmt.Errorf("lane %q: names have 1 to 32 characters of a-z, 0-9 and '-'", clip(u.Lane, 80))
+		return Opened{}, fmt.Errorf("account %q: names have 1 to 32 characters of a-z, 0-9 and '-'", clip(u.Account, 80))
 	}
 	hash, err := hex.DecodeString(u.SHA256)
 	if err != nil || len(hash) != sha256.Size {
@@ -51,17 +51,17 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	if u.Ended != "" && u.Ended != Rejected && u.Ended != Expired {
 		return Opened{}, fmt.Errorf("an upload is recorded as rejected or expired already, not as %q", u.Ended)
 	}
-	if err = l.noteLane(ctx, lane); err != nil {
+	if err = l.noteAccount(ctx, account); err != nil {
 		return Opened{}, err
 	}
 	args := []any{
-		key, u.OrderID, u.UserID, u.Reference, base64.RawURLEncoding.EncodeToString(hash), u.Size, u.MediaType, u.VaultKey,
+		key, u.OrderID, u.UserID, u.Reference, base64.RawURLEncoding.EncodeToString(hash), u.Size, u.MediaType, u.StoreKey,
 		flag(u.Again), flag(u.Replace), l.set.Grace.Milliseconds(), string(u.Ended), l.set.KeepDead.Milliseconds(), u.CRC32C,
 	}
 	for _, p := range u.Pieces {
 		args = append(args, p)
 	}
-	r, err := l.run(ctx, l.scripts.open, lane, args...)
+	r, err := l.run(ctx, l.scripts.open, account, args...)
 	if err != nil {
 		return Opened{}, fmt.Errorf("record upload %s: %w", id, err)
 	}
@@ -72,15 +72,15 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	}, nil
 }
 
-// noteLane makes a lane known, once a process: workers do so again now and then, should Redis have forgotten.
-func (l *Ledger) noteLane(ctx context.Context, lane string) error {
-	if _, ok := l.lanes.Load(lane); ok {
+// noteAccount makes an account known, once a process: workers do so again now and then, should Redis have forgotten.
+func (l *Ledger) noteAccount(ctx context.Context, account string) error {
+	if _, ok := l.accounts.Load(account); ok {
 		return nil
 	}
-	if err := l.rdb.SAdd(ctx, lanesKey, lane).Err(); err != nil {
-		return fmt.Errorf("note lane %s: %w", lane, err)
+	if err := l.rdb.SAdd(ctx, accountsKey, account).Err(); err != nil {
+		return fmt.Errorf("note account %s: %w", account, err)
 	}
-	l.lanes.Store(lane, true)
+	l.accounts.Store(account, true)
 	return nil
 }
 

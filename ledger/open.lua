@@ -1,11 +1,11 @@
 -- open records an upload, or finds the one that is there already.
--- ARGV: key, order, user, reference, sha256, size, media type, vault key, again, replace, grace ms, ended ("" or the
+-- ARGV: key, order, user, reference, sha256, size, media type, store key, again, replace, grace ms, ended ("" or the
 --   final state in which it is recorded), keep of the dead ms, crc32c or "", then the pieces of a voucher that is stored here
--- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the vault key to drop
+-- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the store key to drop
 -- ("": none), now.
-local order, vault, again, replace, grace = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
+local order, store, again, replace, grace = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
 local u, now = upload_key(KEY), now_ms()
-local was = redis.call('HMGET', u, 'state', 'vault', 'leaving', 'gen', 'made', 'since')
+local was = redis.call('HMGET', u, 'state', 'store', 'leaving', 'gen', 'made', 'since')
 local state = was[1]
 local ended = state and FINAL[state]
 
@@ -22,9 +22,9 @@ local function task()
 end
 
 -- The same call again (a reply that was lost): all is done, and the voucher it put is the one that is held.
-if state and was[2] == vault then return { 'created', task(), '', now, was[6] } end
+if state and was[2] == store then return { 'created', task(), '', now, was[6] } end
 -- What has ended is not sent, and so takes nobody's place.
-if ended and not again then return { 'duplicate', 0, vault, now } end
+if ended and not again then return { 'duplicate', 0, store, now } end
 
 if replace then
   for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'o:' .. order, '(0', '+inf')) do
@@ -40,15 +40,15 @@ end
 local function is_here(v) return redis.call('EXISTS', voucher_list(v)) == 1 end
 if state and not ended then
   -- A Redis that lost its last writes may have lost the voucher that was put before the record: this one takes its place.
-  local fresh = #ARGV > 14 or is_here(vault)
-  if not fresh or is_here(was[2] or '') then return { 'duplicate', task(), vault, now } end
-  if #ARGV > 14 then redis.call('RPUSH', voucher_list(vault), unpack(ARGV, 15)) end
-  redis.call('HSET', u, 'vault', vault)
+  local fresh = #ARGV > 14 or is_here(store)
+  if not fresh or is_here(was[2] or '') then return { 'duplicate', task(), store, now } end
+  if #ARGV > 14 then redis.call('RPUSH', voucher_list(store), unpack(ARGV, 15)) end
+  redis.call('HSET', u, 'store', store)
   return { 'duplicate', task(), '', now }
 end
 
-if #ARGV > 14 then redis.call('RPUSH', voucher_list(vault), unpack(ARGV, 15)) end
-local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7], 'vault', vault,
+if #ARGV > 14 then redis.call('RPUSH', voucher_list(store), unpack(ARGV, 15)) end
+local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7], 'store', store,
   'made', now }
 local function note(...)
   for _, v in ipairs({ ... }) do table.insert(record, v) end

@@ -16,8 +16,8 @@ func TestOpenRecords(t *testing.T) {
 	n := b.upload("order", "receipt")
 	n.UserID, n.Reference = "user", "ref"
 	u := b.get(b.openAs(n).ID)
-	if u.Lane != b.lane || u.OrderID != "order" || u.UserID != "user" || u.Reference != "ref" ||
-		u.SHA256 != hash("receipt") || u.Size != 7 || u.MediaType != "image/png" || u.VaultKey != n.VaultKey {
+	if u.Account != b.account || u.OrderID != "order" || u.UserID != "user" || u.Reference != "ref" ||
+		u.SHA256 != hash("receipt") || u.Size != 7 || u.MediaType != "image/png" || u.StoreKey != n.StoreKey {
 		t.Errorf("record %+v does not hold what was opened", u)
 	}
 	if u.State != ledger.Queued || u.Generation != 1 || u.AttemptCount != 0 || u.CreatedAt.IsZero() || u.UpdatedAt != u.CreatedAt {
@@ -28,13 +28,13 @@ func TestOpenRecords(t *testing.T) {
 	}
 }
 
-func TestOpenIsPerUserOrderVoucherAndLane(t *testing.T) {
+func TestOpenIsPerUserOrderVoucherAndAccount(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	seen := map[string]bool{}
 	for _, n := range []ledger.NewUpload{
 		b.upload("order", "receipt"), b.upload("order", "another"), b.upload("order-2", "receipt"),
-		{Lane: b.lane, OrderID: "order", UserID: "user", SHA256: hash("receipt"), VaultKey: "v"},
+		{Account: b.account, OrderID: "order", UserID: "user", SHA256: hash("receipt"), StoreKey: "v"},
 	} {
 		o := b.openAs(n)
 		if o.Duplicate || seen[o.ID] {
@@ -48,14 +48,14 @@ func TestOpenRefusesNonsense(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	for name, change := range map[string]func(*ledger.NewUpload){
-		"lane in capitals": func(u *ledger.NewUpload) { u.Lane = "LANE" },
-		"no lane":          func(u *ledger.NewUpload) { u.Lane = "" },
-		"long lane":        func(u *ledger.NewUpload) { u.Lane = strings.Repeat("a", 33) },
-		"no hash":          func(u *ledger.NewUpload) { u.SHA256 = "" },
-		"short hash":       func(u *ledger.NewUpload) { u.SHA256 = "abcd" },
-		"ended queued":     func(u *ledger.NewUpload) { u.Ended = ledger.Queued },
-		"ended delivered":  func(u *ledger.NewUpload) { u.Ended = ledger.Delivered },
-		"hash not hex":     func(u *ledger.NewUpload) { u.SHA256 = strings.Repeat("x", 64) },
+		"account in capitals": func(u *ledger.NewUpload) { u.Account = "ACCOUNT" },
+		"no account":          func(u *ledger.NewUpload) { u.Account = "" },
+		"long account":        func(u *ledger.NewUpload) { u.Account = strings.Repeat("a", 33) },
+		"no hash":             func(u *ledger.NewUpload) { u.SHA256 = "" },
+		"short hash":          func(u *ledger.NewUpload) { u.SHA256 = "abcd" },
+		"ended queued":        func(u *ledger.NewUpload) { u.Ended = ledger.Queued },
+		"ended delivered":     func(u *ledger.NewUpload) { u.Ended = ledger.Delivered },
+		"hash not hex":        func(u *ledger.NewUpload) { u.SHA256 = strings.Repeat("x", 64) },
 	} {
 		n := b.upload("order", "receipt")
 		change(&n)
@@ -77,14 +77,14 @@ func TestOpenTenAtOnce(t *testing.T) {
 	for i := range n {
 		wg.Go(func() {
 			u := b.upload("order", "receipt")
-			u.VaultKey += strconv.Itoa(i)
+			u.StoreKey += strconv.Itoa(i)
 			o, err := b.Open(b.ctx, u)
 			if err != nil {
 				t.Error(err)
 			}
 			got[i] = o
-			if o.Duplicate && o.Drop != u.VaultKey {
-				t.Errorf("the loser's voucher %s is not dropped: %+v", u.VaultKey, o)
+			if o.Duplicate && o.Drop != u.StoreKey {
+				t.Errorf("the loser's voucher %s is not dropped: %+v", u.StoreKey, o)
 			}
 		})
 	}
@@ -126,7 +126,7 @@ func TestOpenLostReplyRevivesOnce(t *testing.T) {
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, delivered("r"))
 	n := b.upload("order", "receipt")
-	n.VaultKey, n.Again = "second", true
+	n.StoreKey, n.Again = "second", true
 	b.openAs(n)
 	b.attempt(o.ID, delivered("r2"))
 	if again := b.openAs(n); again.Generation != 0 || again.Drop != "" {
@@ -141,7 +141,7 @@ func TestOpenDuplicate(t *testing.T) {
 	first, second := b.open("order", "receipt"), b.open("order", "another")
 	dup := func(content string) ledger.Opened {
 		u := b.upload("order", content)
-		u.VaultKey = "other"
+		u.StoreKey = "other"
 		return b.openAs(u)
 	}
 	want := ledger.Opened{ID: first.ID, Duplicate: true, Generation: 1, Drop: "other"}
@@ -177,14 +177,14 @@ func TestOpenAgain(t *testing.T) {
 			end(b, o.ID)
 			b.later(time.Hour)
 			n := b.upload("order", "receipt")
-			n.VaultKey, n.Again = "new", true
+			n.StoreKey, n.Again = "new", true
 			got := b.openAs(n)
-			want := ledger.Opened{ID: o.ID, Revived: true, Generation: 2, Drop: b.lane + "-receipt"}
+			want := ledger.Opened{ID: o.ID, Revived: true, Generation: 2, Drop: b.account + "-receipt"}
 			if got != want {
 				t.Fatalf("opened %+v, want %+v", got, want)
 			}
 			run := b.started(o.ID, 2, "again")
-			if run.Refusals != 0 || run.Unanswered != 0 || run.Age > time.Minute || run.VaultKey != "new" {
+			if run.Refusals != 0 || run.Unanswered != 0 || run.Age > time.Minute || run.StoreKey != "new" {
 				t.Errorf("running %+v, want a fresh budget, age and the new voucher", run)
 			}
 			b.finish(run, delivered("r-again"))
@@ -200,7 +200,7 @@ func TestOpenAgainOnUnfinishedChangesNothing(t *testing.T) {
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, refused(ledger.FaultRefusing))
 	n := b.upload("order", "receipt")
-	n.VaultKey, n.Again = "new", true
+	n.StoreKey, n.Again = "new", true
 	if got := b.openAs(n); !got.Duplicate || got.Drop != "new" {
 		t.Fatalf("opened %+v, want a duplicate", got)
 	}
@@ -226,9 +226,9 @@ func TestOpenWhatHasEnded(t *testing.T) {
 			if behind.Generation != 1 {
 				t.Fatalf("opened %+v, want it to be the head", behind)
 			}
-			id := ledger.UploadID(b.lane, "", "order", hash("receipt"))
+			id := ledger.UploadID(b.account, "", "order", hash("receipt"))
 			b.state(id, state)
-			if got := b.list(ledger.Query{Lane: b.lane, State: state}); len(got) != 1 || got[0] != id {
+			if got := b.list(ledger.Query{Account: b.account, State: state}); len(got) != 1 || got[0] != id {
 				t.Errorf("%s are %v, want %s", state, got, id)
 			}
 			b.reopen(id)
@@ -237,7 +237,7 @@ func TestOpenWhatHasEnded(t *testing.T) {
 			}
 			b.attempt(id, next(refused(ledger.FaultNone), state))
 			b.later(b.set.KeepDead)
-			b.leave(ledger.Kept{ID: behind.ID, VaultKey: b.lane + "-another"}, ledger.Kept{ID: id, VaultKey: n.VaultKey})
+			b.leave(ledger.Kept{ID: behind.ID, StoreKey: b.account + "-another"}, ledger.Kept{ID: id, StoreKey: n.StoreKey})
 		})
 	}
 }

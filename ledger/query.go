@@ -16,11 +16,11 @@ import (
 
 // Get reads an upload with its last 100 attempts, oldest first. The error is ErrNotFound when there is none.
 func (l *Ledger) Get(ctx context.Context, id string) (Upload, error) {
-	lane, key, err := ParseID(id)
+	account, key, err := ParseID(id)
 	if err != nil {
 		return Upload{}, err
 	}
-	us, err := l.load(ctx, lane, []string{key}, -KeptAttempts)
+	us, err := l.load(ctx, account, []string{key}, -KeptAttempts)
 	if err != nil {
 		return Upload{}, err
 	}
@@ -39,17 +39,17 @@ func (l *Ledger) Find(ctx context.Context, key string) ([]Upload, error) {
 	if u, err := l.Get(ctx, key); err == nil || !errors.Is(err, ErrNotFound) {
 		return []Upload{u}, err
 	}
-	lanes, err := l.Lanes(ctx)
+	accounts, err := l.Accounts(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var found []Upload
-	for _, lane := range lanes {
-		keys, err := l.keysOf(ctx, lane, key)
+	for _, account := range accounts {
+		keys, err := l.keysOf(ctx, account, key)
 		if err != nil {
 			return nil, err
 		}
-		us, err := l.load(ctx, lane, keys, -KeptAttempts)
+		us, err := l.load(ctx, account, keys, -KeptAttempts)
 		if err != nil {
 			return nil, err
 		}
@@ -65,13 +65,13 @@ func (l *Ledger) Find(ctx context.Context, key string) ([]Upload, error) {
 // findMost bounds how many uploads of one order Find reads.
 const findMost = 1000
 
-// keysOf gives the keys of a lane's uploads that have this order id, or had this request id.
-func (l *Ledger) keysOf(ctx context.Context, lane, name string) ([]string, error) {
-	p := prefix(lane)
+// keysOf gives the keys of an account's uploads that have this order id, or had this request id.
+func (l *Ledger) keysOf(ctx context.Context, account, name string) ([]string, error) {
+	p := prefix(account)
 	pipe := l.rdb.Pipeline()
 	byOrder := pipe.ZRevRange(ctx, p+"o:"+name, 0, findMost-1)
 	request := line(name, maxRequestID)
-	byRequest := pipe.HGet(ctx, requestBucket(lane, request), request)
+	byRequest := pipe.HGet(ctx, requestBucket(account, request), request)
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, fmt.Errorf("look up %q: %w", clip(name, 80), err)
 	}
@@ -83,18 +83,18 @@ func (l *Ledger) keysOf(ctx context.Context, lane, name string) ([]string, error
 }
 
 // requestBucket is the hash that a request id is kept in, as bucket_of in lib.lua has it.
-func requestBucket(lane, requestID string) string {
+func requestBucket(account, requestID string) string {
 	sum := sha1.Sum([]byte(requestID)) //nolint:gosec // see above
-	return prefix(lane) + "r:" + hex.EncodeToString(sum[:])[:3]
+	return prefix(account) + "r:" + hex.EncodeToString(sum[:])[:3]
 }
 
 // load reads uploads with the attempts from index `from` on (negative: counted from the newest). Keys without a record
 // are left out.
-func (l *Ledger) load(ctx context.Context, lane string, keys []string, from int64) ([]Upload, error) {
+func (l *Ledger) load(ctx context.Context, account string, keys []string, from int64) ([]Upload, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	p := prefix(lane)
+	p := prefix(account)
 	pipe := l.rdb.Pipeline()
 	records := make([]*redis.MapStringStringCmd, len(keys))
 	lines := make([]*redis.StringSliceCmd, len(keys))
@@ -103,18 +103,18 @@ func (l *Ledger) load(ctx context.Context, lane string, keys []string, from int6
 		lines[i] = pipe.LRange(ctx, p+"a:"+k, from, -1)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("read uploads of lane %s: %w", lane, err)
+		return nil, fmt.Errorf("read uploads of account %s: %w", account, err)
 	}
 	us := make([]Upload, 0, len(keys))
 	for i, k := range keys {
 		if f := records[i].Val(); f["state"] != "" {
-			us = append(us, l.readUpload(lane, k, f, lines[i].Val()))
+			us = append(us, l.readUpload(account, k, f, lines[i].Val()))
 		}
 	}
 	return us, nil
 }
 
-// Counts is how many uploads of a lane stand in each state.
+// Counts is how many uploads of an account stand in each state.
 type Counts struct {
 	ByState map[State]int64
 	Oldest  time.Duration // age of the oldest unfinished upload, by its creation; 0: none is unfinished
@@ -125,20 +125,20 @@ func (c Counts) Unfinished() int64 {
 	return c.ByState[Queued] + c.ByState[Sending] + c.ByState[Waiting]
 }
 
-// Counts counts a lane's uploads. Its cost does not grow with their number.
-func (l *Ledger) Counts(ctx context.Context, lane string) (Counts, error) {
+// Counts counts an account's uploads. Its cost does not grow with their number.
+func (l *Ledger) Counts(ctx context.Context, account string) (Counts, error) {
 	pipe := l.rdb.Pipeline()
 	clock := pipe.Time(ctx)
 	sizes := map[State]*redis.IntCmd{}
 	oldest := map[State]*redis.ZSliceCmd{}
 	for _, s := range States() {
-		sizes[s] = pipe.ZCard(ctx, prefix(lane)+"s:"+string(s))
+		sizes[s] = pipe.ZCard(ctx, prefix(account)+"s:"+string(s))
 		if !s.Final() {
-			oldest[s] = pipe.ZRangeWithScores(ctx, prefix(lane)+"s:"+string(s), 0, 0)
+			oldest[s] = pipe.ZRangeWithScores(ctx, prefix(account)+"s:"+string(s), 0, 0)
 		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return Counts{}, fmt.Errorf("count uploads of lane %s: %w", lane, err)
+		return Counts{}, fmt.Errorf("count uploads of account %s: %w", account, err)
 	}
 	c := Counts{ByState: map[State]int64{}}
 	for s, n := range sizes {
@@ -159,9 +159,9 @@ type Sizes struct {
 	Tasks      int64 // tasks there are
 }
 
-// Sizes reads the sizes of a lane's indexes and of its queue. Its cost does not grow with them.
-func (l *Ledger) Sizes(ctx context.Context, lane string) (Sizes, error) {
-	p, q := prefix(lane), "asynq:{"+Queue(lane)+"}:"
+// Sizes reads the sizes of an account's indexes and of its queue. Its cost does not grow with them.
+func (l *Ledger) Sizes(ctx context.Context, account string) (Sizes, error) {
+	p, q := prefix(account), "asynq:{"+Queue(account)+"}:"
 	pipe := l.rdb.TxPipeline()
 	needed := pipe.ZCard(ctx, p+"look")
 	unfinished := []*redis.IntCmd{pipe.ZCard(ctx, p+"s:queued"), pipe.ZCard(ctx, p+"s:sending"), pipe.ZCard(ctx, p+"s:waiting")}
@@ -169,7 +169,7 @@ func (l *Ledger) Sizes(ctx context.Context, lane string) (Sizes, error) {
 		pipe.LLen(ctx, q+"pending"), pipe.LLen(ctx, q+"active"), pipe.ZCard(ctx, q+"retry"), pipe.ZCard(ctx, q+"scheduled"),
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return Sizes{}, fmt.Errorf("compare the indexes of lane %s: %w", lane, err)
+		return Sizes{}, fmt.Errorf("compare the indexes of account %s: %w", account, err)
 	}
 	s := Sizes{Needed: needed.Val()}
 	for _, n := range unfinished {
@@ -181,8 +181,8 @@ func (l *Ledger) Sizes(ctx context.Context, lane string) (Sizes, error) {
 	return s, nil
 }
 
-// Ended counts the uploads of a lane that came to a final state in each of the last n steps, oldest first.
-func (l *Ledger) Ended(ctx context.Context, lane string, s State, step time.Duration, n int) ([]int64, error) {
+// Ended counts the uploads of an account that came to a final state in each of the last n steps, oldest first.
+func (l *Ledger) Ended(ctx context.Context, account string, s State, step time.Duration, n int) ([]int64, error) {
 	clock, err := l.rdb.Time(ctx).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read the time: %w", err)
@@ -192,10 +192,10 @@ func (l *Ledger) Ended(ctx context.Context, lane string, s State, step time.Dura
 	for i := range n {
 		from := clock.Add(-step * time.Duration(n-i)).UnixMilli()
 		to := clock.Add(-step * time.Duration(n-i-1)).UnixMilli()
-		cmds[i] = pipe.ZCount(ctx, prefix(lane)+"s:"+string(s), "("+strconv.FormatInt(from, 10), strconv.FormatInt(to, 10))
+		cmds[i] = pipe.ZCount(ctx, prefix(account)+"s:"+string(s), "("+strconv.FormatInt(from, 10), strconv.FormatInt(to, 10))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("count what ended in lane %s: %w", lane, err)
+		return nil, fmt.Errorf("count what ended in account %s: %w", account, err)
 	}
 	counts := make([]int64, n)
 	for i, c := range cmds {
@@ -204,10 +204,10 @@ func (l *Ledger) Ended(ctx context.Context, lane string, s State, step time.Dura
 	return counts, nil
 }
 
-// splitCursor reads a page's cursor: "<ms>.<key>.<lane>".
-func splitCursor(s string) (ms int64, key, lane string, ok bool) {
+// splitCursor reads a page's cursor: "<ms>.<key>.<account>".
+func splitCursor(s string) (ms int64, key, account string, ok bool) {
 	f := strings.Split(s, ".")
-	if len(f) != 3 || !keyText.MatchString(f[1]) || !laneName.MatchString(f[2]) || integer(f[0]) <= 0 {
+	if len(f) != 3 || !keyText.MatchString(f[1]) || !accountName.MatchString(f[2]) || integer(f[0]) <= 0 {
 		return 0, "", "", false
 	}
 	return integer(f[0]), f[1], f[2], true

@@ -14,7 +14,7 @@ func TestGetAndFindNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	b.open("order", "receipt")
-	for _, key := range []string{"", "nonsense", b.lane, ledger.UploadID(b.lane, "", "order", hash("x")), "order:" + b.lane} {
+	for _, key := range []string{"", "nonsense", b.account, ledger.UploadID(b.account, "", "order", hash("x")), "order:" + b.account} {
 		if _, err := b.Get(b.ctx, key); !errors.Is(err, ledger.ErrNotFound) {
 			t.Errorf("get %q: %v, want ErrNotFound", key, err)
 		}
@@ -40,7 +40,7 @@ func TestFindByEveryRequestID(t *testing.T) {
 	b.attempt(b.open("third", "3").ID, unavailable())
 	us, err := b.Find(b.ctx, "third")
 	b.must(err)
-	us = slices.DeleteFunc(us, func(u ledger.Upload) bool { return u.Lane != b.lane })
+	us = slices.DeleteFunc(us, func(u ledger.Upload) bool { return u.Account != b.account })
 	if len(us) != 2 {
 		t.Errorf("find gives %d uploads, want that of the order and that of the request", len(us))
 	}
@@ -49,8 +49,8 @@ func TestFindByEveryRequestID(t *testing.T) {
 func TestCounts(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
-	if c, err := b.Counts(b.ctx, b.lane); err != nil || c.Unfinished() != 0 || c.Oldest != 0 {
-		t.Fatalf("counts of an empty lane: %+v, %v", c, err)
+	if c, err := b.Counts(b.ctx, b.account); err != nil || c.Unfinished() != 0 || c.Oldest != 0 {
+		t.Fatalf("counts of an empty account: %+v, %v", c, err)
 	}
 	i := 0
 	for state, end := range ends() {
@@ -59,7 +59,7 @@ func TestCounts(t *testing.T) {
 			end(b, b.open(fmt.Sprint("order-", i), "receipt").ID)
 		}
 	}
-	c, err := b.Counts(b.ctx, b.lane)
+	c, err := b.Counts(b.ctx, b.account)
 	b.must(err)
 	for _, state := range ledger.States() {
 		if want := int64(state[0]) % 5; c.ByState[state] != want {
@@ -71,7 +71,7 @@ func TestCounts(t *testing.T) {
 	}
 	b.later(time.Hour)
 	b.open("young", "receipt")
-	if c, err = b.Counts(b.ctx, b.lane); err != nil || c.Oldest < time.Hour || c.Oldest > time.Hour+time.Minute {
+	if c, err = b.Counts(b.ctx, b.account); err != nil || c.Oldest < time.Hour || c.Oldest > time.Hour+time.Minute {
 		t.Errorf("the oldest waits for %v, %v, want about an hour", c.Oldest, err)
 	}
 }
@@ -88,15 +88,15 @@ func TestEnded(t *testing.T) {
 			b.attempt(b.open(fmt.Sprint("order-", i, "-", j), "receipt").ID, delivered("r"))
 		}
 	}
-	got, err := b.Ended(b.ctx, b.lane, ledger.Delivered, time.Hour, len(want))
+	got, err := b.Ended(b.ctx, b.account, ledger.Delivered, time.Hour, len(want))
 	b.must(err)
 	if !slices.Equal(got, want) {
 		t.Errorf("ended %v, want %v", got, want)
 	}
-	if got, err = b.Ended(b.ctx, b.lane, ledger.Delivered, time.Hour, 2); err != nil || !slices.Equal(got, want[2:]) {
+	if got, err = b.Ended(b.ctx, b.account, ledger.Delivered, time.Hour, 2); err != nil || !slices.Equal(got, want[2:]) {
 		t.Errorf("ended of the last two hours %v, %v, want %v", got, err, want[2:])
 	}
-	if got, err = b.Ended(b.ctx, b.lane, ledger.Rejected, time.Hour, 0); err != nil || len(got) != 0 {
+	if got, err = b.Ended(b.ctx, b.account, ledger.Rejected, time.Hour, 0); err != nil || len(got) != 0 {
 		t.Errorf("ended of no hours %v, %v", got, err)
 	}
 }

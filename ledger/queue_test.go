@@ -14,7 +14,7 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// queue is the lane's asynq queue.
+// queue is the account's asynq queue.
 type queue struct {
 	*bundle
 
@@ -34,7 +34,7 @@ func setupQueue(t *testing.T) *queue {
 func (q *queue) put(id string, generation int64, opts ...asynq.Option) {
 	q.t.Helper()
 	opts = append([]asynq.Option{
-		asynq.TaskID(ledger.TaskID(id, generation)), asynq.Queue(ledger.Queue(q.lane)), asynq.MaxRetry(math.MaxInt32),
+		asynq.TaskID(ledger.TaskID(id, generation)), asynq.Queue(ledger.Queue(q.account)), asynq.MaxRetry(math.MaxInt32),
 	}, opts...)
 	_, err := q.client.EnqueueContext(q.ctx, asynq.NewTask("t", nil), opts...)
 	if !errors.Is(err, asynq.ErrTaskIDConflict) {
@@ -45,7 +45,7 @@ func (q *queue) put(id string, generation int64, opts ...asynq.Option) {
 // due gives the tasks that are to be put.
 func (q *queue) due() []ledger.Repair {
 	q.t.Helper()
-	found, err := q.Due(q.ctx, q.lane)
+	found, err := q.Due(q.ctx, q.account)
 	q.must(err)
 	return found.Repairs
 }
@@ -75,7 +75,7 @@ func (q *queue) serve() (got <-chan string, end chan<- error) {
 	tasks, ends := make(chan string, 1), make(chan error)
 	quiet := log.New(io.Discard, "", 0)
 	s := asynq.NewServerFromRedisClient(q.rdb, asynq.Config{
-		Concurrency: 1, Queues: map[string]int{ledger.Queue(q.lane): 1}, Logger: logger{quiet}, LogLevel: asynq.FatalLevel,
+		Concurrency: 1, Queues: map[string]int{ledger.Queue(q.account): 1}, Logger: logger{quiet}, LogLevel: asynq.FatalLevel,
 		RetryDelayFunc:    func(int, error, *asynq.Task) time.Duration { return time.Hour },
 		TaskCheckInterval: 10 * time.Millisecond,
 	})
@@ -111,7 +111,9 @@ func (b *bundle) eventually(what string, done func() bool) {
 	}
 }
 
-func (q *queue) asynqKey(name string) string { return "asynq:{" + ledger.Queue(q.lane) + "}:" + name }
+func (q *queue) asynqKey(name string) string {
+	return "asynq:{" + ledger.Queue(q.account) + "}:" + name
+}
 
 // flush deletes every key of the queue.
 func (q *queue) flush() {

@@ -5,19 +5,19 @@ import (
 )
 
 // readUpload makes an upload of its record and the last lines of its attempts.
-func (l *Ledger) readUpload(lane, key string, f map[string]string, lines []string) Upload {
+func (l *Ledger) readUpload(account, key string, f map[string]string, lines []string) Upload {
 	u := Upload{
-		ID: lane + "-" + key, Lane: lane, OrderID: f["order"], UserID: f["user"], Reference: f["ref"],
+		ID: account + "-" + key, Account: account, OrderID: f["order"], UserID: f["user"], Reference: f["ref"],
 		State: State(f["state"]), AttemptCount: int(integer(f["n"])), Refusals: int(integer(f["refusals"])),
 		SHA256: unpackHash(f["sha"]), Size: integer(f["size"]), MediaType: f["kind"], Generation: integer(f["gen"]),
-		CreatedAt: at(integer(f["made"])), Since: at(integer(f["since"])), VaultKey: f["vault"],
+		CreatedAt: at(integer(f["made"])), Since: at(integer(f["since"])), StoreKey: f["store"],
 	}
 	u.UpdatedAt = u.Since
 	for _, s := range lines {
 		a := readAttempt(s)
 		u.Attempts = append(u.Attempts, a)
 		u.UpdatedAt = latest(u.UpdatedAt, a.StartedAt, a.EndedAt)
-		if a.Verdict != "" {
+		if a.Outcome != "" {
 			u.shows(a)
 		}
 	}
@@ -41,7 +41,7 @@ func (l *Ledger) readUpload(lane, key string, f map[string]string, lines []strin
 
 // shows takes what is shown of an upload from one of its attempts.
 func (u *Upload) shows(a Attempt) {
-	u.Verdict, u.RequestID, u.Code, u.Msg = a.Verdict, a.RequestID, a.Code, a.Msg
+	u.Outcome, u.RequestID, u.Code, u.Msg = a.Outcome, a.RequestID, a.Code, a.Msg
 }
 
 func latest(t Time, others ...Time) Time {
@@ -54,13 +54,13 @@ func latest(t Time, others ...Time) Time {
 }
 
 // readAttempt reads an attempt's line: number, generation, start, nonce and worker, and once it has ended also end,
-// duration, verdict, HTTP status, code, request id, develop id, error and msg.
+// duration, outcome, HTTP status, code, request id, develop id, error and msg.
 func readAttempt(s string) Attempt {
 	f := strings.Split(s, "\t")
 	f = append(f, make([]string, max(0, 14-len(f)))...)
 	return Attempt{
 		Number: int(integer(f[0])), Generation: integer(f[1]), StartedAt: at(integer(f[2])), Nonce: f[3], Worker: f[4],
-		EndedAt: at(integer(f[5])), DurationMS: integer(f[6]), Verdict: Verdict(f[7]), HTTPStatus: int(integer(f[8])),
+		EndedAt: at(integer(f[5])), DurationMS: integer(f[6]), Outcome: Outcome(f[7]), HTTPStatus: int(integer(f[8])),
 		Code: f[9], RequestID: f[10], DevelopID: f[11], Error: f[12], Msg: f[13],
 	}
 }

@@ -1,14 +1,14 @@
--- release takes back an attempt that sent nothing, and may hold the lane because its vault is away.
--- ARGV: key, number, nonce, reason ("" or "vault"), grace ms, jitter, probe base ms, probe max ms
+-- release takes back an attempt that sent nothing, and may hold the account because its store is away.
+-- ARGV: key, number, nonce, reason ("" or "store"), grace ms, jitter, probe base ms, probe max ms
 -- Returns 1, or 0 when the attempt is not the running one.
 local number, nonce, reason, grace = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local u, now = upload_key(KEY), now_ms()
-local probe = redis.call('HGET', P .. 'gate', 'probe') == nonce
-if probe then redis.call('HDEL', P .. 'gate', 'probe', 'probe_till') end
-local shut = redis.call('HGET', P .. 'gate', 'reason')
+local probe = redis.call('HGET', P .. 'breaker', 'probe') == nonce
+if probe then redis.call('HDEL', P .. 'breaker', 'probe', 'probe_till') end
+local shut = redis.call('HGET', P .. 'breaker', 'reason')
 if reason ~= '' and (probe or not shut) then
   local cfg = { jitter = tonumber(ARGV[6]), probe_base = tonumber(ARGV[7]), probe_max = tonumber(ARGV[8]) }
-  gate_shut(cfg, now, reason, { hold = 0, probe = probe })
+  breaker_open(cfg, now, reason, { hold = 0, probe = probe })
 end
 
 local r = redis.call('HMGET', u, 'state', 'nonce', 'n', 'was', 'next', 'made')

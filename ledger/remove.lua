@@ -26,8 +26,8 @@ end
 
 local function remove(key, state)
   local u = upload_key(key)
-  local r = redis.call('HMGET', u, 'order', 'vault', 'leaving')
-  -- What still lies in the vault is let go first: see kept.lua.
+  local r = redis.call('HMGET', u, 'order', 'store', 'leaving')
+  -- What still lies in the store is let go first: see kept.lua.
   if (r[2] or '') ~= '' or r[3] or not trimmed(key) then return end
   for _, line in ipairs(redis.call('LRANGE', P .. 'a:' .. key, 0, -1)) do forget(field(line, F_REQUEST), key) end
   if r[1] then redis.call('ZREM', P .. 'o:' .. r[1], key) end

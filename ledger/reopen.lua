@@ -4,7 +4,7 @@
 -- Returns: { "reopened", generation of the task to put (0: none), generation of the task it replaces } or
 --   { "refused", state } or { "unknown" }, or { "gone" } when the voucher is no longer kept.
 local u, now = upload_key(KEY), now_ms()
-local r = redis.call('HMGET', u, 'state', 'order', 'vault', 'gen', 'token', 'made', 'since')
+local r = redis.call('HMGET', u, 'state', 'order', 'store', 'gen', 'token', 'made', 'since')
 local state, order = r[1], r[2]
 if not state then return { 'unknown' } end
 if r[5] == ARGV[3] then return { 'reopened', head_of(order) == KEY and tonumber(r[4]) or 0, 0 } end

@@ -45,7 +45,7 @@ func TestDueLooksLessOftenAtWhatLives(t *testing.T) {
 
 func TestDueWhateverBecameOfTheTask(t *testing.T) {
 	t.Parallel()
-	name := func(q *queue) string { return ledger.Queue(q.lane) }
+	name := func(q *queue) string { return ledger.Queue(q.account) }
 	cases := map[string]struct {
 		lives bool
 		fate  func(q *queue, id string)
@@ -157,14 +157,14 @@ func TestDueTellsWhenTheNextAttemptIs(t *testing.T) {
 	o := q.open("order", "receipt")
 	q.attempt(o.ID, after(unavailable(), time.Hour))
 	q.quiet()
-	found, err := q.Sweep(q.ctx, q.lane, "waiting:0", 500)
+	found, err := q.Sweep(q.ctx, q.account, "waiting:0", 500)
 	q.must(err)
 	if len(found.Repairs) > 0 {
 		t.Fatalf("swept %+v: its worker may be about to give its task back", found)
 	}
 	// It was lost while another look at it was far away.
 	q.must(q.rdb.HSet(q.ctx, q.prefix()+"u:"+q.key(o.ID), "idle", q.set.LongLook.Milliseconds()).Err())
-	found, err = q.Sweep(q.ctx, q.lane, "waiting:0", 500)
+	found, err = q.Sweep(q.ctx, q.account, "waiting:0", 500)
 	q.must(err)
 	if len(found.Repairs) != 1 || found.Repairs[0].Wait < 59*time.Minute || found.Repairs[0].Wait > time.Hour {
 		t.Fatalf("swept %+v, want a task that is due in an hour", found)

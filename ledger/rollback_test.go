@@ -8,7 +8,7 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// rollback notes the lane's keys as they are, and gives a function that loses all that is written from here on: so it is
+// rollback notes the account's keys as they are, and gives a function that loses all that is written from here on: so it is
 // when a replica takes over that lacks the last writes.
 func (b *bundle) rollback() (lose func()) {
 	b.t.Helper()
@@ -32,7 +32,7 @@ func (b *bundle) rollback() (lose func()) {
 func TestFinishAfterALostBegin(t *testing.T) {
 	t.Parallel()
 	outcomes := map[string]struct {
-		o        ledger.Outcome
+		o        ledger.AttemptResult
 		state    ledger.State
 		refusals int
 	}{
@@ -73,7 +73,7 @@ func TestFinishAfterALostBegin(t *testing.T) {
 // Its number is another attempt's by the time the first one's outcome comes in. Both were made, so both are recorded.
 func TestFinishAfterALostBeginAndAnother(t *testing.T) {
 	t.Parallel()
-	for name, o := range map[string]ledger.Outcome{
+	for name, o := range map[string]ledger.AttemptResult{
 		"delivered": delivered("first"), "unclear": requestID(unclear(), "first"),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestFinishAfterALostBeginAndAnother(t *testing.T) {
 			lose()
 			second := b.started(up.ID, 1, "n2")
 			rec := b.finish(first, o)
-			if rec.How != "late" || rec.State.Final() != (o.Verdict == ledger.VerdictDelivered) {
+			if rec.How != "late" || rec.State.Final() != (o.Outcome == ledger.OutcomeDelivered) {
 				t.Fatalf("recorded %+v", rec)
 			}
 			b.finish(second, delivered("second"))
@@ -153,13 +153,13 @@ func TestOpenTakesBytesForLostOnes(t *testing.T) {
 		}
 		for want, key := range []string{"v-first", "v-second"} {
 			n := b.upload("order", "receipt")
-			n.VaultKey, n.Pieces = key, [][]byte{[]byte("receipt")}
+			n.StoreKey, n.Pieces = key, [][]byte{[]byte("receipt")}
 			got := b.openAs(n)
 			if !got.Duplicate || (got.Drop == "") != (want == 0) {
 				t.Errorf("opened %+v with %s", got, key)
 			}
 		}
-		if u := b.get(o.ID); u.VaultKey != "v-first" || u.AttemptCount != attempts {
+		if u := b.get(o.ID); u.StoreKey != "v-first" || u.AttemptCount != attempts {
 			t.Errorf("upload %+v, want it to hold the bytes that are there, and its history", u)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 //go:embed lib.lua
 var libLua string
 
-//go:embed gate.lua
-var gateLua string
+//go:embed breaker.lua
+var breakerLua string
 
 //go:embed open.lua
 var openLua string
@@ -57,7 +57,7 @@ func loadScripts() scripts {
 		return redis.NewScript(libLua + "\n" + strings.Join(parts, "\n"))
 	}
 	return scripts{
-		open: load(openLua), begin: load(beginLua), finish: load(gateLua, finishLua), release: load(gateLua, releaseLua),
+		open: load(openLua), begin: load(beginLua), finish: load(breakerLua, finishLua), release: load(breakerLua, releaseLua),
 		reopen: load(reopenLua), discard: load(discardLua), due: load(dueLua), remove: load(removeLua), kept: load(keptLua),
 		stuck: load(stuckLua),
 	}
@@ -66,9 +66,9 @@ func loadScripts() scripts {
 // errReply means that a script answered in a form this version does not know.
 var errReply = errors.New("unexpected reply of a ledger script")
 
-// run calls a script on a lane and reads its reply, which is always a list.
-func (l *Ledger) run(ctx context.Context, s *redis.Script, lane string, args ...any) (reply, error) {
-	v, err := s.Run(ctx, l.rdb, []string{prefix(lane)}, args...).Result()
+// run calls a script on an account and reads its reply, which is always a list.
+func (l *Ledger) run(ctx context.Context, s *redis.Script, account string, args ...any) (reply, error) {
+	v, err := s.Run(ctx, l.rdb, []string{prefix(account)}, args...).Result()
 	if errorReply(err) {
 		return nil, fmt.Errorf("%w: %w", ErrScript, err)
 	}

@@ -35,7 +35,7 @@ func TestDueAfterAWorkerDied(t *testing.T) {
 func TestDueForgetsWhatIsOver(t *testing.T) {
 	t.Parallel()
 	q := setupQueue(t)
-	for i, o := range []ledger.Outcome{delivered("r"), final(), next(unclear(), ledger.Expired)} {
+	for i, o := range []ledger.AttemptResult{delivered("r"), final(), next(unclear(), ledger.Expired)} {
 		q.attempt(q.open(fmt.Sprint("order-", i), "receipt").ID, o)
 	}
 	q.discard(q.open("order", "receipt").ID)
@@ -56,7 +56,7 @@ func TestSweepAfterAFlush(t *testing.T) {
 	}
 	q.later(q.set.Grace)
 	for full := true; full; {
-		found, err := q.Due(q.ctx, q.lane)
+		found, err := q.Due(q.ctx, q.account)
 		q.must(err)
 		if len(found.Repairs) > 0 || found.Needed != n || found.Tasks != n {
 			t.Fatalf("looked %+v, want %d tasks for as many uploads", found, n)
@@ -67,7 +67,7 @@ func TestSweepAfterAFlush(t *testing.T) {
 	q.quiet() // none is due to be looked at
 	seen := map[string]bool{}
 	for cursor := ""; ; {
-		found, err := q.Sweep(q.ctx, q.lane, cursor, 500)
+		found, err := q.Sweep(q.ctx, q.account, cursor, 500)
 		q.must(err)
 		for _, r := range found.Repairs {
 			if r.Generation != 2 || seen[r.ID] {
@@ -83,7 +83,7 @@ func TestSweepAfterAFlush(t *testing.T) {
 	if len(seen) != n {
 		t.Fatalf("swept %d of %d", len(seen), n)
 	}
-	found, err := q.Sweep(q.ctx, q.lane, "", 500)
+	found, err := q.Sweep(q.ctx, q.account, "", 500)
 	q.must(err)
 	if len(found.Repairs) > 0 || found.Tasks != n {
 		t.Fatalf("swept again: %+v, want nothing to repair", found)
@@ -94,7 +94,7 @@ func TestLead(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	lead := func(worker string, turn time.Duration) bool {
-		got, err := b.Lead(b.ctx, b.lane, worker, turn)
+		got, err := b.Lead(b.ctx, b.account, worker, turn)
 		b.must(err)
 		return got
 	}

@@ -33,18 +33,18 @@ func (s State) Valid() bool {
 	return s.Final() || s == Queued || s == Sending || s == Waiting
 }
 
-// Verdict says what one attempt came to.
-type Verdict string
+// Outcome says what one attempt came to.
+type Outcome string
 
-// The verdicts of an attempt.
+// The outcomes of an attempt.
 const (
-	VerdictDelivered   Verdict = "delivered"   // accepted
-	VerdictThrottled   Verdict = "throttled"   // too many calls
-	VerdictRefused     Verdict = "refused"     // the API said no
-	VerdictUnavailable Verdict = "unavailable" // it never reached the API, or the API said it is away
-	VerdictUnclear     Verdict = "unclear"     // sent, and no readable answer: it may have arrived
-	VerdictInterrupted Verdict = "interrupted" // the worker died or was stopped in between: it may have arrived
-	VerdictInvalid     Verdict = "invalid"     // the voucher is missing or damaged; nothing was sent
+	OutcomeDelivered   Outcome = "delivered"   // accepted
+	OutcomeThrottled   Outcome = "throttled"   // too many calls
+	OutcomeRefused     Outcome = "refused"     // the API said no
+	OutcomeUnavailable Outcome = "unavailable" // it never reached the API, or the API said it is away
+	OutcomeUnclear     Outcome = "unclear"     // sent, and no readable answer: it may have arrived
+	OutcomeInterrupted Outcome = "interrupted" // the worker died or was stopped in between: it may have arrived
+	OutcomeInvalid     Outcome = "invalid"     // the voucher is missing or damaged; nothing was sent
 )
 
 // Time is an instant that is written as RFC 3339 with milliseconds, in UTC.
@@ -69,12 +69,12 @@ func (t Time) String() string { return t.UTC().Format(TimeFormat) }
 // unknown are left out of its JSON.
 type Upload struct {
 	ID           string    `json:"id"`
-	Lane         string    `json:"lane"`
+	Account      string    `json:"account"`
 	OrderID      string    `json:"orderId"`
 	UserID       string    `json:"userId,omitempty"`
 	Reference    string    `json:"reference,omitempty"`
 	State        State     `json:"state"`
-	Verdict      Verdict   `json:"verdict,omitempty"` // of the last attempt that ended
+	Outcome      Outcome   `json:"outcome,omitempty"` // of the last attempt that ended
 	AttemptCount int       `json:"attemptCount"`      // of all attempts, trimmed ones too
 	Refusals     int       `json:"refusals"`          // spent of the budget
 	RequestID    string    `json:"requestId,omitempty"`
@@ -92,8 +92,8 @@ type Upload struct {
 	DeliveredAt  Time      `json:"deliveredAt,omitzero"`
 	Attempts     []Attempt `json:"attempts,omitempty"`
 
-	// VaultKey is where the voucher lies; empty when it is no longer kept.
-	VaultKey string `json:"-"`
+	// StoreKey is where the voucher lies; empty when it is no longer kept.
+	StoreKey string `json:"-"`
 	// EndedAt is when it came to its final state; zero while it is unfinished.
 	EndedAt Time `json:"-"`
 	// Since is when its present budget and age limit began: its creation, or the last retry.
@@ -107,7 +107,7 @@ type Attempt struct {
 	StartedAt  Time    `json:"startedAt"`
 	EndedAt    Time    `json:"endedAt,omitzero"`
 	DurationMS int64   `json:"durationMs,omitempty"`
-	Verdict    Verdict `json:"verdict,omitempty"` // absent while it is under way
+	Outcome    Outcome `json:"outcome,omitempty"` // absent while it is under way
 	HTTPStatus int     `json:"httpStatus,omitempty"`
 	Code       string  `json:"code,omitempty"`
 	RequestID  string  `json:"requestId,omitempty"`

@@ -15,7 +15,7 @@ import (
 	"github.com/voucherd/voucherd/pandapon"
 )
 
-var errReader = errors.New("the vault is away")
+var errReader = errors.New("the blob store is away")
 
 // watcher is a server that answers with success and counts what came whole.
 func watcher(t *testing.T) *line {

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// Upload is one attempt to hand over a voucher.
+// Upload is one attempt to enqueue a voucher.
 type Upload struct {
 	Credentials Credentials
 	Nonce       string // from NewNonce, noted by the caller beforehand
@@ -52,7 +52,7 @@ type SignedRequest struct {
 	BodyBefore, BodyAfter string
 }
 
-// Upload makes exactly one attempt to hand over a voucher; nothing is tried
+// Upload makes exactly one attempt to enqueue a voucher; nothing is tried
 // again behind the caller's back. The voucher is streamed, and the closing bytes
 // of the request are sent only after it has given io.EOF at exactly Size. Upload
 // returns after the last Read of the voucher, so a Read must not block for ever.

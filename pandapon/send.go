@@ -107,7 +107,7 @@ func (a answer) judge(scrub scrubber, now time.Time) (Receipt, error) {
 	out.Envelope = env
 	out.Envelope.Data = nil
 
-	out.Kind, out.Err = a.verdict(env, parseErr)
+	out.Kind, out.Err = a.outcome(env, parseErr)
 	if out.Kind == 0 {
 		return Receipt{Envelope: env, HTTPStatus: a.status, Timestamp: a.timestamp, Date: out.Date}, nil
 	}
@@ -115,8 +115,8 @@ func (a answer) judge(scrub scrubber, now time.Time) (Receipt, error) {
 	return Receipt{}, out
 }
 
-// verdict returns the kind and its cause; kind 0 is success.
-func (a answer) verdict(env Envelope, parseErr error) (Kind, error) {
+// outcome returns the kind and its cause; kind 0 is success.
+func (a answer) outcome(env Envelope, parseErr error) (Kind, error) {
 	lost := NoAnswer
 	if !a.whole {
 		lost = NotSent

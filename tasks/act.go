@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // Retry sends a rejected or expired upload again with a fresh budget, a waiting one now, and gives a queued one a new
@@ -26,12 +26,12 @@ func (c *Client) Retry(ctx context.Context, id string) (ledger.Upload, error) {
 		return ledger.Upload{}, c.explain(err)
 	}
 	u, err := c.Get(ctx, id)
-	if err != nil || u.VaultKey == "" {
+	if err != nil || u.StoreKey == "" {
 		return u, err
 	}
-	// What the vault had noted of its end no longer holds.
-	if err := c.vault.Note(ctx, u.VaultKey, vault.Note{}); err != nil && !errors.Is(err, vault.ErrMissing) {
-		return u, fmt.Errorf("note the retry in the vault: %w", err)
+	// What the blob store had noted of its end no longer holds.
+	if err := c.store.Note(ctx, u.StoreKey, blob.Note{}); err != nil && !errors.Is(err, blob.ErrMissing) {
+		return u, fmt.Errorf("note the retry in the blob store: %w", err)
 	}
 	return u, nil
 }
@@ -61,22 +61,22 @@ func (c *Client) discard(ctx context.Context, id string) (ledger.Upload, error) 
 		return ledger.Upload{}, err
 	}
 	if worthless != 0 {
-		c.drop(u.Lane, id, worthless)
+		c.drop(u.Account, id, worthless)
 	}
-	if u.VaultKey == "" || u.State != ledger.Discarded { // revived meanwhile: the voucher is another one
+	if u.StoreKey == "" || u.State != ledger.Discarded { // revived meanwhile: the voucher is another one
 		return u, nil
 	}
-	if err := c.vault.Delete(ctx, u.VaultKey); err != nil {
+	if err := c.store.Delete(ctx, u.StoreKey); err != nil {
 		return ledger.Upload{}, err
 	}
-	if err := c.ledger.Left(ctx, u.Lane, []ledger.Kept{{ID: id, VaultKey: u.VaultKey}}); err != nil {
+	if err := c.ledger.Left(ctx, u.Account, []ledger.Kept{{ID: id, StoreKey: u.StoreKey}}); err != nil {
 		return ledger.Upload{}, err
 	}
-	u.VaultKey = ""
+	u.StoreKey = ""
 	return u, nil
 }
 
-// Register makes a lane's queue known to asynq, so that asynqmon shows it even before its first task and after a flush.
-func (c *Client) Register(ctx context.Context, lane string) error {
-	return c.explain(c.cfg.Redis.SAdd(ctx, "asynq:queues", ledger.Queue(lane)).Err())
+// Register makes an account's queue known to asynq, so that asynqmon shows it even before its first task and after a flush.
+func (c *Client) Register(ctx context.Context, account string) error {
+	return c.explain(c.cfg.Redis.SAdd(ctx, "asynq:queues", ledger.Queue(account)).Err())
 }

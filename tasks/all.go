@@ -11,7 +11,7 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// atOnce is how many vouchers EnqueueAll hands over at a time. Each may hold a piece of 256 KiB in memory.
+// atOnce is how many vouchers EnqueueAll enqueues at a time. Each may hold a piece of 256 KiB in memory.
 const atOnce = 16
 
 // Result is what became of one request.
@@ -20,12 +20,12 @@ type Result struct {
 	Err    error // as Enqueue gives it; ErrNotEnqueued with the context's cause for a request that was not tried
 }
 
-// MergeCalls lets rdb send scripts that are called at the same time as one pipeline: a program that hands over many
+// MergeCalls lets rdb send scripts that are called at the same time as one pipeline: a program that enqueues many
 // vouchers at once does so several times as fast. Call it once for a client, before it is used.
 func MergeCalls(rdb redis.UniversalClient) { rdb.AddHook(redisconn.NewMerger(rdb)) }
 
-// EnqueueAll hands many vouchers over, several at a time; see MergeCalls. Those of one order are
-// handed over one after the other, as they stand in requests. It returns when each has its result.
+// EnqueueAll enqueues many vouchers, several at a time; see MergeCalls. Those of one order are
+// enqueued one after the other, as they stand in requests. It returns when each has its result.
 //
 // Done is called once for each request, with its index, by several goroutines at a time; when the context is over the
 // rest is not tried.

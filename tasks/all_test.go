@@ -8,10 +8,10 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 func TestEnqueueAll(t *testing.T) {
@@ -21,7 +21,7 @@ func TestEnqueueAll(t *testing.T) {
 	var requests []tasks.Request
 	for n := range orders * each {
 		requests = append(requests, tasks.Request{
-			Lane: b.lane, OrderID: strconv.Itoa(n % orders), Voucher: pdf(strconv.Itoa(n)),
+			Account: b.account, OrderID: strconv.Itoa(n % orders), Voucher: pdf(strconv.Itoa(n)),
 		})
 	}
 	requests[7].Voucher = pdf("")
@@ -62,7 +62,7 @@ func TestEnqueueAllStops(t *testing.T) {
 	gone := errors.New("the disk is gone")
 	requests := make([]tasks.Request, 500)
 	for i := range requests {
-		requests[i] = tasks.Request{Lane: b.lane, OrderID: strconv.Itoa(i), Voucher: pdf(strconv.Itoa(i))}
+		requests[i] = tasks.Request{Account: b.account, OrderID: strconv.Itoa(i), Voucher: pdf(strconv.Itoa(i))}
 	}
 	requests[0].Voucher = readerFunc(func([]byte) (int, error) { cancel(gone); return 0, gone })
 	results, _ := collect(ctx, b.Client, requests)
@@ -80,20 +80,20 @@ func TestEnqueueAllStops(t *testing.T) {
 	}
 }
 
-// TestMergedCalls hands over many vouchers at once through one client whose calls are merged, and finds each as it would
+// TestMergedCalls enqueues many vouchers at once through one client whose calls are merged, and finds each as it would
 // without.
 func TestMergedCalls(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Client(t)
 	tasks.MergeCalls(rdb)
-	b := with(t, rdb, vault.NewRedis(rdb))
+	b := with(t, rdb, blob.NewRedis(rdb))
 	requests := make([]tasks.Request, 300)
 	for i := range requests {
-		requests[i] = tasks.Request{Lane: b.lane, OrderID: strconv.Itoa(i), Voucher: pdf(strconv.Itoa(i))}
+		requests[i] = tasks.Request{Account: b.account, OrderID: strconv.Itoa(i), Voucher: pdf(strconv.Itoa(i))}
 	}
 	results, _ := collect(b.ctx, b.Client, requests)
 	for i, r := range results {
-		want := ledger.UploadID(b.lane, "", strconv.Itoa(i), r.Upload.SHA256)
+		want := ledger.UploadID(b.account, "", strconv.Itoa(i), r.Upload.SHA256)
 		if r.Err != nil || r.Upload.ID != want || b.get(want).OrderID != strconv.Itoa(i) {
 			t.Fatalf("request %d: %+v, want %s", i, r, want)
 		}

@@ -10,10 +10,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // canceller is a go-redis hook that cancels a context just before the n-th command or pipeline is sent.
@@ -59,7 +59,7 @@ func cancelEverywhere(t *testing.T, story func(t *testing.T, b *bundle, actor *t
 		hook := &canceller{n: n, cancel: cancel}
 		rdb := redistest.Client(t)
 		rdb.AddHook(hook)
-		ok := story(t, b, tasks.New(tasks.Config{Redis: rdb, Vault: vault.NewRedis(rdb)}), ctx)
+		ok := story(t, b, tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)}), ctx)
 		cancel()
 		if hook.seen.Load() < n {
 			break
@@ -104,14 +104,14 @@ func allOrNothing(t *testing.T, b *bundle, order string, u ledger.Upload, err er
 func TestEnqueueIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	for name, voucher := range map[string]string{
-		"small": "small", "in chunks": strings.Repeat("x", 2*vault.PrepareMost),
+		"small": "small", "in chunks": strings.Repeat("x", 2*blob.PrepareMost),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cancelEverywhere(t, func(t *testing.T, b *bundle, actor *tasks.Client, ctx context.Context) bool {
 				t.Helper()
-				order := b.lane + "-1"
-				u, err := actor.Enqueue(ctx, tasks.Request{Lane: b.lane, OrderID: order, Voucher: pdf(voucher)})
+				order := b.account + "-1"
+				u, err := actor.Enqueue(ctx, tasks.Request{Account: b.account, OrderID: order, Voucher: pdf(voucher)})
 				return allOrNothing(t, b, order, u, err)
 			})
 		})
@@ -124,7 +124,7 @@ func TestEnqueueAllIsAllOrNothing(t *testing.T) {
 		t.Helper()
 		requests := make([]tasks.Request, 4)
 		for i := range requests {
-			requests[i] = tasks.Request{Lane: b.lane, OrderID: b.lane + "-" + strconv.Itoa(i), Voucher: pdf("x")}
+			requests[i] = tasks.Request{Account: b.account, OrderID: b.account + "-" + strconv.Itoa(i), Voucher: pdf("x")}
 		}
 		results, _ := collect(ctx, actor, requests)
 		for i, r := range results {
@@ -172,12 +172,12 @@ func TestDiscardIsAllOrNothing(t *testing.T) {
 // rejected records an upload that was refused for good.
 func (b *bundle) rejected(order string) (id string) {
 	b.t.Helper()
-	v := vault.NewRedis(b.rdb)
-	entry, pieces, err := v.Prepare(b.lane, []byte("%PDF-1.4 refused"))
+	v := blob.NewRedis(b.rdb)
+	entry, pieces, err := v.Prepare(b.account, []byte("%PDF-1.4 refused"))
 	b.must(err)
 	o, err := ledger.New(b.rdb, ledger.Settings{}).Open(b.ctx, ledger.NewUpload{
-		Lane: b.lane, OrderID: order, SHA256: entry.SHA256, CRC32C: entry.CRC32C, Size: entry.Size,
-		MediaType: "application/pdf", VaultKey: entry.Key, Pieces: pieces, Ended: ledger.Rejected,
+		Account: b.account, OrderID: order, SHA256: entry.SHA256, CRC32C: entry.CRC32C, Size: entry.Size,
+		MediaType: "application/pdf", StoreKey: entry.Key, Pieces: pieces, Ended: ledger.Rejected,
 	})
 	b.must(err)
 	return o.ID

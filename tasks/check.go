@@ -14,12 +14,12 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// ErrInvalid means that what was handed over cannot be sent; an *InvalidError says which field and why.
+// ErrInvalid means that what was enqueued cannot be sent; an *InvalidError says which field and why.
 var ErrInvalid = errors.New("not accepted")
 
 // InvalidError says what is wrong with a request, in a sentence for the person who made it.
 type InvalidError struct {
-	Field  string // "voucher", "orderId", "userId", "lane", "reference"
+	Field  string // "voucher", "orderId", "userId", "account", "reference"
 	Reason string
 	// TooLarge and UnknownKind tell the two refusals of a voucher apart that HTTP has statuses of their own for.
 	TooLarge, UnknownKind bool
@@ -51,8 +51,8 @@ var (
 // checkNames refuses names that no upload can have.
 func checkNames(r Request) error {
 	switch {
-	case !ledger.ValidLane(r.Lane):
-		return &InvalidError{Field: "lane", Reason: "names have 1 to 32 characters of a-z, 0-9 and '-'"}
+	case !ledger.ValidAccount(r.Account):
+		return &InvalidError{Field: "account", Reason: "names have 1 to 32 characters of a-z, 0-9 and '-'"}
 	case r.OrderID == "":
 		return &InvalidError{Field: "orderId", Reason: "is missing"}
 	case !orderID.MatchString(r.OrderID):

@@ -1,4 +1,4 @@
-// Package tasks is what a Go producer imports to hand vouchers over and to ask what became of them. It also holds the
+// Package tasks is what a Go producer imports to enqueue vouchers and to ask what became of them. It also holds the
 // wire contract of the queue.
 package tasks
 
@@ -15,36 +15,36 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
-	"github.com/voucherd/voucherd/vault"
 )
 
-// DefaultLane is the lane of a request that names none.
-const DefaultLane = "default"
+// DefaultAccount is the account of a request that names none.
+const DefaultAccount = "default"
 
-// Config is what a Client needs. Redis and Vault are required; they stay the caller's to close.
+// Config is what a Client needs. Redis and Store are required; they stay the caller's to close.
 type Config struct {
 	Redis           redis.UniversalClient
-	Vault           vault.Vault
+	Store           blob.Store
 	Ledger          *ledger.Ledger // nil: a ledger in Redis with default settings
 	MaxVoucherBytes int64          // 0: DefaultMaxVoucherBytes
 	MediaTypes      []string       // nil: DefaultMediaTypes
 	Retention       time.Duration  // how long asynq shows a finished task; 0: not at all
 }
 
-// ErrNotEnqueued means that the context ended before the upload was recorded: nothing is left of it, and handing it over
+// ErrNotEnqueued means that the context ended before the upload was recorded: nothing is left of it, and enqueueing it
 // again is safe.
 var ErrNotEnqueued = errors.New("nothing was enqueued")
 
-// Client hands vouchers over, and asks and acts on uploads. It is safe for concurrent use.
+// Client enqueues vouchers, and asks and acts on uploads. It is safe for concurrent use.
 type Client struct {
 	cfg       Config
 	ledger    *ledger.Ledger
-	vault     vault.Vault
+	store     blob.Store
 	queue     queue
 	inspector *asynq.Inspector
 	room      room
-	bound     sync.Map // lanes whose vault was compared with ours
+	bound     sync.Map // accounts whose blob store was compared with ours
 }
 
 // New gives a client.
@@ -59,7 +59,7 @@ func New(cfg Config) *Client {
 		cfg.Ledger = ledger.New(cfg.Redis, ledger.Settings{})
 	}
 	return &Client{
-		cfg: cfg, ledger: cfg.Ledger, vault: cfg.Vault,
+		cfg: cfg, ledger: cfg.Ledger, store: cfg.Store,
 		queue:     newQueue(cfg.Redis),
 		inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
 		room:      room{rdb: cfg.Redis},
@@ -68,21 +68,21 @@ func New(cfg Config) *Client {
 
 // Request is one voucher for one order.
 type Request struct {
-	Lane      string    // "": DefaultLane
+	Account   string    // "": DefaultAccount
 	OrderID   string    // PandaPon's id of the order; as text, it has 19 digits
-	UserID    string    // sub-account; "": the lane's own
+	UserID    string    // sub-account; "": the account's own
 	Reference string    // the caller's own name for it; shown, never sent
 	Voucher   io.Reader // the picture or PDF, raw
 	Again     bool      // sends it again although the same voucher ended already, delivered or not
 	Replace   bool      // discards vouchers of the same order that wait in line and were never sent
 }
 
-// Enqueue hands a voucher over. When it returns without an error, the voucher and its record are stored, and it will
-// be delivered, or stand in the ledger as not delivered with the reason.
+// Enqueue enqueues a voucher. When it returns without an error, the voucher and its record are stored, and it will
+// be delivered, or are recorded as not delivered with the reason.
 //
 // The same voucher for the same order is the same upload: enqueueing it again gives the record there is, marked
 // Duplicate. A context that ends before the upload is recorded gives ErrNotEnqueued; one that ends later cuts nothing
-// off. Errors: *InvalidError, ErrNotEnqueued, ErrNoRoom, *UnreachableError, *RefusedError, or the vault's.
+// off. Errors: *InvalidError, ErrNotEnqueued, ErrNoRoom, *UnreachableError, *RefusedError, or the blob store's.
 func (c *Client) Enqueue(ctx context.Context, r Request) (ledger.Upload, error) {
 	u, err := c.enqueue(ctx, r)
 	return u, c.explain(err)
@@ -109,8 +109,8 @@ func notEnqueued(ctx context.Context) error {
 
 // prepare checks a request and stores its voucher. Nothing is recorded yet: what it leaves nobody was promised.
 func (c *Client) prepare(ctx context.Context, r Request) (ledger.NewUpload, error) {
-	if r.Lane == "" {
-		r.Lane = DefaultLane
+	if r.Account == "" {
+		r.Account = DefaultAccount
 	}
 	if err := checkNames(r); err != nil {
 		return ledger.NewUpload{}, err
@@ -122,18 +122,18 @@ func (c *Client) prepare(ctx context.Context, r Request) (ledger.NewUpload, erro
 	if err = c.room.check(ctx); err != nil {
 		return ledger.NewUpload{}, err
 	}
-	if err = c.bind(ctx, r.Lane); err != nil {
+	if err = c.bind(ctx, r.Account); err != nil {
 		return ledger.NewUpload{}, err
 	}
-	entry, pieces, err := c.store(ctx, vault.Meta{
-		Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, MediaType: mediaType,
+	entry, pieces, err := c.putVoucher(ctx, blob.Meta{
+		Account: r.Account, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, MediaType: mediaType,
 	}, voucher)
 	if err != nil {
 		return ledger.NewUpload{}, fmt.Errorf("store the voucher: %w", err)
 	}
 	return ledger.NewUpload{
-		Lane: r.Lane, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, SHA256: entry.SHA256, CRC32C: entry.CRC32C,
-		Size: entry.Size, MediaType: mediaType, VaultKey: entry.Key, Again: r.Again, Replace: r.Replace, Pieces: pieces,
+		Account: r.Account, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, SHA256: entry.SHA256, CRC32C: entry.CRC32C,
+		Size: entry.Size, MediaType: mediaType, StoreKey: entry.Key, Again: r.Again, Replace: r.Replace, Pieces: pieces,
 	}, nil
 }
 
@@ -146,7 +146,7 @@ func (c *Client) record(ctx context.Context, n ledger.NewUpload) (ledger.Upload,
 	if err != nil {
 		return ledger.Upload{}, err
 	}
-	if err = c.settle(ctx, n.VaultKey, n.Pieces != nil, opened); err != nil {
+	if err = c.settle(ctx, n.StoreKey, n.Pieces != nil, opened); err != nil {
 		return ledger.Upload{}, err
 	}
 	if !opened.Duplicate && !opened.Revived {
@@ -171,43 +171,43 @@ func uncut(ctx context.Context) (context.Context, context.CancelFunc) {
 // fresh is the record of an upload that was just made, without asking for it.
 func (c *Client) fresh(n ledger.NewUpload, o ledger.Opened) ledger.Upload {
 	return ledger.Upload{
-		ID: o.ID, Lane: n.Lane, OrderID: n.OrderID, UserID: n.UserID, Reference: n.Reference, State: ledger.Queued,
-		SHA256: n.SHA256, Size: n.Size, MediaType: n.MediaType, Generation: o.Generation, VaultKey: n.VaultKey,
+		ID: o.ID, Account: n.Account, OrderID: n.OrderID, UserID: n.UserID, Reference: n.Reference, State: ledger.Queued,
+		SHA256: n.SHA256, Size: n.Size, MediaType: n.MediaType, Generation: o.Generation, StoreKey: n.StoreKey,
 		CreatedAt: o.At, UpdatedAt: o.Since, Since: o.Since,
 		ExpiresAt: ledger.Time{Time: o.Since.Add(c.ledger.Settings().MaxAge)},
 	}
 }
 
-// bind makes sure, once a lane, that the workers look for vouchers where this client puts them.
-func (c *Client) bind(ctx context.Context, lane string) error {
-	if _, ok := c.bound.Load(lane); ok {
+// bind makes sure, once an account, that the workers look for vouchers where this client puts them.
+func (c *Client) bind(ctx context.Context, account string) error {
+	if _, ok := c.bound.Load(account); ok {
 		return nil
 	}
-	identity, err := c.vault.Identity(ctx)
+	identity, err := c.store.Identity(ctx)
 	if err != nil {
-		return fmt.Errorf("ask which vault this is: %w", err)
+		return fmt.Errorf("ask which blob store this is: %w", err)
 	}
-	if err := c.ledger.BindVault(ctx, lane, identity); err != nil {
+	if err := c.ledger.BindStore(ctx, account, identity); err != nil {
 		return err
 	}
-	c.bound.Store(lane, true)
+	c.bound.Store(account, true)
 	return nil
 }
 
-// store puts the voucher into the vault. A small one for the vault in Redis is only cut into pieces: Open stores them.
-func (c *Client) store(ctx context.Context, meta vault.Meta, voucher io.Reader) (vault.Entry, [][]byte, error) {
-	near, ok := c.vault.(*vault.Redis)
+// putVoucher puts the voucher into the store. A small one for the blob store in Redis is only cut into pieces: Open stores them.
+func (c *Client) putVoucher(ctx context.Context, meta blob.Meta, voucher io.Reader) (blob.Entry, [][]byte, error) {
+	near, ok := c.store.(*blob.Redis)
 	if !ok {
-		entry, err := c.vault.Put(ctx, meta, voucher)
+		entry, err := c.store.Put(ctx, meta, voucher)
 		return entry, nil, err
 	}
 	var head bytes.Buffer
-	_, err := io.CopyN(&head, voucher, vault.PrepareMost+1)
+	_, err := io.CopyN(&head, voucher, blob.PrepareMost+1)
 	switch {
 	case errors.Is(err, io.EOF):
-		return near.Prepare(meta.Lane, head.Bytes())
+		return near.Prepare(meta.Account, head.Bytes())
 	case err != nil:
-		return vault.Entry{}, nil, fmt.Errorf("read the voucher: %w", err)
+		return blob.Entry{}, nil, fmt.Errorf("read the voucher: %w", err)
 	}
 	entry, err := near.Put(ctx, meta, io.MultiReader(&head, voucher))
 	return entry, nil, err
@@ -216,24 +216,24 @@ func (c *Client) store(ctx context.Context, meta vault.Meta, voucher io.Reader) 
 // settle does what follows Open: the voucher is claimed or dropped, unless Open did that, and the task put. What it
 // cannot do the reconciler does later, so only a failure to put the task counts, and that only because the caller would
 // wait for nothing.
-func (c *Client) settle(ctx context.Context, vaultKey string, stored bool, o ledger.Opened) error {
-	if stored && o.Drop == vaultKey {
+func (c *Client) settle(ctx context.Context, storeKey string, stored bool, o ledger.Opened) error {
+	if stored && o.Drop == storeKey {
 		o.Drop = ""
 	}
-	if !stored && o.Drop != vaultKey {
-		if err := c.vault.Claim(ctx, vaultKey, o.ID); err != nil {
+	if !stored && o.Drop != storeKey {
+		if err := c.store.Claim(ctx, storeKey, o.ID); err != nil {
 			return fmt.Errorf("claim the voucher: %w", err)
 		}
 	}
 	if o.Drop != "" {
-		if err := c.vault.Delete(ctx, o.Drop); err != nil {
+		if err := c.store.Delete(ctx, o.Drop); err != nil {
 			return fmt.Errorf("delete a voucher that is not needed: %w", err)
 		}
 	}
 	return c.put(ctx, ledger.Task{ID: o.ID, Generation: o.Generation}, 0)
 }
 
-// Put puts the task of an upload's generation on its lane's queue, due after wait. A task that is there already is as
+// Put puts the task of an upload's generation on its account's queue, due after wait. A task that is there already is as
 // good. A generation of 0 puts none.
 func (c *Client) Put(ctx context.Context, t ledger.Task, wait time.Duration) error {
 	return c.explain(c.put(ctx, t, wait))
@@ -243,13 +243,13 @@ func (c *Client) put(ctx context.Context, t ledger.Task, wait time.Duration) err
 	if t.Generation == 0 {
 		return nil
 	}
-	lane, _, err := ledger.ParseID(t.ID)
+	account, _, err := ledger.ParseID(t.ID)
 	if err != nil {
 		return err
 	}
 	opts := []asynq.Option{
 		asynq.TaskID(ledger.TaskID(t.ID, t.Generation)),
-		asynq.Queue(ledger.Queue(lane)),
+		asynq.Queue(ledger.Queue(account)),
 		// The policy alone decides when an upload ends: asynq shall never archive it. MaxInt would become -1.
 		asynq.MaxRetry(math.MaxInt32),
 		// A task may wait long in its handler; 0 would become asynq's 30 minutes.
@@ -265,7 +265,7 @@ func (c *Client) put(ctx context.Context, t ledger.Task, wait time.Duration) err
 		return fmt.Errorf("put the task of %s: %w", t.ID, err)
 	}
 	if t.Replaces != 0 {
-		c.drop(lane, t.ID, t.Replaces)
+		c.drop(account, t.ID, t.Replaces)
 	}
 	return nil
 }
@@ -274,6 +274,6 @@ func (c *Client) put(ctx context.Context, t ledger.Task, wait time.Duration) err
 const taskTimeout = 24 * time.Hour
 
 // drop removes a task that no longer counts. If it cannot, a worker drops it when it comes up.
-func (c *Client) drop(lane, id string, generation int64) {
-	_ = c.inspector.DeleteTask(ledger.Queue(lane), ledger.TaskID(id, generation)) // a courtesy
+func (c *Client) drop(account, id string, generation int64) {
+	_ = c.inspector.DeleteTask(ledger.Queue(account), ledger.TaskID(id, generation)) // a courtesy
 }

@@ -8,12 +8,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
-// A backend hands a voucher over and keeps the upload's id. Doing it twice is harmless: the same voucher for the same
+// A backend enqueues a voucher and keeps the upload's id. Doing it twice is harmless: the same voucher for the same
 // order is the same upload.
 func ExampleClient_Enqueue() {
 	ctx := context.Background()
@@ -23,16 +23,16 @@ func ExampleClient_Enqueue() {
 	}
 	rdb := redis.NewClient(options)
 	defer func() { _ = rdb.Close() }()
-	vouchers, err := vault.Open(ctx, "redis:", rdb) // as the workers' VOUCHERD_VAULT says
+	vouchers, err := blob.Open(ctx, "redis:", rdb) // as the workers' VOUCHERD_STORE says
 	if err != nil {
 		panic(err)
 	}
 	defer func() { _ = vouchers.Close() }()
-	client := tasks.New(tasks.Config{Redis: rdb, Vault: vouchers})
+	client := tasks.New(tasks.Config{Redis: rdb, Store: vouchers})
 
 	for range 2 {
 		upload, err := client.Enqueue(ctx, tasks.Request{
-			Lane:      "example",                          // left out: "default"
+			Account:   "example",                          // left out: "default"
 			OrderID:   "1022505290408395575",              // PandaPon's id of the order, as text
 			Reference: "invoice 2041",                     // your own name for it; never sent
 			Voucher:   strings.NewReader("%PDF-1.7 paid"), // the picture or PDF: a file, a request's body, any io.Reader
@@ -48,7 +48,7 @@ func ExampleClient_Enqueue() {
 	// example-oy3mptd6zb54rmuauep4kc6j3o queued true
 }
 
-// Many vouchers are handed over at once; those of one order in the order given.
+// Many vouchers are enqueued at once; those of one order in the order given.
 func ExampleClient_EnqueueAll() {
 	ctx := context.Background()
 	options, err := redis.ParseURL(redistest.URL()) // yours: "redis://127.0.0.1:6379/0"
@@ -58,11 +58,11 @@ func ExampleClient_EnqueueAll() {
 	rdb := redis.NewClient(options)
 	defer func() { _ = rdb.Close() }()
 	tasks.MergeCalls(rdb) // what is asked at the same time shares its way to Redis
-	client := tasks.New(tasks.Config{Redis: rdb, Vault: vault.NewRedis(rdb)})
+	client := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)})
 
 	requests := []tasks.Request{
-		{Lane: "example-all", OrderID: "1022505290408395575", Voucher: strings.NewReader("%PDF-1.7 paid")},
-		{Lane: "example-all", OrderID: "order 17", Voucher: strings.NewReader("%PDF-1.7 paid")},
+		{Account: "example-all", OrderID: "1022505290408395575", Voucher: strings.NewReader("%PDF-1.7 paid")},
+		{Account: "example-all", OrderID: "order 17", Voucher: strings.NewReader("%PDF-1.7 paid")},
 	}
 	results := make([]tasks.Result, len(requests))
 	client.EnqueueAll(ctx, requests, func(i int, r tasks.Result) { results[i] = r })
@@ -79,7 +79,7 @@ func ExampleClient_EnqueueAll() {
 func ExampleInvalidError() {
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // it is never asked
 	defer func() { _ = rdb.Close() }()
-	client := tasks.New(tasks.Config{Redis: rdb, Vault: vault.NewRedis(rdb)})
+	client := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)})
 
 	_, err := client.Enqueue(context.Background(), tasks.Request{
 		OrderID: "order 17", Voucher: strings.NewReader("%PDF-1.7 paid"),

@@ -22,7 +22,7 @@ var (
 	ErrNewerPayload = errors.New("the task was put by a newer version")
 )
 
-// Payload is the wire contract of the queue: all that a task carries. The voucher itself lies in the vault.
+// Payload is the wire contract of the queue: all that a task carries. The voucher itself lies in the store.
 type Payload struct {
 	Version    int    `json:"v"`
 	ID         string `json:"id"`  // of the upload

@@ -8,8 +8,8 @@ import (
 	"iter"
 	"slices"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // Rebuilt counts what Rebuild found.
@@ -21,31 +21,31 @@ type Rebuilt struct {
 	Damaged  int // vouchers that cannot be sent any more
 }
 
-// catalogue is a vault that can say what it holds: one that outlives Redis.
+// catalogue is a blob store that can say what it holds: one that outlives Redis.
 type catalogue interface {
-	All(ctx context.Context) iter.Seq2[vault.Stored, error]
+	All(ctx context.Context) iter.Seq2[blob.Stored, error]
 }
 
-// Rebuild makes the ledger's indexes anew from its records, and then puts every undelivered upload of a file vault back
+// Rebuild makes the ledger's indexes anew from its records, and then puts every undelivered upload of a file store back
 // into a Redis that lost all or some of its records; vouchers kept in Redis are lost with it. Doing it again changes
 // nothing. Each upload put back begins with a fresh budget; what was sent just before the loss may be sent twice, unless
-// the vault still knows that it was delivered. It calls progress after each upload of the vault. It holds the metadata
+// the blob store still knows that it was delivered. It calls progress after each upload of the store. It holds the metadata
 // of the whole backlog in memory, not the vouchers.
 func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Rebuilt, error) {
 	r, err := c.sweep(ctx)
-	cat, ok := c.vault.(catalogue)
+	cat, ok := c.store.(catalogue)
 	if err != nil || !ok {
 		return r, c.explain(err)
 	}
-	var found []vault.Stored
+	var found []blob.Stored
 	for s, err := range cat.All(ctx) {
 		switch {
-		case errors.Is(err, vault.ErrMissing):
-			if err = c.vault.Delete(ctx, s.Key); err != nil {
+		case errors.Is(err, blob.ErrMissing):
+			if err = c.store.Delete(ctx, s.Key); err != nil {
 				return r, err
 			}
 			r.Leftover++
-		case errors.Is(err, vault.ErrDamaged):
+		case errors.Is(err, blob.ErrDamaged):
 			r.Damaged++
 		case err != nil:
 			return r, err
@@ -54,15 +54,15 @@ func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Reb
 		}
 	}
 	// Uploads of one order go back into their line in the order in which they came.
-	slices.SortStableFunc(found, func(a, b vault.Stored) int { return a.PutAt.Compare(b.PutAt) })
-	lane := ""
+	slices.SortStableFunc(found, func(a, b blob.Stored) int { return a.PutAt.Compare(b.PutAt) })
+	account := ""
 	for i, s := range found {
 		// asynq's client believes that it has made the queue known already.
-		if s.Lane != lane {
-			if err := errors.Join(c.Register(ctx, s.Lane), c.bind(ctx, s.Lane)); err != nil {
+		if s.Account != account {
+			if err := errors.Join(c.Register(ctx, s.Account), c.bind(ctx, s.Account)); err != nil {
 				return r, c.explain(err)
 			}
-			lane = s.Lane
+			account = s.Account
 		}
 		known, err := c.restore(ctx, s)
 		if err != nil {
@@ -82,13 +82,13 @@ const sweepPage = 500 // entries
 
 // sweep looks at every record of the ledger, whatever its indexes say.
 func (c *Client) sweep(ctx context.Context) (r Rebuilt, err error) {
-	lanes, err := c.ledger.Lanes(ctx)
+	accounts, err := c.ledger.Accounts(ctx)
 	if err != nil {
 		return r, err
 	}
-	for _, lane := range lanes {
+	for _, account := range accounts {
 		for cursor := ""; ; {
-			found, err := c.ledger.Sweep(ctx, lane, cursor, sweepPage)
+			found, err := c.ledger.Sweep(ctx, account, cursor, sweepPage)
 			if err != nil {
 				return r, err
 			}
@@ -107,18 +107,18 @@ func (c *Client) sweep(ctx context.Context) (r Rebuilt, err error) {
 }
 
 // restore records one stored voucher, and says whether the ledger knew it.
-func (c *Client) restore(ctx context.Context, s vault.Stored) (known bool, err error) {
+func (c *Client) restore(ctx context.Context, s blob.Stored) (known bool, err error) {
 	if err = ctx.Err(); err != nil {
 		return false, err
 	}
 	ctx, cancel := uncut(ctx)
 	defer cancel()
-	id := ledger.UploadID(s.Lane, s.UserID, s.OrderID, s.SHA256)
+	id := ledger.UploadID(s.Account, s.UserID, s.OrderID, s.SHA256)
 	u, err := c.ledger.Get(ctx, id)
 	if err == nil && u.State == ledger.Delivered {
 		return true, nil
 	}
-	if err == nil && u.VaultKey == s.Key && s.State != string(ledger.Delivered) {
+	if err == nil && u.StoreKey == s.Key && s.State != string(ledger.Delivered) {
 		return true, c.put(ctx, ledger.Task{ID: id, Generation: generationOfHead(u)}, 0)
 	}
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
@@ -132,8 +132,8 @@ func (c *Client) restore(ctx context.Context, s vault.Stored) (known bool, err e
 		ended = st
 	}
 	o, err := c.ledger.Open(ctx, ledger.NewUpload{
-		Lane: s.Lane, OrderID: s.OrderID, UserID: s.UserID, Reference: s.Reference,
-		SHA256: s.SHA256, CRC32C: s.CRC32C, Size: s.Size, MediaType: s.MediaType, VaultKey: s.Key, Ended: ended,
+		Account: s.Account, OrderID: s.OrderID, UserID: s.UserID, Reference: s.Reference,
+		SHA256: s.SHA256, CRC32C: s.CRC32C, Size: s.Size, MediaType: s.MediaType, StoreKey: s.Key, Ended: ended,
 	})
 	if err != nil {
 		return false, err
@@ -144,15 +144,15 @@ func (c *Client) restore(ctx context.Context, s vault.Stored) (known bool, err e
 	return o.Duplicate, nil
 }
 
-// restoreDelivered records an upload as delivered, as the vault noted it, and puts the next one's task.
-func (c *Client) restoreDelivered(ctx context.Context, id string, s vault.Stored) (known bool, err error) {
+// restoreDelivered records an upload as delivered, as the blob store noted it, and puts the next one's task.
+func (c *Client) restoreDelivered(ctx context.Context, id string, s blob.Stored) (known bool, err error) {
 	var a ledger.Attempt
 	if err = json.Unmarshal(s.Result, &a); err != nil {
 		return false, nil //nolint:nilerr // what a crash cut off is no note; its voucher is gone
 	}
 	opened, err := c.ledger.Open(ctx, ledger.NewUpload{
-		Lane: s.Lane, OrderID: s.OrderID, UserID: s.UserID, Reference: s.Reference,
-		SHA256: s.SHA256, CRC32C: s.CRC32C, Size: s.Size, MediaType: s.MediaType, VaultKey: s.Key,
+		Account: s.Account, OrderID: s.OrderID, UserID: s.UserID, Reference: s.Reference,
+		SHA256: s.SHA256, CRC32C: s.CRC32C, Size: s.Size, MediaType: s.MediaType, StoreKey: s.Key,
 	})
 	if err != nil {
 		return false, err

@@ -7,17 +7,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 func TestRebuildAfterFlushAll(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Options{})
 	rdb := s.Client()
-	v, err := vault.Open(t.Context(), "file://"+t.TempDir(), rdb)
+	v, err := blob.Open(t.Context(), "file://"+t.TempDir(), rdb)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,21 +72,21 @@ func (b *bundle) reject(u ledger.Upload) {
 	l := ledger.New(b.rdb, ledger.Settings{})
 	g, err := l.Begin(b.ctx, ledger.NewAttempt{ID: u.ID, Generation: u.Generation, Nonce: "n", Worker: "w", Lease: time.Minute})
 	b.must(err)
-	_, err = l.Finish(b.ctx, g.Running, ledger.Outcome{
-		Verdict: ledger.VerdictRefused, Fault: ledger.FaultFinal, HTTPStatus: 200, Code: "7", Next: ledger.Rejected,
+	_, err = l.Finish(b.ctx, g.Running, ledger.AttemptResult{
+		Outcome: ledger.OutcomeRefused, Fault: ledger.FaultFinal, HTTPStatus: 200, Code: "7", Next: ledger.Rejected,
 	})
 	b.must(err)
 	full, err := b.Get(b.ctx, u.ID)
 	b.must(err)
-	b.must(b.vault.Note(b.ctx, full.VaultKey, vault.Note{State: string(ledger.Rejected)}))
+	b.must(b.store.Note(b.ctx, full.StoreKey, blob.Note{State: string(ledger.Rejected)}))
 }
 
-// TestRebuildIntoAPartialRedis loses one record and one order queue: both uploads go on, whichever vault it is.
+// TestRebuildIntoAPartialRedis loses one record and one order queue: both uploads go on, whichever blob store it is.
 func TestRebuildIntoAPartialRedis(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Options{})
 	rdb := s.Client()
-	v, err := vault.Open(t.Context(), "file://"+t.TempDir(), rdb)
+	v, err := blob.Open(t.Context(), "file://"+t.TempDir(), rdb)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,9 +94,11 @@ func TestRebuildIntoAPartialRedis(t *testing.T) {
 	b := with(t, rdb, v)
 	l := ledger.New(rdb, ledger.Settings{})
 	first, second := b.enqueue(tasks.Request{OrderID: "a", Voucher: pdf("1")}), b.enqueue(tasks.Request{OrderID: "b", Voucher: pdf("2")})
-	key := func(kind, name string) string { return "voucherd:{" + ledger.Queue(b.lane) + "}:" + kind + ":" + name }
-	b.must(rdb.Del(b.ctx, key("u", first.ID[len(b.lane)+1:]), key("o", "b")).Err())
-	b.must(rdb.Del(b.ctx, "asynq:{"+ledger.Queue(b.lane)+"}:pending").Err())
+	key := func(kind, name string) string {
+		return "voucherd:{" + ledger.Queue(b.account) + "}:" + kind + ":" + name
+	}
+	b.must(rdb.Del(b.ctx, key("u", first.ID[len(b.account)+1:]), key("o", "b")).Err())
+	b.must(rdb.Del(b.ctx, "asynq:{"+ledger.Queue(b.account)+"}:pending").Err())
 	_, err = b.Rebuild(b.ctx, func(int, int) {})
 	b.must(err)
 	for _, u := range []ledger.Upload{first, second} {
@@ -113,9 +115,9 @@ func TestRebuildIntoAPartialRedis(t *testing.T) {
 func TestRebuildOfALedgerAlone(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t, redistest.Options{}).Client()
-	b := with(t, rdb, vault.NewRedis(rdb))
+	b := with(t, rdb, blob.NewRedis(rdb))
 	u := b.enqueue(tasks.Request{OrderID: "a", Voucher: pdf("1")})
-	p := "voucherd:{" + ledger.Queue(b.lane) + "}:"
+	p := "voucherd:{" + ledger.Queue(b.account) + "}:"
 	b.must(b.rdb.Del(b.ctx, p+"look", p+"o:a", p+"s:queued").Err())
 	r, err := b.Rebuild(b.ctx, func(int, int) {})
 	b.must(err)
@@ -127,22 +129,22 @@ func TestRebuildOfALedgerAlone(t *testing.T) {
 	}
 }
 
-// TestOtherVaultIsRefused has a producer that puts vouchers where the lane's workers do not look for them.
-func TestOtherVaultIsRefused(t *testing.T) {
+// TestOtherStoreIsRefused has a producer that puts vouchers where the account's workers do not look for them.
+func TestOtherStoreIsRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.enqueue(tasks.Request{OrderID: "1", Voucher: pdf("x")})
-	dir, err := vault.Open(t.Context(), "file://"+t.TempDir(), b.rdb)
+	dir, err := blob.Open(t.Context(), "file://"+t.TempDir(), b.rdb)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = dir.Close() })
-	other := tasks.New(tasks.Config{Redis: b.rdb, Vault: dir})
-	_, err = other.Enqueue(t.Context(), tasks.Request{Lane: b.lane, OrderID: "for-the-other-vault", Voucher: pdf("y")})
-	if !errors.Is(err, ledger.ErrOtherVault) {
+	other := tasks.New(tasks.Config{Redis: b.rdb, Store: dir})
+	_, err = other.Enqueue(t.Context(), tasks.Request{Account: b.account, OrderID: "for-the-other-store", Voucher: pdf("y")})
+	if !errors.Is(err, ledger.ErrOtherStore) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := b.Find(b.ctx, "for-the-other-vault"); !errors.Is(err, ledger.ErrNotFound) {
+	if _, err := b.Find(b.ctx, "for-the-other-store"); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("it was recorded all the same: %v", err)
 	}
 }

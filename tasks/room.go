@@ -15,7 +15,7 @@ import (
 )
 
 // ErrNoRoom means that Redis is so full that a further voucher could stop the backlog from draining.
-var ErrNoRoom = errors.New("redis has no room: over 80 % of its maxmemory is used. Let the backlog drain, raise maxmemory, or use a file vault")
+var ErrNoRoom = errors.New("redis has no room: over 80 % of its maxmemory is used. Let the backlog drain, raise maxmemory, or use a file store")
 
 // roomShare is the share of maxmemory above which nothing is accepted. At maxmemory itself neither a task can be
 // fetched nor an attempt be written down, so the backlog could not drain.

@@ -15,38 +15,38 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 func TestMain(m *testing.M) {
 	os.Exit(redistest.Main(m, func() error { return goleak.Find() }))
 }
 
-// bundle is one test's lane in the shared Redis.
+// bundle is one test's account in the shared Redis.
 type bundle struct {
 	*tasks.Client
 
-	t     *testing.T
-	ctx   context.Context //nolint:containedctx // a test's own
-	rdb   *redis.Client
-	vault vault.Vault
-	lane  string
+	t       *testing.T
+	ctx     context.Context //nolint:containedctx // a test's own
+	rdb     *redis.Client
+	store   blob.Store
+	account string
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	rdb := redistest.Client(t)
-	return with(t, rdb, vault.NewRedis(rdb))
+	return with(t, rdb, blob.NewRedis(rdb))
 }
 
-func with(t *testing.T, rdb *redis.Client, v vault.Vault) *bundle {
+func with(t *testing.T, rdb *redis.Client, v blob.Store) *bundle {
 	t.Helper()
 	return &bundle{
-		Client: tasks.New(tasks.Config{Redis: rdb, Vault: v}), t: t, ctx: t.Context(), rdb: rdb, vault: v, lane: redistest.Lane(t),
+		Client: tasks.New(tasks.Config{Redis: rdb, Store: v}), t: t, ctx: t.Context(), rdb: rdb, store: v, account: redistest.Account(t),
 	}
 }
 
@@ -55,7 +55,7 @@ func pdf(content string) *strings.Reader { return strings.NewReader("%PDF-1.4 " 
 
 func (b *bundle) enqueue(r tasks.Request) ledger.Upload {
 	b.t.Helper()
-	r.Lane = b.lane
+	r.Account = b.account
 	u, err := b.Enqueue(b.ctx, r)
 	b.must(err)
 	return u
@@ -75,10 +75,10 @@ func (b *bundle) get(id string) ledger.Upload {
 	return u
 }
 
-// pending lists the payloads that wait in the lane's queue.
+// pending lists the payloads that wait in the account's queue.
 func (b *bundle) pending() []tasks.Payload {
 	b.t.Helper()
-	infos, err := asynq.NewInspectorFromRedisClient(b.rdb).ListPendingTasks(ledger.Queue(b.lane), asynq.PageSize(1000))
+	infos, err := asynq.NewInspectorFromRedisClient(b.rdb).ListPendingTasks(ledger.Queue(b.account), asynq.PageSize(1000))
 	if errors.Is(err, asynq.ErrQueueNotFound) {
 		return nil
 	}
@@ -97,7 +97,7 @@ func (b *bundle) pending() []tasks.Payload {
 
 func (b *bundle) vaulted() int {
 	b.t.Helper()
-	keys, err := b.rdb.Keys(b.ctx, "voucherd:{vouchers-"+b.lane+"}:v:*").Result()
+	keys, err := b.rdb.Keys(b.ctx, "voucherd:{vouchers-"+b.account+"}:v:*").Result()
 	b.must(err)
 	return len(keys)
 }
@@ -109,7 +109,7 @@ func TestTenAtOnceAreOne(t *testing.T) {
 	ids := make([]ledger.Upload, 10)
 	for i := range ids {
 		wg.Go(func() {
-			u, err := b.Enqueue(b.ctx, tasks.Request{Lane: b.lane, OrderID: "1022505290408395575", Voucher: pdf("same")})
+			u, err := b.Enqueue(b.ctx, tasks.Request{Account: b.account, OrderID: "1022505290408395575", Voucher: pdf("same")})
 			if err != nil {
 				t.Error(err)
 			}
@@ -145,15 +145,15 @@ func TestRefusals(t *testing.T) {
 		{"order with NUL", tasks.Request{OrderID: "1\x00", Voucher: pdf("")}, "orderId"},
 		{"order too long", tasks.Request{OrderID: strings.Repeat("1", 65), Voucher: pdf("")}, "orderId"},
 		{"user with newline", tasks.Request{OrderID: "1", UserID: "a\nb", Voucher: pdf("")}, "userId"},
-		{"lane", tasks.Request{OrderID: "1", Lane: "A b", Voucher: pdf("")}, "lane"},
+		{"account", tasks.Request{OrderID: "1", Account: "A b", Voucher: pdf("")}, "account"},
 		{"reference", tasks.Request{OrderID: "1", Reference: "a\tb", Voucher: pdf("")}, "reference"},
 		{"empty", tasks.Request{OrderID: "1", Voucher: strings.NewReader("")}, "voucher"},
 		{"program", tasks.Request{OrderID: "1", Voucher: bytes.NewReader(exe)}, "voucher"},
 		{"text", tasks.Request{OrderID: "1", Voucher: strings.NewReader("I paid, honestly")}, "voucher"},
 		{"too large", tasks.Request{OrderID: "1", Voucher: pdf(strings.Repeat("x", tasks.DefaultMaxVoucherBytes))}, "voucher"},
 	} {
-		if c.r.Lane == "" {
-			c.r.Lane = b.lane
+		if c.r.Account == "" {
+			c.r.Account = b.account
 		}
 		_, err := b.Enqueue(b.ctx, c.r)
 		var invalid *tasks.InvalidError
@@ -161,9 +161,9 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %v, want a complaint about %s", c.name, err, c.field)
 		}
 	}
-	keys, err := b.rdb.Keys(b.ctx, "*{vouchers-"+b.lane+"}*").Result()
+	keys, err := b.rdb.Keys(b.ctx, "*{vouchers-"+b.account+"}*").Result()
 	b.must(err)
-	if len(keys) != 1 || !strings.HasSuffix(keys[0], ":vault") { // which vault is the lane's
+	if len(keys) != 1 || !strings.HasSuffix(keys[0], ":store") { // which blob store is the account's
 		t.Errorf("refusals left %v", keys)
 	}
 }
@@ -207,7 +207,7 @@ func (r *broken) Read(p []byte) (int, error) {
 func TestBrokenReaderLeavesNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	if _, err := b.Enqueue(b.ctx, tasks.Request{Lane: b.lane, OrderID: "1", Voucher: &broken{n: 3}}); !errors.Is(err, errBroken) {
+	if _, err := b.Enqueue(b.ctx, tasks.Request{Account: b.account, OrderID: "1", Voucher: &broken{n: 3}}); !errors.Is(err, errBroken) {
 		t.Errorf("error %v", err)
 	}
 	if b.vaulted() != 0 || len(b.pending()) != 0 {
@@ -257,7 +257,7 @@ func TestDiscardNamesTheNext(t *testing.T) {
 	if _, err := b.Retry(b.ctx, first.ID); !errors.Is(err, ledger.ErrNotAllowed) {
 		t.Errorf("retry of a discarded upload: %v", err)
 	}
-	if _, err := b.Discard(b.ctx, b.lane+"-"+strings.Repeat("a", 26)); !errors.Is(err, ledger.ErrNotFound) {
+	if _, err := b.Discard(b.ctx, b.account+"-"+strings.Repeat("a", 26)); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("discard of nothing: %v", err)
 	}
 }
@@ -291,16 +291,16 @@ func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Options{MaxMemory: "64mb"})
 	rdb := s.Client()
-	b := with(t, rdb, vault.NewRedis(rdb))
+	b := with(t, rdb, blob.NewRedis(rdb))
 	b.enqueue(tasks.Request{OrderID: "1", Voucher: pdf("x")})
 	b.must(rdb.SetRange(b.ctx, "filler", 54<<20, "x").Err())
-	full := tasks.New(tasks.Config{Redis: rdb, Vault: b.vault})
-	if _, err := full.Enqueue(b.ctx, tasks.Request{Lane: b.lane, OrderID: "2", Voucher: pdf("y")}); !errors.Is(err, tasks.ErrNoRoom) {
+	full := tasks.New(tasks.Config{Redis: rdb, Store: b.store})
+	if _, err := full.Enqueue(b.ctx, tasks.Request{Account: b.account, OrderID: "2", Voucher: pdf("y")}); !errors.Is(err, tasks.ErrNoRoom) {
 		t.Errorf("over 80 %%: %v", err)
 	}
 	b.must(rdb.Del(b.ctx, "filler").Err())
-	relieved := tasks.New(tasks.Config{Redis: rdb, Vault: b.vault})
-	if _, err := relieved.Enqueue(b.ctx, tasks.Request{Lane: b.lane, OrderID: "2", Voucher: pdf("y")}); err != nil {
+	relieved := tasks.New(tasks.Config{Redis: rdb, Store: b.store})
+	if _, err := relieved.Enqueue(b.ctx, tasks.Request{Account: b.account, OrderID: "2", Voucher: pdf("y")}); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
 }
@@ -313,7 +313,7 @@ func TestUnreachableRedisIsNamedInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
-	c := tasks.New(tasks.Config{Redis: rdb, Vault: vault.NewRedis(rdb)})
+	c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)})
 	s.Kill()
 	began := time.Now()
 	_, err = c.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: pdf("x")})
@@ -326,19 +326,19 @@ func TestUnreachableRedisIsNamedInTime(t *testing.T) {
 	}
 }
 
-func TestLanes(t *testing.T) {
+func TestAccounts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.enqueue(tasks.Request{OrderID: "1", Voucher: pdf("x")})
-	b.must(asynq.NewInspectorFromRedisClient(b.rdb).PauseQueue(ledger.Queue(b.lane)))
-	lanes, err := b.Lanes(b.ctx)
+	b.must(asynq.NewInspectorFromRedisClient(b.rdb).PauseQueue(ledger.Queue(b.account)))
+	accounts, err := b.Accounts(b.ctx)
 	b.must(err)
-	for _, l := range lanes {
-		if l.Lane == b.lane && l.Open && l.Paused && l.Backlog == 1 && l.Uploads[ledger.Queued] == 1 {
+	for _, l := range accounts {
+		if l.Account == b.account && l.Open && l.Paused && l.Backlog == 1 && l.Uploads[ledger.Queued] == 1 {
 			return
 		}
 	}
-	t.Errorf("lanes %+v", lanes)
+	t.Errorf("accounts %+v", accounts)
 }
 
 // TestStandbyRedisIsNamed has a producer talk to a replica, which takes no writes.
@@ -346,7 +346,7 @@ func TestStandbyRedisIsNamed(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Options{Args: []string{"--replicaof", "127.0.0.1", "1"}})
 	rdb := s.Client()
-	c := tasks.New(tasks.Config{Redis: rdb, Vault: vault.NewRedis(rdb)})
+	c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)})
 	_, err := c.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: pdf("x")})
 	if _, away := errors.AsType[*tasks.UnreachableError](err); !away || !strings.Contains(err.Error(), s.Addr) {
 		t.Errorf("error %v", err)
@@ -365,7 +365,7 @@ func TestRefusalOfTheQueueIsInWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
-	c := tasks.New(tasks.Config{Redis: rdb, Vault: vault.NewRedis(rdb)})
+	c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)})
 	_, err = c.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: pdf("x")})
 	var refused *tasks.RefusedError
 	if !errors.As(err, &refused) || err.Error() != "redis at "+s.Addr+" refuses to work: its user lacks a permission" {
@@ -382,7 +382,7 @@ func TestPausedRedisIsNamedInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
-	c := tasks.New(tasks.Config{Redis: rdb, Vault: vault.NewRedis(rdb)})
+	c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)})
 	if _, err := c.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: pdf("x")}); err != nil {
 		t.Fatal(err)
 	}

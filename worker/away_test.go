@@ -57,7 +57,7 @@ func TestFlushedQueue(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ids := b.many(30)
-	b.must(asynq.NewInspectorFromRedisClient(b.rdb).DeleteQueue(ledger.Queue(b.lane), true))
+	b.must(asynq.NewInspectorFromRedisClient(b.rdb).DeleteQueue(ledger.Queue(b.account), true))
 	b.start("w1")
 	b.reaches(ledger.Delivered, ids...)
 	if b.logs.FilterMessage("reconciler.repaired").Len() == 0 {
@@ -71,7 +71,7 @@ func TestArchivedAndStuckTasks(t *testing.T) {
 	b := setup(t)
 	ids := b.many(3)
 	inspector := asynq.NewInspectorFromRedisClient(b.rdb)
-	queue := ledger.Queue(b.lane)
+	queue := ledger.Queue(b.account)
 	b.must(inspector.ArchiveTask(queue, ledger.TaskID(ids[0], 1)))
 	// A task that a failing script of asynq's left active, without a lease.
 	id := ledger.TaskID(ids[1], 1)
@@ -85,11 +85,11 @@ func TestStopGivesBackAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Outage})
-	b.ls.Gate.OutageBase = time.Minute
+	b.ls.Breaker.OutageBase = time.Minute
 	b.ledger = ledger.New(b.rdb, b.ls)
 	ids := b.many(10)
 	stop := b.start("w1")
-	b.eventually("the lane is held", func() bool { return b.gateReason() == "outage" })
+	b.eventually("the account is held", func() bool { return b.breakerReason() == "outage" })
 	began := time.Now()
 	stop()
 	if took := time.Since(began); took > 3*time.Second {

@@ -12,15 +12,15 @@ import (
 
 // calm is a go-redis hook for asynq's client. asynq's loop asks for the next task at once after an error reply: with a
 // full Redis it was seen to send 26,000 commands a second. So an answer that will not change at once is waited out.
-type calm struct{ pause time.Duration }
+type errorBackoff struct{ pause time.Duration }
 
 // DialHook changes nothing.
-func (c calm) DialHook(next redis.DialHook) redis.DialHook {
+func (c errorBackoff) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
 }
 
 // ProcessHook waits after an error that would only come again.
-func (c calm) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (c errorBackoff) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
 		c.rest(ctx, err)
@@ -29,7 +29,7 @@ func (c calm) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 // ProcessPipelineHook waits after an error that would only come again.
-func (c calm) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (c errorBackoff) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		err := next(ctx, cmds)
 		c.rest(ctx, err)
@@ -37,7 +37,7 @@ func (c calm) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 	}
 }
 
-func (c calm) rest(ctx context.Context, err error) {
+func (c errorBackoff) rest(ctx context.Context, err error) {
 	if !lasting(err) {
 		return
 	}

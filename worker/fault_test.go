@@ -9,27 +9,27 @@ import (
 	"github.com/voucherd/voucherd/worker"
 )
 
-// TestEveryFault lets each way to fail strike one upload once, and looks at the verdict and at what follows.
+// TestEveryFault lets each way to fail strike one upload once, and looks at the outcome and at what follows.
 func TestEveryFault(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		fault   sandbox.Fault
-		verdict ledger.Verdict
+		outcome ledger.Outcome
 		arrived int // how often the API took the voucher in the end
 	}{
-		{"outage", sandbox.Fault{Kind: sandbox.Outage}, ledger.VerdictUnavailable, 1},
-		{"hang", sandbox.Fault{Kind: sandbox.Hang}, ledger.VerdictUnclear, 2},
-		{"hang before", sandbox.Fault{Kind: sandbox.Hang, Before: true}, ledger.VerdictUnclear, 1},
-		{"reset", sandbox.Fault{Kind: sandbox.Reset}, ledger.VerdictUnclear, 2},
-		{"cut off", sandbox.Fault{Kind: sandbox.CutOff}, ledger.VerdictUnclear, 2},
-		{"not JSON", sandbox.Fault{Kind: sandbox.NotJSON}, ledger.VerdictUnclear, 2},
-		{"throttle", sandbox.Fault{Kind: sandbox.Throttle, RetryAfter: "0"}, ledger.VerdictThrottled, 1},
-		{"unauthorized", sandbox.Fault{Kind: sandbox.Unauthorized}, ledger.VerdictRefused, 1},
-		{"gone", sandbox.Fault{Kind: sandbox.Gone}, ledger.VerdictRefused, 1},
-		{"refuse", sandbox.Fault{Kind: sandbox.Refuse, Code: 4711}, ledger.VerdictRefused, 1},
-		{"redirect", sandbox.Fault{Kind: sandbox.Status, Status: 302}, ledger.VerdictUnclear, 1},
-		{"bad gateway", sandbox.Fault{Kind: sandbox.Status, Status: 502}, ledger.VerdictUnclear, 1},
+		{"outage", sandbox.Fault{Kind: sandbox.Outage}, ledger.OutcomeUnavailable, 1},
+		{"hang", sandbox.Fault{Kind: sandbox.Hang}, ledger.OutcomeUnclear, 2},
+		{"hang before", sandbox.Fault{Kind: sandbox.Hang, Before: true}, ledger.OutcomeUnclear, 1},
+		{"reset", sandbox.Fault{Kind: sandbox.Reset}, ledger.OutcomeUnclear, 2},
+		{"cut off", sandbox.Fault{Kind: sandbox.CutOff}, ledger.OutcomeUnclear, 2},
+		{"not JSON", sandbox.Fault{Kind: sandbox.NotJSON}, ledger.OutcomeUnclear, 2},
+		{"throttle", sandbox.Fault{Kind: sandbox.Throttle, RetryAfter: "0"}, ledger.OutcomeThrottled, 1},
+		{"unauthorized", sandbox.Fault{Kind: sandbox.Unauthorized}, ledger.OutcomeRefused, 1},
+		{"gone", sandbox.Fault{Kind: sandbox.Gone}, ledger.OutcomeRefused, 1},
+		{"refuse", sandbox.Fault{Kind: sandbox.Refuse, Code: 4711}, ledger.OutcomeRefused, 1},
+		{"redirect", sandbox.Fault{Kind: sandbox.Status, Status: 302}, ledger.OutcomeUnclear, 1},
+		{"bad gateway", sandbox.Fault{Kind: sandbox.Status, Status: 502}, ledger.OutcomeUnclear, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -39,8 +39,8 @@ func TestEveryFault(t *testing.T) {
 			u := b.enqueue("order", 1)
 			b.start("w1")
 			b.reaches(ledger.Delivered, u.ID)
-			if vs := b.verdicts(u.ID); len(vs) != 2 || vs[0] != c.verdict || vs[1] != ledger.VerdictDelivered {
-				t.Errorf("verdicts %v, want %s, delivered", vs, c.verdict)
+			if vs := b.outcomes(u.ID); len(vs) != 2 || vs[0] != c.outcome || vs[1] != ledger.OutcomeDelivered {
+				t.Errorf("outcomes %v, want %s, delivered", vs, c.outcome)
 			}
 			arrived := 0
 			for _, r := range b.api.Requests() {
@@ -63,8 +63,8 @@ func TestSlowIsNoFault(t *testing.T) {
 	u := b.enqueue("order", 1)
 	b.start("w1")
 	b.reaches(ledger.Delivered, u.ID)
-	if vs := b.verdicts(u.ID); len(vs) != 1 {
-		t.Errorf("verdicts %v, want one", vs)
+	if vs := b.outcomes(u.ID); len(vs) != 1 {
+		t.Errorf("outcomes %v, want one", vs)
 	}
 }
 
@@ -78,7 +78,7 @@ func TestRefusalBudget(t *testing.T) {
 	b.reaches(ledger.Delivered, good...)
 	b.reaches(ledger.Rejected, bad.ID)
 	u := b.get(bad.ID)
-	if u.AttemptCount != 3 || u.Refusals != 3 || u.Code != "4711" || u.Msg != "no such order" || u.VaultKey == "" {
+	if u.AttemptCount != 3 || u.Refusals != 3 || u.Code != "4711" || u.Msg != "no such order" || u.StoreKey == "" {
 		t.Errorf("rejected as %+v", u)
 	}
 	b.api.SetFaults()
@@ -96,7 +96,7 @@ func TestFinalCodeRejectsAtOnceAndRetryAllDelivers(t *testing.T) {
 	ids := b.many(60)
 	b.reaches(ledger.Rejected, ids...)
 	b.api.SetFaults()
-	page, err := b.client.List(b.ctx, ledger.Query{Lane: b.lane, State: ledger.Rejected, Limit: 1000})
+	page, err := b.client.List(b.ctx, ledger.Query{Account: b.account, State: ledger.Rejected, Limit: 1000})
 	b.must(err)
 	if len(page.Uploads) != len(ids) {
 		t.Fatalf("%d are listed as rejected, want %d", len(page.Uploads), len(ids))
@@ -113,7 +113,7 @@ func TestExpires(t *testing.T) {
 	b := setup(t, func(b *bundle) {
 		b.policy.MaxAge = 500 * time.Millisecond
 		b.policy.Short = []time.Duration{20 * time.Millisecond}
-		b.ls.Gate.OutageRow = 1000
+		b.ls.Breaker.OutageRow = 1000
 	})
 	b.start("w1")
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Outage})
@@ -136,8 +136,8 @@ func TestInterruptedAttempt(t *testing.T) {
 	b.must(err)
 	b.start("w1")
 	b.reaches(ledger.Delivered, u.ID)
-	if vs := b.verdicts(u.ID); len(vs) != 2 || vs[0] != ledger.VerdictInterrupted || vs[1] != ledger.VerdictDelivered {
-		t.Errorf("verdicts %v, want interrupted, delivered", vs)
+	if vs := b.outcomes(u.ID); len(vs) != 2 || vs[0] != ledger.OutcomeInterrupted || vs[1] != ledger.OutcomeDelivered {
+		t.Errorf("outcomes %v, want interrupted, delivered", vs)
 	}
 }
 

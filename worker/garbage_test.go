@@ -13,10 +13,12 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 )
 
-// asynqKey is a key of the lane's queue.
-func (b *bundle) asynqKey(name string) string { return "asynq:{" + ledger.Queue(b.lane) + "}:" + name }
+// asynqKey is a key of the account's queue.
+func (b *bundle) asynqKey(name string) string {
+	return "asynq:{" + ledger.Queue(b.account) + "}:" + name
+}
 
-// left counts what asynq holds of the lane's queue, in whatever state.
+// left counts what asynq holds of the account's queue, in whatever state.
 func (b *bundle) left() int64 {
 	b.t.Helper()
 	n := b.rdb.LLen(b.ctx, b.asynqKey("pending")).Val() + b.rdb.LLen(b.ctx, b.asynqKey("active")).Val()
@@ -38,17 +40,17 @@ func TestForeignTasksAreDropped(t *testing.T) {
 		{"no JSON", tasks.TypeUpload, func(ledger.Upload) []byte { return []byte("\xff{") }},
 		{"another type", "email:send", func(u ledger.Upload) []byte { return tasks.Payload{ID: u.ID, Generation: 1}.Encode() }},
 		{"no upload id", tasks.TypeUpload, func(ledger.Upload) []byte { return []byte(`{"v":1,"id":"x","gen":1}`) }},
-		{"another lane's upload", tasks.TypeUpload, func(u ledger.Upload) []byte {
+		{"another account's upload", tasks.TypeUpload, func(u ledger.Upload) []byte {
 			return tasks.Payload{ID: u.ID, Generation: u.Generation}.Encode()
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			b, other := setup(t), redistest.Lane(t)
-			theirs, err := b.client.Enqueue(b.ctx, tasks.Request{Lane: other, OrderID: "order", Voucher: bytes.NewReader(voucher(1))})
+			b, other := setup(t), redistest.Account(t)
+			theirs, err := b.client.Enqueue(b.ctx, tasks.Request{Account: other, OrderID: "order", Voucher: bytes.NewReader(voucher(1))})
 			b.must(err)
 			_, err = asynq.NewClientFromRedisClient(b.rdb).EnqueueContext(b.ctx,
-				asynq.NewTask(c.kind, c.payload(theirs)), asynq.Queue(ledger.Queue(b.lane)))
+				asynq.NewTask(c.kind, c.payload(theirs)), asynq.Queue(ledger.Queue(b.account)))
 			b.must(err)
 			b.start("w1")
 			b.eventually("it is dropped", func() bool { return b.left() == 0 })
@@ -59,7 +61,7 @@ func TestForeignTasksAreDropped(t *testing.T) {
 				t.Errorf("%d requests were sent for it", n)
 			}
 			if got := b.get(theirs.ID); got.State != ledger.Queued || got.AttemptCount != 0 {
-				t.Errorf("the other lane's upload is now %+v", got)
+				t.Errorf("the other account's upload is now %+v", got)
 			}
 		})
 	}
@@ -69,7 +71,7 @@ func TestForeignTasksAreDropped(t *testing.T) {
 func TestUnknownUploadIsDropped(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.putRaw("x", tasks.Payload{ID: ledger.UploadID(b.lane, "", "order", "none"), Generation: 1}.Encode())
+	b.putRaw("x", tasks.Payload{ID: ledger.UploadID(b.account, "", "order", "none"), Generation: 1}.Encode())
 	b.start("w1")
 	b.eventually("it is dropped", func() bool { return b.left() == 0 })
 }
@@ -89,7 +91,7 @@ func TestUndecodableTasksAreRemoved(t *testing.T) {
 		"an empty message": hash(""), // asynq reads it, and then looks for it in a queue without a name
 		"not a hash":       func(key string) { b.must(b.rdb.Set(b.ctx, key, "x", 0).Err()) },
 	}
-	b.must(b.rdb.SAdd(b.ctx, "asynq:queues", ledger.Queue(b.lane)).Err())
+	b.must(b.rdb.SAdd(b.ctx, "asynq:queues", ledger.Queue(b.account)).Err())
 	for id, put := range garbage {
 		put(b.asynqKey("t:" + id))
 		b.must(b.rdb.LPush(b.ctx, b.asynqKey("pending"), id).Err())

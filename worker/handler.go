@@ -11,25 +11,25 @@ import (
 	"github.com/hibiken/asynq"
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // giveBackError is the error that hands a task back to asynq, due again after Delay. Only an attempt that failed counts as
 // a failure in asynq's statistics; a task that merely waited does not.
-type giveBackError struct {
+type RetryLater struct {
 	Delay  time.Duration
 	Failed bool
 	Reason string
 }
 
-func (g *giveBackError) Error() string { return g.Reason }
+func (g *RetryLater) Error() string { return g.Reason }
 
 // isFailure is asynq's IsFailure.
 func isFailure(err error) bool {
-	if g, ok := errors.AsType[*giveBackError](err); ok {
+	if g, ok := errors.AsType[*RetryLater](err); ok {
 		return g.Failed
 	}
 	return !errors.Is(err, asynq.ErrLeaseExpired)
@@ -38,17 +38,17 @@ func isFailure(err error) bool {
 // retryDelay is asynq's RetryDelayFunc: our error carries the delay. Any other is asynq's own (a lost lease) or a
 // fault of ours (a panic); then the ledger's lease keeps the upload from being sent twice, and it may be asked soon.
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
-	if g, ok := errors.AsType[*giveBackError](err); ok {
+	if g, ok := errors.AsType[*RetryLater](err); ok {
 		return g.Delay
 	}
 	return time.Second
 }
 
 // ProcessTask delivers the upload of one task, or hands the task back with the time at which it is due again.
-func (l *lane) ProcessTask(ctx context.Context, t *asynq.Task) error {
+func (l *account) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	p, err := l.read(t)
 	if errors.Is(err, tasks.ErrNewerPayload) {
-		return &giveBackError{Delay: strangeDelay, Reason: err.Error()}
+		return &RetryLater{Delay: strangeDelay, Reason: err.Error()}
 	}
 	if err != nil {
 		// Neither tried again nor archived: nobody could make anything of it later.
@@ -62,11 +62,11 @@ func (l *lane) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	return l.after(t, p, rec)
 }
 
-// errForeign means that a task is not one of the lane's uploads. It must not be sent with the lane's key.
-var errForeign = errors.New("not a task of this lane's uploads")
+// errForeign means that a task is not one of the account's uploads. It must not be sent with the account's key.
+var errForeign = errors.New("not a task of this account's uploads")
 
 // read gives what a task carries.
-func (l *lane) read(t *asynq.Task) (tasks.Payload, error) {
+func (l *account) read(t *asynq.Task) (tasks.Payload, error) {
 	if t.Type() != tasks.TypeUpload {
 		return tasks.Payload{}, errForeign
 	}
@@ -74,7 +74,7 @@ func (l *lane) read(t *asynq.Task) (tasks.Payload, error) {
 	if err != nil {
 		return p, err
 	}
-	if lane, _, err := ledger.ParseID(p.ID); err != nil || lane != l.name {
+	if account, _, err := ledger.ParseID(p.ID); err != nil || account != l.name {
 		return p, errForeign
 	}
 	return p, nil
@@ -83,11 +83,11 @@ func (l *lane) read(t *asynq.Task) (tasks.Payload, error) {
 // strangeDelay is for what this worker cannot read: a newer one, or a person, may get to it meanwhile.
 const strangeDelay = time.Minute
 
-// deliver takes a task through the gate and makes one attempt.
-func (l *lane) deliver(ctx context.Context, p tasks.Payload) (ledger.Recorded, error) {
+// deliver takes a task through the breaker and makes one attempt.
+func (l *account) deliver(ctx context.Context, p tasks.Payload) (ledger.FinishResult, error) {
 	for {
-		if err := l.gate.enter(ctx, l.stopping, l.set.HoldLimit); err != nil {
-			return ledger.Recorded{}, &giveBackError{Reason: err.Error()}
+		if err := l.breaker.enter(ctx, l.stopping, l.set.HoldLimit); err != nil {
+			return ledger.FinishResult{}, &RetryLater{Reason: err.Error()}
 		}
 		rec, again, err := l.attempt(ctx, p)
 		if !again {
@@ -97,10 +97,10 @@ func (l *lane) deliver(ctx context.Context, p tasks.Payload) (ledger.Recorded, e
 }
 
 // attempt asks the ledger whether the upload may be sent, and if so sends it. It gives back the slot. Again means that
-// the lane is held and the task waits on.
-func (l *lane) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Recorded, again bool, err error) {
+// the account is held and the task waits on.
+func (l *account) attempt(ctx context.Context, p tasks.Payload) (rec ledger.FinishResult, again bool, err error) {
 	success := false
-	defer func() { l.gate.leave(success) }()
+	defer func() { l.breaker.leave(success) }()
 
 	// The call and Finish must not be cut off by what happens to the task: they have deadlines of their own. The call's
 	// is counted from here, before Begin, so that it is over before the lease of the attempt ends.
@@ -112,10 +112,10 @@ func (l *lane) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Recorde
 	}
 	switch b.Answer {
 	case ledger.Held:
-		l.gate.hold(b.Hold.Wait)
+		l.breaker.hold(b.Hold.Wait)
 		return rec, true, nil
 	case ledger.Busy, ledger.Early:
-		return rec, false, &giveBackError{Delay: b.Hold.Wait, Reason: "not yet: " + string(b.Answer)}
+		return rec, false, &RetryLater{Delay: b.Hold.Wait, Reason: "not yet: " + string(b.Answer)}
 	case ledger.Stale:
 		return rec, false, fmt.Errorf("no longer counts (%s): %w", b.Hold.Reason, asynq.RevokeTask)
 	case ledger.Started:
@@ -126,38 +126,38 @@ func (l *lane) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Recorde
 		return rec, false, err
 	}
 	if err != nil {
-		l.log.Warn("vault.unreachable", zap.String("upload_id", p.ID), zap.Error(err))
+		l.log.Warn("store.unreachable", zap.String("upload_id", p.ID), zap.Error(err))
 		l.release(detached, b.Running, true)
 		return rec, true, nil
 	}
-	l.count.Attempted(l.name, outcome.Verdict, outcome.Duration)
+	l.count.Attempted(l.name, outcome.Outcome, outcome.Duration)
 	rec, err = l.finish(detached, b.Running, outcome)
 	if err != nil {
-		return rec, false, &giveBackError{Delay: l.set.RedisPause, Reason: "the outcome could not be recorded"}
+		return rec, false, &RetryLater{Delay: l.set.RedisPause, Reason: "the outcome could not be recorded"}
 	}
-	if rec.LaneHeld != "" {
-		l.gate.hold(rec.HeldFor)
+	if rec.BreakerReason != "" {
+		l.breaker.hold(rec.BreakerWait)
 	}
-	success = outcome.Verdict == ledger.VerdictDelivered || outcome.Fault == ledger.FaultFinal
+	success = outcome.Outcome == ledger.OutcomeDelivered || outcome.Fault == ledger.FaultFinal
 	l.follow(detached, b.Running, outcome, rec)
 	if !rec.State.Final() {
-		return rec, false, &giveBackError{Delay: rec.Wait, Failed: !rec.Lane, Reason: reason(outcome)}
+		return rec, false, &RetryLater{Delay: rec.Wait, Failed: !rec.Account, Reason: reason(outcome)}
 	}
 	return rec, false, nil
 }
 
 // notBegun hands the task back: Redis is away, or cannot run the ledger's script on this record, which is then not the
 // other uploads' trouble.
-func (l *lane) notBegun(p tasks.Payload, err error) error {
+func (l *account) notBegun(p tasks.Payload, err error) error {
 	if errors.Is(err, ledger.ErrScript) || errors.Is(err, ledger.ErrNewerRecord) {
 		l.log.Error("upload.not_begun", zap.String("upload_id", p.ID), zap.Error(err))
-		return &giveBackError{Delay: strangeDelay, Reason: "its record cannot be read"}
+		return &RetryLater{Delay: strangeDelay, Reason: "its record cannot be read"}
 	}
 	l.log.Warn("ledger.unreachable", zap.String("upload_id", p.ID), zap.Error(err))
-	return &giveBackError{Delay: l.set.RedisPause, Reason: "the ledger cannot be reached"}
+	return &RetryLater{Delay: l.set.RedisPause, Reason: "the ledger cannot be reached"}
 }
 
-func (l *lane) begin(ctx context.Context, p tasks.Payload) (ledger.Begun, error) {
+func (l *account) begin(ctx context.Context, p tasks.Payload) (ledger.BeginResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.set.RedisTimeout)
 	defer cancel()
 	return l.ledger.Begin(ctx, ledger.NewAttempt{
@@ -166,21 +166,21 @@ func (l *lane) begin(ctx context.Context, p tasks.Payload) (ledger.Begun, error)
 	})
 }
 
-// send makes the call. The error is the vault's, when it is away and nothing was sent, or a *deliveredError.
-func (l *lane) send(ctx context.Context, run ledger.Running, deadline time.Time) (ledger.Outcome, error) {
+// send makes the call. The error is the blob store's, when it is away and nothing was sent, or a *deliveredError.
+func (l *account) send(ctx context.Context, run ledger.Running, deadline time.Time) (ledger.AttemptResult, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	tried := ledgerTried(run)
 	started := time.Now()
 	voucher, err := l.open(ctx, run)
-	if err != nil && !errors.Is(err, vault.ErrMissing) && !errors.Is(err, vault.ErrDamaged) {
-		return ledger.Outcome{}, err
+	if err != nil && !errors.Is(err, blob.ErrMissing) && !errors.Is(err, blob.ErrDamaged) {
+		return ledger.AttemptResult{}, err
 	}
 	var receipt pandapon.Receipt
 	if err == nil {
 		receipt, err = l.upload(ctx, run, voucher)
 		if cerr := voucher.Close(); cerr != nil {
-			l.log.Debug("vault.close", zap.String("upload_id", run.ID), zap.Error(cerr))
+			l.log.Debug("store.close", zap.String("upload_id", run.ID), zap.Error(cerr))
 		}
 	}
 	o := l.policy.Decide(receipt, err, tried)
@@ -190,19 +190,19 @@ func (l *lane) send(ctx context.Context, run ledger.Running, deadline time.Time)
 }
 
 // open gives the voucher, which may have come along with Begin.
-func (l *lane) open(ctx context.Context, run ledger.Running) (io.ReadCloser, error) {
-	e := vault.Entry{Key: run.VaultKey, Size: run.Size, SHA256: run.SHA256, CRC32C: run.CRC32C}
+func (l *account) open(ctx context.Context, run ledger.Running) (io.ReadCloser, error) {
+	e := blob.Entry{Key: run.StoreKey, Size: run.Size, SHA256: run.SHA256, CRC32C: run.CRC32C}
 	if len(run.Pieces) > 0 {
 		return l.near.Brought(e, run.Pieces), nil
 	}
 	if l.ledger.Settings().KeepSent > 0 { // that it is still there does not mean that it is still to be sent
-		if err := l.knownDelivery(ctx, run.VaultKey); err != nil {
+		if err := l.knownDelivery(ctx, run.StoreKey); err != nil {
 			return nil, err
 		}
 	}
-	r, err := l.vault.Open(ctx, e)
-	if errors.Is(err, vault.ErrMissing) {
-		if known := l.knownDelivery(ctx, run.VaultKey); known != nil {
+	r, err := l.store.Open(ctx, e)
+	if errors.Is(err, blob.ErrMissing) {
+		if known := l.knownDelivery(ctx, run.StoreKey); known != nil {
 			return nil, known
 		}
 		err = fmt.Errorf("%w; if redis has lost its last writes, it may have arrived", err)
@@ -214,16 +214,16 @@ func ledgerTried(run ledger.Running) Tried {
 	return Tried{Age: run.Age, Refusals: run.Refusals, Unanswered: run.Unanswered}
 }
 
-// release takes back an attempt that sent nothing, and may hold the lane because its vault is away.
-func (l *lane) release(ctx context.Context, run ledger.Running, vaultAway bool) {
-	err := l.persist(ctx, run, func(ctx context.Context) error { return l.ledger.Release(ctx, run, vaultAway) })
+// release takes back an attempt that sent nothing, and may hold the account because its blob store is away.
+func (l *account) release(ctx context.Context, run ledger.Running, storeAway bool) {
+	err := l.persist(ctx, run, func(ctx context.Context) error { return l.ledger.Release(ctx, run, storeAway) })
 	if err != nil {
 		l.log.Warn("upload.not_released", zap.String("upload_id", run.ID), zap.Error(err))
 	}
 }
 
 // finish records an outcome. If that cannot be done the full result stands in the log: it exists only here.
-func (l *lane) finish(ctx context.Context, run ledger.Running, o ledger.Outcome) (rec ledger.Recorded, err error) {
+func (l *account) finish(ctx context.Context, run ledger.Running, o ledger.AttemptResult) (rec ledger.FinishResult, err error) {
 	err = l.persist(ctx, run, func(ctx context.Context) (err error) {
 		rec, err = l.record(ctx, run, o)
 		return err
@@ -239,7 +239,7 @@ func (l *lane) finish(ctx context.Context, run ledger.Running, o ledger.Outcome)
 
 // persist writes to the ledger what must not be lost. While Redis is away it tries again, until its patience or the
 // worker's time to stop is over. What Redis answers with an error of its own would come again: it is no outage.
-func (l *lane) persist(ctx context.Context, run ledger.Running, write func(context.Context) error) error {
+func (l *account) persist(ctx context.Context, run ledger.Running, write func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, l.set.FinishPatience)
 	defer cancel()
 	for tries := 1; ; tries++ {
@@ -260,7 +260,7 @@ func (l *lane) persist(ctx context.Context, run ledger.Running, write func(conte
 }
 
 // pause waits a moment for Redis to come back; false when there is no more time.
-func (l *lane) pause(ctx context.Context) bool {
+func (l *account) pause(ctx context.Context) bool {
 	t := time.NewTimer(l.set.RedisPause)
 	defer t.Stop()
 	select {
@@ -273,9 +273,9 @@ func (l *lane) pause(ctx context.Context) bool {
 	}
 }
 
-// follow does what an ended upload brings with it: the next in line gets its task, and its voucher leaves the vault.
+// follow does what an ended upload brings with it: the next in line gets its task, and its voucher leaves the store.
 // What fails here the reconciler does.
-func (l *lane) follow(ctx context.Context, run ledger.Running, o ledger.Outcome, rec ledger.Recorded) {
+func (l *account) follow(ctx context.Context, run ledger.Running, o ledger.AttemptResult, rec ledger.FinishResult) {
 	if rec.NextID != "" {
 		put, cancel := context.WithTimeout(ctx, l.set.RedisTimeout)
 		defer cancel()
@@ -286,18 +286,18 @@ func (l *lane) follow(ctx context.Context, run ledger.Running, o ledger.Outcome,
 	switch rec.State {
 	case ledger.Delivered:
 		if !o.Drop { // else it left with Finish
-			l.sweeper.add(swept{id: run.ID, vaultKey: run.VaultKey, state: rec.State, delivery: run.Delivery(o)})
+			l.sweeper.add(swept{id: run.ID, storeKey: run.StoreKey, state: rec.State, delivery: run.Delivery(o)})
 		}
 	case ledger.Rejected, ledger.Expired:
-		if o.Verdict != ledger.VerdictInvalid { // else there is nothing to note it beside
-			l.sweeper.add(swept{vaultKey: run.VaultKey, state: rec.State})
+		if o.Outcome != ledger.OutcomeInvalid { // else there is nothing to note it beside
+			l.sweeper.add(swept{storeKey: run.StoreKey, state: rec.State})
 		}
 	case ledger.Queued, ledger.Sending, ledger.Waiting, ledger.Discarded:
 	}
 }
 
 // after writes what asynqmon shows of a finished task.
-func (l *lane) after(t *asynq.Task, p tasks.Payload, rec ledger.Recorded) error {
+func (l *account) after(t *asynq.Task, p tasks.Payload, rec ledger.FinishResult) error {
 	if l.set.TaskRetention <= 0 {
 		return nil
 	}
@@ -312,8 +312,8 @@ func (l *lane) after(t *asynq.Task, p tasks.Payload, rec ledger.Recorded) error 
 }
 
 // reason says in asynqmon why a task came back, without anything secret.
-func reason(o ledger.Outcome) string {
-	s := string(o.Verdict)
+func reason(o ledger.AttemptResult) string {
+	s := string(o.Outcome)
 	if o.HTTPStatus != 0 {
 		s += fmt.Sprintf(", http %d", o.HTTPStatus)
 	}

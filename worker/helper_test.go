@@ -9,42 +9,42 @@ import (
 	"github.com/hibiken/asynq"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
-// flaky is a vault that can be away.
+// flaky is a blob store that can be away.
 type flaky struct {
-	vault.Vault
+	blob.Store
 
 	away  atomic.Bool
-	gone  atomic.Bool // nobody can tell which vault it is
+	gone  atomic.Bool // nobody can tell which blob store it is
 	stuck atomic.Bool // nothing leaves it
 }
 
 var errAway = errors.New("no such device")
 
-func (f *flaky) Open(ctx context.Context, e vault.Entry) (io.ReadCloser, error) {
+func (f *flaky) Open(ctx context.Context, e blob.Entry) (io.ReadCloser, error) {
 	if f.away.Load() {
 		return nil, errAway
 	}
-	return f.Vault.Open(ctx, e)
+	return f.Store.Open(ctx, e)
 }
 
-func redisVault(b *bundle) vault.Vault { return vault.NewRedis(b.rdb) }
+func redisStore(b *bundle) blob.Store { return blob.NewRedis(b.rdb) }
 
 // putRaw puts a task with any payload.
 func (b *bundle) putRaw(id string, payload []byte) {
 	b.t.Helper()
 	c := asynq.NewClientFromRedisClient(b.rdb)
-	_, err := c.EnqueueContext(b.ctx, asynq.NewTask(tasks.TypeUpload, payload), asynq.TaskID(id), asynq.Queue(ledger.Queue(b.lane)))
+	_, err := c.EnqueueContext(b.ctx, asynq.NewTask(tasks.TypeUpload, payload), asynq.TaskID(id), asynq.Queue(ledger.Queue(b.account)))
 	b.must(err)
 }
 
 func (b *bundle) info() *asynq.QueueInfo {
 	b.t.Helper()
-	info, err := asynq.NewInspectorFromRedisClient(b.rdb).GetQueueInfo(ledger.Queue(b.lane))
+	info, err := asynq.NewInspectorFromRedisClient(b.rdb).GetQueueInfo(ledger.Queue(b.account))
 	b.must(err)
 	return info
 }
@@ -52,17 +52,17 @@ func (b *bundle) info() *asynq.QueueInfo {
 func (b *bundle) queued() int   { i := b.info(); return i.Pending + i.Active + i.Retry + i.Scheduled }
 func (b *bundle) retrying() int { return b.info().Retry }
 
-// explain shows how the lane stands when a test has waited in vain.
+// explain shows how the account stands when a test has waited in vain.
 func (b *bundle) explain() {
 	b.t.Helper()
 	ctx := context.WithoutCancel(b.ctx)
-	lanes, err := b.client.Lanes(ctx)
-	for _, l := range lanes {
-		if l.Lane == b.lane {
-			b.t.Logf("lane: %+v %v", l, err)
+	accounts, err := b.client.Accounts(ctx)
+	for _, l := range accounts {
+		if l.Account == b.account {
+			b.t.Logf("account: %+v %v", l, err)
 		}
 	}
-	page, err := b.client.List(ctx, ledger.Query{Lane: b.lane, Limit: 1000})
+	page, err := b.client.List(ctx, ledger.Query{Account: b.account, Limit: 1000})
 	for _, u := range page.Uploads {
 		if !u.State.Final() {
 			full, gerr := b.client.Get(ctx, u.ID)

@@ -11,7 +11,7 @@ import (
 )
 
 // logAttempt writes the one line of an attempt.
-func (l *lane) logAttempt(run ledger.Running, o ledger.Outcome, rec ledger.Recorded) {
+func (l *account) logAttempt(run ledger.Running, o ledger.AttemptResult, rec ledger.FinishResult) {
 	level := zapcore.InfoLevel
 	if rec.State == ledger.Rejected || rec.State == ledger.Expired || rec.How == "late" {
 		level = zapcore.WarnLevel
@@ -24,23 +24,23 @@ func (l *lane) logAttempt(run ledger.Running, o ledger.Outcome, rec ledger.Recor
 	if rec.How != "recorded" {
 		fields = append(fields, zap.String("recorded", rec.How))
 	}
-	if rec.LaneHeld != "" {
-		fields = append(fields, zap.String("lane_held", rec.LaneHeld), zap.Duration("held_for", rec.HeldFor))
+	if rec.BreakerReason != "" {
+		fields = append(fields, zap.String("account_held", rec.BreakerReason), zap.Duration("held_for", rec.BreakerWait))
 	}
 	l.log.Log(level, "upload.attempted", fields...)
 }
 
 // logLost writes an outcome that could not be recorded, in full: this line is all that is left of it.
-func (l *lane) logLost(run ledger.Running, o ledger.Outcome, err error) {
+func (l *account) logLost(run ledger.Running, o ledger.AttemptResult, err error) {
 	fields := append(attemptFields(run, o), zap.String("develop_id", o.DevelopID), zap.String("nonce", run.Nonce),
 		zap.NamedError("ledger_error", err))
 	l.log.Error("upload.outcome_not_recorded", fields...)
 }
 
-func attemptFields(run ledger.Running, o ledger.Outcome) []zap.Field {
+func attemptFields(run ledger.Running, o ledger.AttemptResult) []zap.Field {
 	fields := []zap.Field{
 		zap.String("upload_id", run.ID), zap.String("order_id", run.OrderID), zap.Int("attempt", run.Number),
-		zap.String("verdict", string(o.Verdict)), zap.Int64("duration_ms", o.Duration.Milliseconds()),
+		zap.String("outcome", string(o.Outcome)), zap.Int64("duration_ms", o.Duration.Milliseconds()),
 	}
 	for _, f := range []struct{ key, value string }{
 		{"request_id", o.RequestID}, {"code", o.Code}, {"msg", o.Msg}, {"error", o.Error},

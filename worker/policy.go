@@ -6,9 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // Policy decides what an attempt came to and what follows. The zero value of a field stands for its default. Retry is
@@ -20,7 +20,7 @@ type Policy struct {
 	MaxAge        time.Duration   // after which a failing upload expires; 7 days
 
 	CodesFinal       []string // codes that reject an upload at once
-	CodesThrottled   []string // codes that hold the lane as HTTP 429 does
+	CodesThrottled   []string // codes that hold the account as HTTP 429 does
 	CodesCredentials []string // codes that speak of the account, as HTTP 401 and 403 do
 
 	RetryAfterMin time.Duration // a Retry-After is kept within these; 1 s …
@@ -72,23 +72,23 @@ type Tried struct {
 	Unanswered int           // attempts without an answer since the last one that had one
 }
 
-// Decide makes an outcome of what the API client, or the vault, said. Its plan holds if the answer is the upload's own;
+// Decide makes an outcome of what the API client, or the blob store, said. Its plan holds if the answer is the upload's own;
 // whether it is, the ledger knows.
-func (p Policy) Decide(receipt pandapon.Receipt, err error, t Tried) ledger.Outcome {
+func (p Policy) Decide(receipt pandapon.Receipt, err error, t Tried) ledger.AttemptResult {
 	o := p.classify(receipt, err)
-	switch o.Verdict {
-	case ledger.VerdictDelivered:
+	switch o.Outcome {
+	case ledger.OutcomeDelivered:
 		o.Next = ledger.Delivered
-	case ledger.VerdictInvalid:
+	case ledger.OutcomeInvalid:
 		o.Next = ledger.Rejected
-	case ledger.VerdictRefused:
+	case ledger.OutcomeRefused:
 		o.Next, o.Delay = ledger.Waiting, p.spread(step(p.Long, t.Refusals))
 		if o.Fault == ledger.FaultFinal || t.Refusals+1 >= p.RefusalBudget {
 			o.Next, o.Delay = ledger.Rejected, 0
 		}
-	case ledger.VerdictThrottled:
+	case ledger.OutcomeThrottled:
 		o.Next = ledger.Waiting
-	case ledger.VerdictUnavailable, ledger.VerdictUnclear, ledger.VerdictInterrupted:
+	case ledger.OutcomeUnavailable, ledger.OutcomeUnclear, ledger.OutcomeInterrupted:
 		o.Next, o.Delay = ledger.Waiting, p.spread(step(p.Short, t.Unanswered))
 	}
 	if o.Next == ledger.Waiting && t.Age > p.MaxAge {
@@ -97,60 +97,60 @@ func (p Policy) Decide(receipt pandapon.Receipt, err error, t Tried) ledger.Outc
 	return o
 }
 
-// classify gives the verdict, and what the answer may say about the lane.
-func (p Policy) classify(receipt pandapon.Receipt, err error) ledger.Outcome {
+// classify gives the outcome, and what the answer may say about the account.
+func (p Policy) classify(receipt pandapon.Receipt, err error) ledger.AttemptResult {
 	if err == nil {
-		return ledger.Outcome{
-			Verdict: ledger.VerdictDelivered, HTTPStatus: receipt.HTTPStatus, Code: receipt.Code,
+		return ledger.AttemptResult{
+			Outcome: ledger.OutcomeDelivered, HTTPStatus: receipt.HTTPStatus, Code: receipt.Code,
 			RequestID: receipt.RequestID, DevelopID: receipt.DevelopID, Msg: receipt.Msg,
 		}
 	}
-	o := ledger.Outcome{Error: err.Error()}
-	if errors.Is(err, vault.ErrMissing) || errors.Is(err, vault.ErrDamaged) {
-		o.Verdict = ledger.VerdictInvalid
+	o := ledger.AttemptResult{Error: err.Error()}
+	if errors.Is(err, blob.ErrMissing) || errors.Is(err, blob.ErrDamaged) {
+		o.Outcome = ledger.OutcomeInvalid
 		return o
 	}
 	e, ok := errors.AsType[*pandapon.Error](err)
 	if !ok {
 		// What is not known to have stayed here may have arrived.
-		o.Verdict = ledger.VerdictUnclear
+		o.Outcome = ledger.OutcomeUnclear
 		return o
 	}
 	o.HTTPStatus, o.Code, o.Msg = e.HTTPStatus, e.Envelope.Code, e.Envelope.Msg
 	o.RequestID, o.DevelopID = e.Envelope.RequestID, e.Envelope.DevelopID
-	o.Verdict, o.Fault = p.verdict(e)
+	o.Outcome, o.Fault = p.outcome(e)
 	if e.Kind == pandapon.Answered {
 		o.Error = "" // its text would only repeat status, code and msg
 	}
-	throttledOrAway := o.Verdict == ledger.VerdictThrottled || e.HTTPStatus == 503
+	throttledOrAway := o.Outcome == ledger.OutcomeThrottled || e.HTTPStatus == 503
 	if throttledOrAway && e.HasRetryAfter {
 		o.Hold = min(max(e.RetryAfter, p.RetryAfterMin), p.RetryAfterMax)
 	}
 	return o
 }
 
-// verdict is the table of the README: the first row that fits counts.
-func (p Policy) verdict(e *pandapon.Error) (ledger.Verdict, ledger.Fault) {
+// outcome is the table of the README: the first row that fits counts.
+func (p Policy) outcome(e *pandapon.Error) (ledger.Outcome, ledger.Fault) {
 	status, code := e.HTTPStatus, e.Envelope.Code
 	switch {
 	case e.Kind == pandapon.NotSent:
-		return ledger.VerdictUnavailable, ledger.FaultNone
+		return ledger.OutcomeUnavailable, ledger.FaultNone
 	case status == 429 || slices.Contains(p.CodesThrottled, code):
-		return ledger.VerdictThrottled, ledger.FaultNone
+		return ledger.OutcomeThrottled, ledger.FaultNone
 	case e.Kind == pandapon.NoAnswer:
-		return ledger.VerdictUnclear, ledger.FaultNone
+		return ledger.OutcomeUnclear, ledger.FaultNone
 	case success(status) && slices.Contains(p.CodesFinal, code):
-		return ledger.VerdictRefused, ledger.FaultFinal
+		return ledger.OutcomeRefused, ledger.FaultFinal
 	case status == 401 || status == 403 || slices.Contains(p.CodesCredentials, code):
-		return ledger.VerdictRefused, ledger.FaultCredentials
+		return ledger.OutcomeRefused, ledger.FaultCredentials
 	case status == 404 || status == 405 || status == 410 || status == 501:
-		return ledger.VerdictRefused, ledger.FaultEndpoint
+		return ledger.OutcomeRefused, ledger.FaultEndpoint
 	case success(status), status >= 400 && status < 500 && status != 408 && status != 425:
-		return ledger.VerdictRefused, ledger.FaultRefusing
+		return ledger.OutcomeRefused, ledger.FaultRefusing
 	case status == 502 || status == 504 || status < 400:
-		return ledger.VerdictUnclear, ledger.FaultNone
+		return ledger.OutcomeUnclear, ledger.FaultNone
 	default:
-		return ledger.VerdictUnavailable, ledger.FaultNone
+		return ledger.OutcomeUnavailable, ledger.FaultNone
 	}
 }
 

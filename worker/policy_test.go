@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
-	"github.com/voucherd/voucherd/vault"
 	"github.com/voucherd/voucherd/worker"
 )
 
@@ -22,33 +22,33 @@ func answered(status int, code string) *pandapon.Error {
 
 func steady() worker.Policy { return worker.Policy{Jitter: -1}.WithDefaults() }
 
-// TestEveryStatus holds the verdict table against every HTTP status there can be. What is listed is the exception, by
+// TestEveryStatus holds the outcome table against every HTTP status there can be. What is listed is the exception, by
 // its own row; the ranges are the rest.
 func TestEveryStatus(t *testing.T) {
 	t.Parallel()
 	type row struct {
-		verdict ledger.Verdict
+		outcome ledger.Outcome
 		fault   ledger.Fault
 	}
 	own := map[int]row{
-		429: {ledger.VerdictThrottled, ""},
-		401: {ledger.VerdictRefused, ledger.FaultCredentials},
-		403: {ledger.VerdictRefused, ledger.FaultCredentials},
-		404: {ledger.VerdictRefused, ledger.FaultEndpoint},
-		405: {ledger.VerdictRefused, ledger.FaultEndpoint},
-		410: {ledger.VerdictRefused, ledger.FaultEndpoint},
-		501: {ledger.VerdictRefused, ledger.FaultEndpoint},
-		408: {ledger.VerdictUnavailable, ""},
-		425: {ledger.VerdictUnavailable, ""},
-		502: {ledger.VerdictUnclear, ""},
-		504: {ledger.VerdictUnclear, ""},
+		429: {ledger.OutcomeThrottled, ""},
+		401: {ledger.OutcomeRefused, ledger.FaultCredentials},
+		403: {ledger.OutcomeRefused, ledger.FaultCredentials},
+		404: {ledger.OutcomeRefused, ledger.FaultEndpoint},
+		405: {ledger.OutcomeRefused, ledger.FaultEndpoint},
+		410: {ledger.OutcomeRefused, ledger.FaultEndpoint},
+		501: {ledger.OutcomeRefused, ledger.FaultEndpoint},
+		408: {ledger.OutcomeUnavailable, ""},
+		425: {ledger.OutcomeUnavailable, ""},
+		502: {ledger.OutcomeUnclear, ""},
+		504: {ledger.OutcomeUnclear, ""},
 	}
 	ranges := []row{
-		1: {ledger.VerdictUnclear, ""},
-		2: {ledger.VerdictRefused, ledger.FaultRefusing},
-		3: {ledger.VerdictUnclear, ""},
-		4: {ledger.VerdictRefused, ledger.FaultRefusing},
-		5: {ledger.VerdictUnavailable, ""},
+		1: {ledger.OutcomeUnclear, ""},
+		2: {ledger.OutcomeRefused, ledger.FaultRefusing},
+		3: {ledger.OutcomeUnclear, ""},
+		4: {ledger.OutcomeRefused, ledger.FaultRefusing},
+		5: {ledger.OutcomeUnavailable, ""},
 	}
 	for status := 100; status <= 599; status++ {
 		want, ok := own[status]
@@ -56,8 +56,8 @@ func TestEveryStatus(t *testing.T) {
 			want = ranges[status/100]
 		}
 		o := steady().Decide(pandapon.Receipt{}, answered(status, "500"), worker.Tried{})
-		if o.Verdict != want.verdict || o.Fault != want.fault || o.HTTPStatus != status {
-			t.Errorf("HTTP %d: %s %q, want %s %q", status, o.Verdict, o.Fault, want.verdict, want.fault)
+		if o.Outcome != want.outcome || o.Fault != want.fault || o.HTTPStatus != status {
+			t.Errorf("HTTP %d: %s %q, want %s %q", status, o.Outcome, o.Fault, want.outcome, want.fault)
 		}
 	}
 }
@@ -69,22 +69,22 @@ func TestCodes(t *testing.T) {
 	for _, c := range []struct {
 		status int
 		code   string
-		want   ledger.Verdict
+		want   ledger.Outcome
 		fault  ledger.Fault
 		next   ledger.State
 	}{
-		{200, "1001", ledger.VerdictRefused, ledger.FaultFinal, ledger.Rejected},
-		{200, "1002", ledger.VerdictThrottled, "", ledger.Waiting},
-		{500, "1002", ledger.VerdictThrottled, "", ledger.Waiting},
-		{200, "1003", ledger.VerdictRefused, ledger.FaultCredentials, ledger.Waiting},
-		{400, "1003", ledger.VerdictRefused, ledger.FaultCredentials, ledger.Waiting},
-		{400, "1001", ledger.VerdictRefused, ledger.FaultRefusing, ledger.Waiting}, // final only behind a 2xx
-		{200, "1004", ledger.VerdictRefused, ledger.FaultRefusing, ledger.Waiting},
-		{429, "1001", ledger.VerdictThrottled, "", ledger.Waiting},
+		{200, "1001", ledger.OutcomeRefused, ledger.FaultFinal, ledger.Rejected},
+		{200, "1002", ledger.OutcomeThrottled, "", ledger.Waiting},
+		{500, "1002", ledger.OutcomeThrottled, "", ledger.Waiting},
+		{200, "1003", ledger.OutcomeRefused, ledger.FaultCredentials, ledger.Waiting},
+		{400, "1003", ledger.OutcomeRefused, ledger.FaultCredentials, ledger.Waiting},
+		{400, "1001", ledger.OutcomeRefused, ledger.FaultRefusing, ledger.Waiting}, // final only behind a 2xx
+		{200, "1004", ledger.OutcomeRefused, ledger.FaultRefusing, ledger.Waiting},
+		{429, "1001", ledger.OutcomeThrottled, "", ledger.Waiting},
 	} {
 		o := p.Decide(pandapon.Receipt{}, answered(c.status, c.code), worker.Tried{})
-		if o.Verdict != c.want || o.Fault != c.fault || o.Next != c.next {
-			t.Errorf("HTTP %d code %s: %s %q %s, want %s %q %s", c.status, c.code, o.Verdict, o.Fault, o.Next, c.want, c.fault, c.next)
+		if o.Outcome != c.want || o.Fault != c.fault || o.Next != c.next {
+			t.Errorf("HTTP %d code %s: %s %q %s, want %s %q %s", c.status, c.code, o.Outcome, o.Fault, o.Next, c.want, c.fault, c.next)
 		}
 	}
 }
@@ -94,23 +94,23 @@ func TestWhatIsNoAnswer(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		err  error
-		want ledger.Verdict
+		want ledger.Outcome
 		next ledger.State
 	}{
-		{"never sent", &pandapon.Error{Kind: pandapon.NotSent, Err: io.EOF}, ledger.VerdictUnavailable, ledger.Waiting},
-		{"no answer", &pandapon.Error{Kind: pandapon.NoAnswer, Err: io.EOF}, ledger.VerdictUnclear, ledger.Waiting},
-		{"not JSON", &pandapon.Error{Kind: pandapon.NoAnswer, HTTPStatus: 200, Err: io.EOF}, ledger.VerdictUnclear, ledger.Waiting},
-		{"unknown", errors.New("?"), ledger.VerdictUnclear, ledger.Waiting},
-		{"missing", fmt.Errorf("open: %w", vault.ErrMissing), ledger.VerdictInvalid, ledger.Rejected},
-		{"damaged", &pandapon.Error{Kind: pandapon.NotSent, Err: fmt.Errorf("read: %w", vault.ErrDamaged)}, ledger.VerdictInvalid, ledger.Rejected},
+		{"never sent", &pandapon.Error{Kind: pandapon.NotSent, Err: io.EOF}, ledger.OutcomeUnavailable, ledger.Waiting},
+		{"no answer", &pandapon.Error{Kind: pandapon.NoAnswer, Err: io.EOF}, ledger.OutcomeUnclear, ledger.Waiting},
+		{"not JSON", &pandapon.Error{Kind: pandapon.NoAnswer, HTTPStatus: 200, Err: io.EOF}, ledger.OutcomeUnclear, ledger.Waiting},
+		{"unknown", errors.New("?"), ledger.OutcomeUnclear, ledger.Waiting},
+		{"missing", fmt.Errorf("open: %w", blob.ErrMissing), ledger.OutcomeInvalid, ledger.Rejected},
+		{"damaged", &pandapon.Error{Kind: pandapon.NotSent, Err: fmt.Errorf("read: %w", blob.ErrDamaged)}, ledger.OutcomeInvalid, ledger.Rejected},
 	} {
 		o := steady().Decide(pandapon.Receipt{}, c.err, worker.Tried{})
-		if o.Verdict != c.want || o.Next != c.next || o.Error == "" {
+		if o.Outcome != c.want || o.Next != c.next || o.Error == "" {
 			t.Errorf("%s: %+v, want %s %s", c.name, o, c.want, c.next)
 		}
 	}
 	o := steady().Decide(pandapon.Receipt{HTTPStatus: 200, Envelope: pandapon.Envelope{Code: "200", RequestID: "r"}}, nil, worker.Tried{Age: 1000 * time.Hour})
-	if o.Verdict != ledger.VerdictDelivered || o.Next != ledger.Delivered || o.RequestID != "r" {
+	if o.Outcome != ledger.OutcomeDelivered || o.Next != ledger.Delivered || o.RequestID != "r" {
 		t.Errorf("success: %+v", o)
 	}
 }

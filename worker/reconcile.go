@@ -8,18 +8,18 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // reconciler makes the queue agree with the ledger, and clears away what is over. One worker at a time does it for a
-// lane, but a second one would do no harm: every repair is a compare-and-set in the ledger.
+// account, but a second one would do no harm: every repair is a compare-and-set in the ledger.
 type reconciler struct {
-	lane     string
+	account  string
 	name     string // of the worker
 	ledger   *ledger.Ledger
-	vault    vault.Vault
+	store    blob.Store
 	tasks    *tasks.Client
 	log      *zap.Logger
 	count    Observer
@@ -28,7 +28,7 @@ type reconciler struct {
 	grace    time.Duration // how long tasks may seem to be missing before they are looked for
 	orphans  time.Duration // age from which an unclaimed voucher is nobody's
 
-	keepNotes time.Duration         // how long the vault knows what was delivered
+	keepNotes time.Duration         // how long the blob store knows what was delivered
 	watch     func(context.Context) // looks whether Redis was replaced; by every worker
 
 	lacking   time.Time // since when there are fewer tasks than uploads that need one
@@ -65,7 +65,7 @@ func (r *reconciler) pass(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, r.patience)
 	defer cancel()
 	r.watch(ctx)
-	lead, err := r.ledger.Lead(ctx, r.lane, r.name, 2*r.every+r.patience)
+	lead, err := r.ledger.Lead(ctx, r.account, r.name, 2*r.every+r.patience)
 	if err == nil && lead {
 		err = errors.Join(r.repair(ctx), r.clear(ctx))
 	}
@@ -77,11 +77,11 @@ func (r *reconciler) pass(ctx context.Context) {
 // repair puts a task where an unfinished upload has none.
 func (r *reconciler) repair(ctx context.Context) error {
 	// Both may have gone with what Redis lost.
-	if err := errors.Join(r.tasks.Register(ctx, r.lane), r.bind(ctx)); err != nil {
+	if err := errors.Join(r.tasks.Register(ctx, r.account), r.bind(ctx)); err != nil {
 		return err
 	}
 	for range pagesPerPass {
-		found, err := r.ledger.Due(ctx, r.lane)
+		found, err := r.ledger.Due(ctx, r.account)
 		if err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func (r *reconciler) repair(ctx context.Context) error {
 // sweepOn looks at the next page of everything: an upload that an index has lost is found in time, whatever the counts
 // say.
 func (r *reconciler) sweepOn(ctx context.Context) error {
-	found, err := r.ledger.Sweep(ctx, r.lane, r.cursor, slowSweepPage)
+	found, err := r.ledger.Sweep(ctx, r.account, r.cursor, slowSweepPage)
 	if err != nil {
 		return err
 	}
@@ -115,17 +115,17 @@ func (r *reconciler) sweepOn(ctx context.Context) error {
 	return r.put(ctx, found.Repairs, "slow sweep")
 }
 
-// bind notes again which vault is the lane's.
+// bind notes again which blob store is the account's.
 func (r *reconciler) bind(ctx context.Context) error {
-	identity, err := r.vault.Identity(ctx)
+	identity, err := r.store.Identity(ctx)
 	if err != nil {
-		return fmt.Errorf("ask which vault this is: %w", err)
+		return fmt.Errorf("ask which blob store this is: %w", err)
 	}
-	return r.ledger.BindVault(ctx, r.lane, identity)
+	return r.ledger.BindStore(ctx, r.account, identity)
 }
 
 // lacks says whether so many tasks are missing that it cannot be just those that are being put.
-func (r *reconciler) lacks(found ledger.Looked) bool {
+func (r *reconciler) lacks(found ledger.ScanResult) bool {
 	missing := found.Needed - found.Tasks
 	return missing > 0 && (found.Needed <= smallBacklog || missing*100 > found.Needed)
 }
@@ -133,7 +133,7 @@ func (r *reconciler) lacks(found ledger.Looked) bool {
 // sweep looks at every unfinished upload, due or not: the queue was flushed, or emptied by hand.
 func (r *reconciler) sweep(ctx context.Context) error {
 	for cursor := ""; ; {
-		found, err := r.ledger.Sweep(ctx, r.lane, cursor, sweepPage)
+		found, err := r.ledger.Sweep(ctx, r.account, cursor, sweepPage)
 		if err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ func (r *reconciler) put(ctx context.Context, repairs []ledger.Repair, why strin
 		}
 	}
 	if len(repairs) > 0 {
-		r.count.Repaired(r.lane, len(repairs))
+		r.count.Repaired(r.account, len(repairs))
 		r.log.Warn("reconciler.repaired", zap.Int("tasks", len(repairs)), zap.String("found", why))
 	}
 	return nil
@@ -172,19 +172,19 @@ func (r *reconciler) clear(ctx context.Context) error {
 		}
 	}
 	for range pagesPerPass {
-		ks, err := r.ledger.Leaving(ctx, r.lane)
+		ks, err := r.ledger.Leaving(ctx, r.account)
 		if err != nil || len(ks) == 0 {
-			return errors.Join(err, r.remove(ctx), r.adopt(ctx), r.vault.ForgetRetired(ctx, r.lane, r.keepNotes))
+			return errors.Join(err, r.remove(ctx), r.adopt(ctx), r.store.ForgetRetired(ctx, r.account, r.keepNotes))
 		}
 		for _, k := range ks {
-			if k.VaultKey == "" {
+			if k.StoreKey == "" {
 				continue
 			}
-			if err := r.vault.Delete(ctx, k.VaultKey); err != nil {
+			if err := r.store.Delete(ctx, k.StoreKey); err != nil {
 				return err
 			}
 		}
-		if err := r.ledger.Left(ctx, r.lane, ks); err != nil {
+		if err := r.ledger.Left(ctx, r.account, ks); err != nil {
 			return err
 		}
 	}
@@ -193,7 +193,7 @@ func (r *reconciler) clear(ctx context.Context) error {
 
 // unstick removes tasks that asynq itself will never end: somebody put them by hand.
 func (r *reconciler) unstick(ctx context.Context) error {
-	ids, err := r.ledger.RemoveStuck(ctx, r.lane)
+	ids, err := r.ledger.RemoveStuck(ctx, r.account)
 	if err == nil && len(ids) > 0 {
 		r.log.Warn("reconciler.removed", zap.Int("tasks", len(ids)), zap.String("task_id", ids[0]))
 	}
@@ -202,7 +202,7 @@ func (r *reconciler) unstick(ctx context.Context) error {
 
 func (r *reconciler) remove(ctx context.Context) error {
 	for range pagesPerPass {
-		taken, err := r.ledger.Remove(ctx, r.lane)
+		taken, err := r.ledger.Remove(ctx, r.account)
 		if err != nil || taken == (ledger.Removed{}) {
 			return err
 		}
@@ -214,18 +214,18 @@ const orphansAtOnce = 500
 
 // adopt deletes vouchers that no upload claimed, and claims those whose producer died before it could.
 func (r *reconciler) adopt(ctx context.Context) error {
-	found, err := r.vault.Unclaimed(ctx, r.lane, r.orphans, orphansAtOnce)
+	found, err := r.store.Unclaimed(ctx, r.account, r.orphans, orphansAtOnce)
 	if err != nil {
 		return err
 	}
 	for _, v := range found {
-		id := ledger.UploadID(r.lane, v.UserID, v.OrderID, v.SHA256)
+		id := ledger.UploadID(r.account, v.UserID, v.OrderID, v.SHA256)
 		u, err := r.ledger.Get(ctx, id)
 		switch {
-		case err == nil && u.VaultKey == v.Key:
-			err = r.vault.Claim(ctx, v.Key, id)
+		case err == nil && u.StoreKey == v.Key:
+			err = r.store.Claim(ctx, v.Key, id)
 		case err == nil || errors.Is(err, ledger.ErrNotFound):
-			err = r.vault.Delete(ctx, v.Key)
+			err = r.store.Delete(ctx, v.Key)
 		}
 		if err != nil {
 			return err

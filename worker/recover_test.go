@@ -8,21 +8,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
-	"github.com/voucherd/voucherd/vault"
 	"github.com/voucherd/voucherd/worker"
 )
 
-// inFiles gives the test a vault in a directory, which the test can take away.
+// inFiles gives the test a blob store in a directory, which the test can take away.
 func inFiles(v **flaky) option {
 	return func(b *bundle) {
-		dir, err := vault.OpenDir(b.ctx, b.t.TempDir())
+		dir, err := blob.OpenDir(b.ctx, b.t.TempDir())
 		b.must(err)
-		*v = &flaky{Vault: dir}
-		b.vault = *v
+		*v = &flaky{Store: dir}
+		b.store = *v
 	}
 }
 
@@ -30,35 +30,35 @@ func (f *flaky) Identity(ctx context.Context) (string, error) {
 	if f.gone.Load() {
 		return "", errAway
 	}
-	return f.Vault.Identity(ctx)
+	return f.Store.Identity(ctx)
 }
 
 func (f *flaky) Check(ctx context.Context) error {
 	if f.gone.Load() {
 		return errAway
 	}
-	return f.Vault.Check(ctx)
+	return f.Store.Check(ctx)
 }
 
 func (f *flaky) Delete(ctx context.Context, keys ...string) error {
 	if f.stuck.Load() {
 		return errAway
 	}
-	return f.Vault.Delete(ctx, keys...)
+	return f.Store.Delete(ctx, keys...)
 }
 
-func (f *flaky) Retire(ctx context.Context, vouchers ...vault.Retired) error {
+func (f *flaky) Retire(ctx context.Context, vouchers ...blob.Retired) error {
 	if f.stuck.Load() {
 		return errAway
 	}
-	return f.Vault.Retire(ctx, vouchers...)
+	return f.Store.Retire(ctx, vouchers...)
 }
 
-func (f *flaky) Note(ctx context.Context, key string, n vault.Note) error {
+func (f *flaky) Note(ctx context.Context, key string, n blob.Note) error {
 	if f.stuck.Load() {
 		return errAway
 	}
-	return f.Vault.Note(ctx, key, n)
+	return f.Store.Note(ctx, key, n)
 }
 
 // TestUnclaimedVouchers lets producers die on their way: after Put, and between Open and Claim.
@@ -66,22 +66,22 @@ func TestUnclaimedVouchers(t *testing.T) {
 	t.Parallel()
 	var v *flaky
 	b := setup(t, inFiles(&v), func(b *bundle) { b.set.OrphanAge = time.Millisecond })
-	put := func(order string, n int) vault.Entry {
-		e, err := b.vault.Put(b.ctx, vault.Meta{Lane: b.lane, OrderID: order, MediaType: "image/png"}, bytes.NewReader(voucher(n)))
+	put := func(order string, n int) blob.Entry {
+		e, err := b.store.Put(b.ctx, blob.Meta{Account: b.account, OrderID: order, MediaType: "image/png"}, bytes.NewReader(voucher(n)))
 		b.must(err)
 		return e
 	}
 	put("order-1", 1)
 	e := put("order-2", 2)
 	o, err := b.ledger.Open(b.ctx, ledger.NewUpload{
-		Lane: b.lane, OrderID: "order-2", SHA256: e.SHA256, CRC32C: e.CRC32C, Size: e.Size, MediaType: "image/png", VaultKey: e.Key,
+		Account: b.account, OrderID: "order-2", SHA256: e.SHA256, CRC32C: e.CRC32C, Size: e.Size, MediaType: "image/png", StoreKey: e.Key,
 	})
 	b.must(err)
 	// The API is away, so that the second is not delivered before the reconciler has looked at it.
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Outage})
 	b.start("w1")
 	b.eventually("no voucher is unclaimed", func() bool {
-		left, err := b.vault.Unclaimed(b.ctx, b.lane, 0, 10)
+		left, err := b.store.Unclaimed(b.ctx, b.account, 0, 10)
 		b.must(err)
 		return len(left) == 0
 	})
@@ -94,7 +94,7 @@ func TestUnclaimedVouchers(t *testing.T) {
 	}
 }
 
-// TestVoucherThatWillNotLeave keeps the vault from deleting: what the sweeper cannot take the reconciler takes later.
+// TestVoucherThatWillNotLeave keeps the blob store from deleting: what the sweeper cannot take the reconciler takes later.
 func TestVoucherThatWillNotLeave(t *testing.T) {
 	t.Parallel()
 	var v *flaky
@@ -105,15 +105,15 @@ func TestVoucherThatWillNotLeave(t *testing.T) {
 	b.start("w1")
 	b.reaches(ledger.Rejected, ids[0])
 	b.reaches(ledger.Delivered, ids[1:]...)
-	b.eventually("the worker says so", func() bool { return b.logs.FilterMessage("vault.unreachable").Len() > 0 })
+	b.eventually("the worker says so", func() bool { return b.logs.FilterMessage("store.unreachable").Len() > 0 })
 	v.stuck.Store(false)
 	b.eventually("only the rejected upload holds its voucher", func() bool {
-		return b.get(ids[0]).VaultKey != "" && b.get(ids[1]).VaultKey == "" && b.get(ids[2]).VaultKey == ""
+		return b.get(ids[0]).StoreKey != "" && b.get(ids[1]).StoreKey == "" && b.get(ids[2]).StoreKey == ""
 	})
 }
 
-// TestStartsBeforeItsVault starts a worker while its vault is away.
-func TestStartsBeforeItsVault(t *testing.T) {
+// TestStartsBeforeItsStore starts a worker while its blob store is away.
+func TestStartsBeforeItsStore(t *testing.T) {
 	t.Parallel()
 	var v *flaky
 	b := setup(t, inFiles(&v))
@@ -122,7 +122,7 @@ func TestStartsBeforeItsVault(t *testing.T) {
 	w := b.worker("w1")
 	b.eventually("the worker waits for it", func() bool { return b.logs.FilterMessage("worker.waiting").Len() > 0 })
 	if err := w.Ready(b.ctx); !errors.Is(err, errAway) {
-		t.Errorf("ready while the vault is away: %v", err)
+		t.Errorf("ready while the blob store is away: %v", err)
 	}
 	v.gone.Store(false)
 	b.eventually("the worker is ready", func() bool { return w.Ready(b.ctx) == nil })
@@ -134,7 +134,7 @@ func TestStartsBeforeItsVault(t *testing.T) {
 	}
 }
 
-// TestStopsWhileItWaits stops a worker that has not found its vault yet.
+// TestStopsWhileItWaits stops a worker that has not found its blob store yet.
 func TestStopsWhileItWaits(t *testing.T) {
 	t.Parallel()
 	var v *flaky
@@ -145,18 +145,18 @@ func TestStopsWhileItWaits(t *testing.T) {
 	stop()
 }
 
-// TestRefusesAnotherVault keeps a worker from a lane whose vouchers lie elsewhere.
-func TestRefusesAnotherVault(t *testing.T) {
+// TestRefusesAnotherStore keeps a worker from an account whose vouchers lie elsewhere.
+func TestRefusesAnotherStore(t *testing.T) {
 	t.Parallel()
 	var v *flaky
 	b := setup(t, inFiles(&v))
 	b.enqueue("order", 1)
-	elsewhere, err := vault.OpenDir(b.ctx, t.TempDir())
+	elsewhere, err := blob.OpenDir(b.ctx, t.TempDir())
 	b.must(err)
-	b.vault = elsewhere
+	b.store = elsewhere
 	w, _ := b.make("w1")
-	if err := w.Run(b.ctx); !errors.Is(err, ledger.ErrOtherVault) {
-		t.Errorf("a worker with another vault: %v", err)
+	if err := w.Run(b.ctx); !errors.Is(err, ledger.ErrOtherStore) {
+		t.Errorf("a worker with another blob store: %v", err)
 	}
 	if err := w.Ready(b.ctx); err == nil {
 		t.Error("ready without running")
@@ -180,7 +180,7 @@ func TestOutcomeThatCannotBeRecorded(t *testing.T) {
 	stop()
 	line := b.logs.FilterMessage("upload.outcome_not_recorded").All()[0].ContextMap()
 	request := b.api.Requests()[0]
-	if line["request_id"] != request.RequestID || line["nonce"] != request.Nonce || line["verdict"] != "delivered" {
+	if line["request_id"] != request.RequestID || line["nonce"] != request.Nonce || line["outcome"] != "delivered" {
 		t.Errorf("the log has %v of request %+v", line, request)
 	}
 	s.Restart() // for the end of the test
@@ -217,8 +217,8 @@ func (b *bundle) make(name string) (*worker.Worker, *pandapon.Client) {
 	set := b.set
 	set.Name = name
 	w, err := worker.New(worker.Config{
-		QueueRedis: b.redis(), Ledger: b.ledger, Vault: b.vault, Tasks: b.client, Log: b.log, Policy: b.policy, Settings: set,
-		Lanes: []worker.LaneConfig{{Name: b.lane, Credentials: b.creds, API: api, Concurrency: b.conc}},
+		QueueRedis: b.redis(), Ledger: b.ledger, Store: b.store, Tasks: b.client, Log: b.log, Policy: b.policy, Settings: set,
+		Accounts: []worker.AccountConfig{{Name: b.account, Credentials: b.creds, API: api, Concurrency: b.conc}},
 	})
 	b.must(err)
 	return w, api

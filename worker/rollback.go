@@ -13,14 +13,14 @@ import (
 )
 
 // A Redis that comes back without its last writes (a replica took over, or the end of its log was lost) no longer knows
-// of attempts that were made. The worker that made them does, for a while, and so does a vault that outlives Redis.
+// of attempts that were made. The worker that made them does, for a while, and so does a blob store that outlives Redis.
 
-// deliveredError says that an upload is not sent, because its vault knows that it was delivered.
+// deliveredError says that an upload is not sent, because its blob store knows that it was delivered.
 type deliveredError struct{ attempt ledger.Attempt }
 
-func (*deliveredError) Error() string { return "delivered already, as the vault knows" }
+func (*deliveredError) Error() string { return "delivered already, as the blob store knows" }
 
-// encodeDelivery writes an attempt for the vault.
+// encodeDelivery writes an attempt for the store.
 func encodeDelivery(a ledger.Attempt) json.RawMessage {
 	text, err := json.Marshal(a)
 	if err != nil { // times beyond the year 9999
@@ -29,9 +29,9 @@ func encodeDelivery(a ledger.Attempt) json.RawMessage {
 	return text
 }
 
-// knownDelivery asks the vault whether it knows a voucher as delivered: then it gives a *deliveredError.
-func (l *lane) knownDelivery(ctx context.Context, vaultKey string) error {
-	n, err := l.vault.Noted(ctx, vaultKey)
+// knownDelivery asks the blob store whether it knows a voucher as delivered: then it gives a *deliveredError.
+func (l *account) knownDelivery(ctx context.Context, storeKey string) error {
+	n, err := l.store.Noted(ctx, storeKey)
 	if err != nil || n.State != string(ledger.Delivered) {
 		return nil //nolint:nilerr // then Open's own error counts
 	}
@@ -42,31 +42,31 @@ func (l *lane) knownDelivery(ctx context.Context, vaultKey string) error {
 	return &deliveredError{a}
 }
 
-// recordDelivered records a delivery that only the vault knew of, instead of the attempt that has just begun.
-func (l *lane) recordDelivered(ctx context.Context, run ledger.Running, a ledger.Attempt) (rec ledger.Recorded, err error) {
+// recordDelivered records a delivery that only the blob store knew of, instead of the attempt that has just begun.
+func (l *account) recordDelivered(ctx context.Context, run ledger.Running, a ledger.Attempt) (rec ledger.FinishResult, err error) {
 	l.release(ctx, run, false)
 	err = l.persist(ctx, run, func(ctx context.Context) (err error) {
 		rec, err = l.ledger.RecordDelivery(ctx, run.ID, a)
 		return err
 	})
 	if err != nil {
-		return rec, &giveBackError{Delay: l.set.RedisPause, Reason: "a delivery could not be recorded"}
+		return rec, &RetryLater{Delay: l.set.RedisPause, Reason: "a delivery could not be recorded"}
 	}
 	l.log.Warn("upload.found_delivered", zap.String("upload_id", run.ID), zap.String("order_id", run.OrderID),
 		zap.String("request_id", a.RequestID), zap.Stringer("delivered_at", a.EndedAt))
-	l.follow(ctx, run, ledger.Outcome{Drop: true}, rec)
+	l.follow(ctx, run, ledger.AttemptResult{Drop: true}, rec)
 	return rec, nil
 }
 
 // record writes an outcome down. An upload that was delivered, and whose record Redis has lost, gets one again.
-func (l *lane) record(ctx context.Context, run ledger.Running, o ledger.Outcome) (ledger.Recorded, error) {
+func (l *account) record(ctx context.Context, run ledger.Running, o ledger.AttemptResult) (ledger.FinishResult, error) {
 	rec, err := l.ledger.Finish(ctx, run, o)
-	if !errors.Is(err, ledger.ErrNotFound) || o.Verdict != ledger.VerdictDelivered {
+	if !errors.Is(err, ledger.ErrNotFound) || o.Outcome != ledger.OutcomeDelivered {
 		return rec, err
 	}
 	_, err = l.ledger.Open(ctx, ledger.NewUpload{
-		Lane: run.Lane, OrderID: run.OrderID, UserID: run.UserID, SHA256: run.SHA256, CRC32C: run.CRC32C, Size: run.Size,
-		VaultKey: run.VaultKey,
+		Account: run.Account, OrderID: run.OrderID, UserID: run.UserID, SHA256: run.SHA256, CRC32C: run.CRC32C, Size: run.Size,
+		StoreKey: run.StoreKey,
 	})
 	if err != nil {
 		return rec, err
@@ -82,7 +82,7 @@ type recent struct {
 
 type recorded struct {
 	run ledger.Running
-	o   ledger.Outcome
+	o   ledger.AttemptResult
 	at  time.Time
 }
 
@@ -91,7 +91,7 @@ const (
 	recentMost = 5_000       // outcomes, so that memory is bounded
 )
 
-func (r *recent) add(run ledger.Running, o ledger.Outcome) {
+func (r *recent) add(run ledger.Running, o ledger.AttemptResult) {
 	run.Pieces = nil
 	now := time.Now()
 	r.mu.Lock()
@@ -110,7 +110,7 @@ func (r *recent) all() []recorded {
 }
 
 // watch tells a Redis that is another process than before what this worker has recorded of late. Most often it knows.
-func (l *lane) watch(ctx context.Context) {
+func (l *account) watch(ctx context.Context) {
 	server, err := l.ledger.Server(ctx, l.name)
 	if err != nil || server == l.server {
 		return

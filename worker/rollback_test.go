@@ -44,7 +44,7 @@ func TestRedisLosesTheLastWrites(t *testing.T) {
 	}
 }
 
-// TestRedisLosesADeliveryAndItsWorker leaves only the file vault to know that the upload was delivered.
+// TestRedisLosesADeliveryAndItsWorker leaves only the file store to know that the upload was delivered.
 func TestRedisLosesADeliveryAndItsWorker(t *testing.T) {
 	t.Parallel()
 	for name, keep := range map[string]time.Duration{"bytes gone": 0, "bytes kept": time.Hour} {
@@ -91,7 +91,7 @@ func TestRedisLosesAnUploadWhoseCallRuns(t *testing.T) {
 	}
 }
 
-// TestRebuildKnowsWhatWasDelivered gives an empty Redis back what the file vault knows, and sends nothing twice.
+// TestRebuildKnowsWhatWasDelivered gives an empty Redis back what the file store knows, and sends nothing twice.
 func TestRebuildKnowsWhatWasDelivered(t *testing.T) {
 	t.Parallel()
 	var v *flaky
@@ -100,11 +100,11 @@ func TestRebuildKnowsWhatWasDelivered(t *testing.T) {
 	ids := b.many(3)
 	stop := b.start("w1")
 	b.reaches(ledger.Delivered, ids[:2]...)
-	b.eventually("its vouchers are retired", func() bool { return b.get(ids[0]).VaultKey == "" && b.get(ids[1]).VaultKey == "" })
+	b.eventually("its vouchers are retired", func() bool { return b.get(ids[0]).StoreKey == "" && b.get(ids[1]).StoreKey == "" })
 	stop()
 	b.flush()
 	for range 2 {
-		r, err := tasks.New(tasks.Config{Redis: b.rdb, Vault: v.Vault, Ledger: b.ledger}).Rebuild(b.ctx, func(int, int) {})
+		r, err := tasks.New(tasks.Config{Redis: b.rdb, Store: v.Store, Ledger: b.ledger}).Rebuild(b.ctx, func(int, int) {})
 		b.must(err)
 		if r.Restored+r.Known != 3 || r.Damaged+r.Leftover != 0 {
 			t.Fatalf("rebuilt %+v, want all three", r)
@@ -133,7 +133,7 @@ func TestScriptErrorHoldsNobodyUp(t *testing.T) {
 	damaged := b.enqueue("damaged", 1)
 	b.start("w1")
 	b.eventually("its call is under way", func() bool { return len(b.api.Requests()) == 1 })
-	key := "voucherd:{" + ledger.Queue(b.lane) + "}:a:" + damaged.ID[len(b.lane)+1:]
+	key := "voucherd:{" + ledger.Queue(b.account) + "}:a:" + damaged.ID[len(b.account)+1:]
 	b.must(b.rdb.Del(b.ctx, key).Err())
 	b.must(b.rdb.Set(b.ctx, key, "no list", 0).Err())
 	b.reaches(ledger.Delivered, b.enqueue("order", 2).ID)
@@ -142,10 +142,10 @@ func TestScriptErrorHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// flush deletes the lane's keys, and its queue's.
+// flush deletes the account's keys, and its queue's.
 func (b *bundle) flush() {
 	b.t.Helper()
-	for _, pattern := range []string{"voucherd:{" + ledger.Queue(b.lane) + "}:*", "asynq:{" + ledger.Queue(b.lane) + "}:*"} {
+	for _, pattern := range []string{"voucherd:{" + ledger.Queue(b.account) + "}:*", "asynq:{" + ledger.Queue(b.account) + "}:*"} {
 		keys, err := b.rdb.Keys(b.ctx, pattern).Result()
 		b.must(err)
 		if len(keys) > 0 {

@@ -16,7 +16,7 @@ import (
 )
 
 // TestNothingSecretLeaksOut runs with every fault on, and looks for the secret and the vouchers in all that is written:
-// the log down to debug, the ledger as JSON, and every key of Redis but the vault's.
+// the log down to debug, the ledger as JSON, and every key of Redis but the blob store's.
 func TestNothingSecretLeaksOut(t *testing.T) {
 	t.Parallel()
 	var written strings.Builder
@@ -39,7 +39,7 @@ func TestNothingSecretLeaksOut(t *testing.T) {
 	})
 	b.api.SetFaults()
 	b.eventually("all ended", func() bool {
-		c, err := b.ledger.Counts(b.ctx, b.lane)
+		c, err := b.ledger.Counts(b.ctx, b.account)
 		b.must(err)
 		return c.Unfinished() == 0
 	})
@@ -50,7 +50,7 @@ func TestNothingSecretLeaksOut(t *testing.T) {
 		written.Write(text)
 	}
 	b.dump(&written)
-	if !strings.Contains(written.String(), ids[0]) || !strings.Contains(written.String(), string(ledger.VerdictUnclear)) {
+	if !strings.Contains(written.String(), ids[0]) || !strings.Contains(written.String(), string(ledger.OutcomeUnclear)) {
 		t.Fatal("the search is blind: not even ids are found")
 	}
 	forbidden := []string{secret}
@@ -85,10 +85,10 @@ func everyFault() []sandbox.Fault {
 	return fs
 }
 
-// dump writes every key of the lane but those of the vault.
+// dump writes every key of the account but those of the store.
 func (b *bundle) dump(w *strings.Builder) {
 	b.t.Helper()
-	keys, err := b.rdb.Keys(b.ctx, "*"+b.lane+"*").Result()
+	keys, err := b.rdb.Keys(b.ctx, "*"+b.account+"*").Result()
 	b.must(err)
 	for _, k := range keys {
 		if strings.Contains(k, "}:v:") {

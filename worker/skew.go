@@ -52,8 +52,8 @@ func (s *skew) correction() time.Duration {
 	return s.now
 }
 
-// observe takes in a sample, and notes a change where doctor and lanes show it.
-func (s *skew) observe(ctx context.Context, l *lane, c clockSample) {
+// observe takes in a sample, and notes a change where doctor and accounts show it.
+func (s *skew) observe(ctx context.Context, l *account, c clockSample) {
 	if c.date.IsZero() {
 		return
 	}

@@ -28,8 +28,8 @@ func TestClockSkew(t *testing.T) {
 	u := b.enqueue("order", 1)
 	b.start("w1")
 	b.reaches(ledger.Delivered, u.ID)
-	if vs := b.verdicts(u.ID); len(vs) != 3 || vs[1] != ledger.VerdictRefused {
-		t.Errorf("verdicts %v, want refused, refused, delivered", vs)
+	if vs := b.outcomes(u.ID); len(vs) != 3 || vs[1] != ledger.OutcomeRefused {
+		t.Errorf("outcomes %v, want refused, refused, delivered", vs)
 	}
 	if ms := b.shownSkew(); ms < 3_590_000 || ms > 3_610_000 {
 		t.Errorf("the skew is shown as %d ms", ms)
@@ -39,13 +39,13 @@ func TestClockSkew(t *testing.T) {
 	}
 }
 
-// shownSkew is what doctor and the lane's page show.
+// shownSkew is what doctor and the account's page show.
 func (b *bundle) shownSkew() int64 {
 	b.t.Helper()
-	lanes, err := b.client.Lanes(b.ctx)
+	accounts, err := b.client.Accounts(b.ctx)
 	b.must(err)
-	for _, l := range lanes {
-		if l.Lane == b.lane {
+	for _, l := range accounts {
+		if l.Account == b.account {
 			return l.ClockSkewMS
 		}
 	}
@@ -89,8 +89,8 @@ func TestClockThatIsNotBelieved(t *testing.T) {
 			u := b.enqueue("order", 1)
 			b.start("w1")
 			b.reaches(ledger.Delivered, u.ID)
-			if vs := b.verdicts(u.ID); len(vs) != len(c.ahead)+1 {
-				t.Errorf("verdicts %v, want %d unavailable, delivered", vs, len(c.ahead))
+			if vs := b.outcomes(u.ID); len(vs) != len(c.ahead)+1 {
+				t.Errorf("outcomes %v, want %d unavailable, delivered", vs, len(c.ahead))
 			}
 			if ms := b.shownSkew(); ms != 0 || b.logs.FilterMessage("clock.skewed").Len() != 0 {
 				t.Errorf("a skew of %d ms was learned", ms)

@@ -37,7 +37,7 @@ func TestSubscriptionsOfARefusedUser(t *testing.T) {
 		}
 		return n
 	}
-	b.eventually("each of the lane's asynq servers has tried twice", func() bool { return refused() >= 2*b.conc })
+	b.eventually("each of the account's asynq servers has tried twice", func() bool { return refused() >= 2*b.conc })
 	if n := pubSubConns(queue); n > b.conc {
 		t.Errorf("%d connections after %d refusals, want at most %d", n, refused(), b.conc)
 	}

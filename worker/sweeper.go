@@ -6,26 +6,26 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
-	"github.com/voucherd/voucherd/vault"
 )
 
-// sweeper takes vouchers that are no longer needed out of the vault, and notes there what came of them, behind the back
+// sweeper takes vouchers that are no longer needed out of the blob store, and notes there what came of them, behind the back
 // of the deliveries: they need not wait for it. What it cannot take, or forgets when the worker ends, the reconciler
 // takes.
 type sweeper struct {
-	lane   string
-	ledger *ledger.Ledger
-	vault  vault.Vault
-	log    *zap.Logger
-	limit  time.Duration // for one round
-	queue  chan swept
-	done   chan struct{}
+	account string
+	ledger  *ledger.Ledger
+	store   blob.Store
+	log     *zap.Logger
+	limit   time.Duration // for one round
+	queue   chan swept
+	done    chan struct{}
 }
 
 // swept is one voucher of an upload that has ended, and the attempt that delivered it, if one did.
 type swept struct {
-	id, vaultKey string
+	id, storeKey string
 	state        ledger.State
 	delivery     ledger.Attempt
 }
@@ -35,14 +35,14 @@ const (
 	sweeperBatch = 64
 )
 
-func newSweeper(l *lane) *sweeper {
+func newSweeper(l *account) *sweeper {
 	return &sweeper{
-		lane: l.name, ledger: l.ledger, vault: l.vault, log: l.log, limit: l.set.CallTimeout,
+		account: l.name, ledger: l.ledger, store: l.store, log: l.log, limit: l.set.CallTimeout,
 		queue: make(chan swept, sweeperQueue), done: make(chan struct{}),
 	}
 }
 
-// add hands a voucher over.
+// add enqueues a voucher.
 func (s *sweeper) add(v swept) {
 	select {
 	case s.queue <- v:
@@ -66,32 +66,32 @@ func (s *sweeper) round(batch []swept) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.limit)
 	defer cancel()
 	var gone []ledger.Kept
-	var retired []vault.Retired
+	var retired []blob.Retired
 	for _, v := range batch {
-		if v.vaultKey == "" {
+		if v.storeKey == "" {
 			continue
 		}
-		n := vault.Note{State: string(v.state)}
+		n := blob.Note{State: string(v.state)}
 		if v.state == ledger.Delivered {
 			n.Result = encodeDelivery(v.delivery)
 		}
 		if v.state == ledger.Delivered && s.ledger.Settings().KeepSent == 0 {
-			gone = append(gone, ledger.Kept{ID: v.id, VaultKey: v.vaultKey})
-			retired = append(retired, vault.Retired{Key: v.vaultKey, Result: n.Result})
+			gone = append(gone, ledger.Kept{ID: v.id, StoreKey: v.storeKey})
+			retired = append(retired, blob.Retired{Key: v.storeKey, Result: n.Result})
 			continue
 		}
-		if err := s.vault.Note(ctx, v.vaultKey, n); err != nil {
-			s.log.Warn("vault.unreachable", zap.Error(err))
+		if err := s.store.Note(ctx, v.storeKey, n); err != nil {
+			s.log.Warn("store.unreachable", zap.Error(err))
 		}
 	}
 	if len(gone) == 0 {
 		return
 	}
-	if err := s.vault.Retire(ctx, retired...); err != nil {
-		s.log.Warn("vault.unreachable", zap.Error(err))
+	if err := s.store.Retire(ctx, retired...); err != nil {
+		s.log.Warn("store.unreachable", zap.Error(err))
 		return
 	}
-	if err := s.ledger.Left(ctx, s.lane, gone); err != nil {
+	if err := s.ledger.Left(ctx, s.account, gone); err != nil {
 		s.log.Warn("ledger.unreachable", zap.Error(err))
 	}
 }

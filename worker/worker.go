@@ -1,4 +1,4 @@
-// Package worker delivers what was enqueued: per lane asynq servers, a gate, a policy, and a reconciler that keeps the
+// Package worker delivers what was enqueued: per account asynq servers, a breaker, a policy, and a reconciler that keeps the
 // queue in step with the ledger.
 package worker
 
@@ -12,40 +12,40 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // Config is what a Worker needs. All but Policy and Settings is required, and stays the caller's to close.
 type Config struct {
 	QueueRedis redis.UniversalClient // for asynq alone; New adds a hook to it that keeps asynq from spinning
 	Ledger     *ledger.Ledger
-	Vault      vault.Vault
+	Store      blob.Store
 	Tasks      *tasks.Client
 	Log        *zap.Logger
 	Policy     Policy
 	Settings   Settings
-	Lanes      []LaneConfig
+	Accounts   []AccountConfig
 	Observer   Observer // nil: nobody counts
 }
 
 // Observer counts what a worker does. It must be safe for concurrent use.
 type Observer interface {
-	Attempted(lane string, verdict ledger.Verdict, took time.Duration)
-	Repaired(lane string, tasks int)
+	Attempted(account string, outcome ledger.Outcome, took time.Duration)
+	Repaired(account string, tasks int)
 }
 
 // nobody is the Observer of a worker that has none.
-type nobody struct{}
+type nopObserver struct{}
 
-func (nobody) Attempted(string, ledger.Verdict, time.Duration) {}
-func (nobody) Repaired(string, int)                            {}
+func (nopObserver) Attempted(string, ledger.Outcome, time.Duration) {}
+func (nopObserver) Repaired(string, int)                            {}
 
-// LaneConfig is one PandaPon account.
-type LaneConfig struct {
+// AccountConfig is one PandaPon account.
+type AccountConfig struct {
 	Name        string
 	Credentials pandapon.Credentials
 	API         *pandapon.Client
@@ -59,10 +59,10 @@ type Settings struct {
 	LeaseMargin     time.Duration // how much longer an attempt's lease is than its call can take; 30 s
 	ShutdownTimeout time.Duration // how long running attempts may finish; CallTimeout and a quarter
 	HoldLimit       time.Duration // how long a task waits in its handler before it goes round once more; 1 h
-	PollEvery       time.Duration // how often an idle lane asks for tasks; 250 ms
+	PollEvery       time.Duration // how often an idle account asks for tasks; 250 ms
 	ReconcileEvery  time.Duration // between two passes of the reconciler; 5 s
 	OrphanAge       time.Duration // from which a voucher that nobody claimed is deleted; 1 h
-	KeepNotes       time.Duration // how long a file vault knows what was delivered, should Redis forget it; 1 h
+	KeepNotes       time.Duration // how long a file store knows what was delivered, should Redis forget it; 1 h
 	FinishPatience  time.Duration // how long an outcome is tried to be recorded; 10 min
 	RedisTimeout    time.Duration // of one call to the ledger; 10 s
 	RedisPause      time.Duration // between two tries while Redis is away; 1 s
@@ -86,31 +86,31 @@ func (s Settings) WithDefaults() Settings {
 	return s
 }
 
-// Worker works on its lanes until it is stopped.
+// Worker works on its accounts until it is stopped.
 type Worker struct {
-	cfg   Config
-	lanes []*lane
-	mu    sync.Mutex
-	up    bool
+	cfg      Config
+	accounts []*account
+	mu       sync.Mutex
+	up       bool
 }
 
 // New gives a worker. It touches nothing until Start.
 func New(cfg Config) (*Worker, error) {
 	cfg.Policy, cfg.Settings = cfg.Policy.WithDefaults(), cfg.Settings.WithDefaults()
-	if len(cfg.Lanes) == 0 {
-		return nil, errors.New("a worker needs at least one lane")
+	if len(cfg.Accounts) == 0 {
+		return nil, errors.New("a worker needs at least one account")
 	}
 	if cfg.Observer == nil {
-		cfg.Observer = nobody{}
+		cfg.Observer = nopObserver{}
 	}
-	cfg.QueueRedis.AddHook(calm{pause: cfg.Settings.RedisPause})
+	cfg.QueueRedis.AddHook(errorBackoff{pause: cfg.Settings.RedisPause})
 	w := &Worker{cfg: cfg}
-	for _, lc := range cfg.Lanes {
-		if !ledger.ValidLane(lc.Name) {
-			return nil, fmt.Errorf("lane %q: names have 1 to 32 characters of a-z, 0-9 and '-'", lc.Name)
+	for _, lc := range cfg.Accounts {
+		if !ledger.ValidAccount(lc.Name) {
+			return nil, fmt.Errorf("account %q: names have 1 to 32 characters of a-z, 0-9 and '-'", lc.Name)
 		}
 		lc.Concurrency = max(1, lc.Concurrency)
-		w.lanes = append(w.lanes, newLane(cfg, lc))
+		w.accounts = append(w.accounts, newAccount(cfg, lc))
 	}
 	return w, nil
 }
@@ -121,35 +121,35 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err := w.bind(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
-	var started []*lane
+	var started []*account
 	defer func() { stopAll(started) }()
-	for _, l := range w.lanes {
-		if err := l.start(); err != nil { //nolint:contextcheck // a lane ends by stop, in order, not with the context
-			return fmt.Errorf("start lane %s: %w", l.name, err)
+	for _, l := range w.accounts {
+		if err := l.start(); err != nil { //nolint:contextcheck // an account ends by stop, in order, not with the context
+			return fmt.Errorf("start account %s: %w", l.name, err)
 		}
 		started = append(started, l)
 	}
 	w.setUp(true)
-	w.cfg.Log.Info("worker.started", zap.String("worker", w.cfg.Settings.Name), zap.Int("lanes", len(started)))
+	w.cfg.Log.Info("worker.started", zap.String("worker", w.cfg.Settings.Name), zap.Int("accounts", len(started)))
 	<-ctx.Done()
 	w.setUp(false)
 	w.cfg.Log.Info("worker.stopping", zap.Duration("limit", w.cfg.Settings.ShutdownTimeout))
 	return nil
 }
 
-func stopAll(lanes []*lane) {
+func stopAll(accounts []*account) {
 	var wg sync.WaitGroup
-	for _, l := range lanes {
+	for _, l := range accounts {
 		wg.Go(l.stop)
 	}
 	wg.Wait()
 }
 
-// bind makes sure that all workers of a lane share one vault.
+// bind makes sure that all workers of an account share one store.
 func (w *Worker) bind(ctx context.Context) error {
 	for {
 		err := w.bindOnce(ctx)
-		if err == nil || errors.Is(err, ledger.ErrOtherVault) {
+		if err == nil || errors.Is(err, ledger.ErrOtherStore) {
 			return err
 		}
 		w.cfg.Log.Warn("worker.waiting", zap.Error(err))
@@ -166,12 +166,12 @@ func (w *Worker) bind(ctx context.Context) error {
 func (w *Worker) bindOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.Settings.RedisTimeout)
 	defer cancel()
-	identity, err := w.cfg.Vault.Identity(ctx)
+	identity, err := w.cfg.Store.Identity(ctx)
 	if err != nil {
-		return fmt.Errorf("ask which vault this is: %w", err)
+		return fmt.Errorf("ask which blob store this is: %w", err)
 	}
-	for _, l := range w.lanes {
-		if err := w.cfg.Ledger.BindVault(ctx, l.name, identity); err != nil {
+	for _, l := range w.accounts {
+		if err := w.cfg.Ledger.BindStore(ctx, l.name, identity); err != nil {
 			return redisconn.Explain(w.cfg.QueueRedis, err)
 		}
 	}
@@ -186,11 +186,11 @@ func (w *Worker) setUp(up bool) {
 
 // Ready says whether the worker works: nil, or why not.
 func (w *Worker) Ready(ctx context.Context) error {
-	if _, err := w.cfg.Ledger.Lanes(ctx); err != nil {
+	if _, err := w.cfg.Ledger.Accounts(ctx); err != nil {
 		return redisconn.Explain(w.cfg.QueueRedis, err)
 	}
-	if err := w.cfg.Vault.Check(ctx); err != nil {
-		return fmt.Errorf("the vault is away: %w", err)
+	if err := w.cfg.Store.Check(ctx); err != nil {
+		return fmt.Errorf("the blob store is away: %w", err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -16,12 +16,12 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 	"github.com/voucherd/voucherd/worker"
 )
 
@@ -34,40 +34,40 @@ const (
 	waitMost = 75 * time.Second                   // longer than a lease of asynq, which a killed Redis leaves behind
 )
 
-// bundle is one test's lane: its own queue in the shared Redis, and its own API.
+// bundle is one test's account: its own queue in the shared Redis, and its own API.
 type bundle struct {
-	t      *testing.T
-	ctx    context.Context //nolint:containedctx // a test's own
-	lane   string
-	redis  func() *redis.Client // a new client of the test's Redis
-	rdb    *redis.Client
-	ledger *ledger.Ledger
-	vault  vault.Vault
-	client *tasks.Client
-	api    *sandbox.Sandbox
-	url    string
-	creds  pandapon.Credentials
-	logs   *observer.ObservedLogs
-	log    *zap.Logger
-	ls     ledger.Settings
-	policy worker.Policy
-	set    worker.Settings
-	conc   int
+	t       *testing.T
+	ctx     context.Context //nolint:containedctx // a test's own
+	account string
+	redis   func() *redis.Client // a new client of the test's Redis
+	rdb     *redis.Client
+	ledger  *ledger.Ledger
+	store   blob.Store
+	client  *tasks.Client
+	api     *sandbox.Sandbox
+	url     string
+	creds   pandapon.Credentials
+	logs    *observer.ObservedLogs
+	log     *zap.Logger
+	ls      ledger.Settings
+	policy  worker.Policy
+	set     worker.Settings
+	conc    int
 }
 
 type option func(*bundle)
 
-// setup makes a lane with compressed schedules; only settings differ from what users run.
+// setup makes an account with compressed schedules; only settings differ from what users run.
 func setup(t *testing.T, opts ...option) *bundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	b := &bundle{
-		t: t, ctx: ctx, lane: redistest.Lane(t), redis: func() *redis.Client { return redistest.Client(t) }, conc: 4,
+		t: t, ctx: ctx, account: redistest.Account(t), redis: func() *redis.Client { return redistest.Client(t) }, conc: 4,
 		creds: pandapon.Credentials{AccessKey: "58c0201dfdf148eca63cbf6bb5e7cf03", Secret: secret, UserID: "2100007341207"},
 		ls: ledger.Settings{
 			Grace: time.Second, FirstLook: time.Second, LongLook: 5 * time.Second,
-			Gate: ledger.GateSettings{
+			Breaker: ledger.BreakerSettings{
 				OutageBase: 100 * time.Millisecond, OutageMax: 400 * time.Millisecond,
 				ProbeBase: 100 * time.Millisecond, ProbeMax: 400 * time.Millisecond, ThrottleBase: 200 * time.Millisecond,
 			},
@@ -94,10 +94,10 @@ func setup(t *testing.T, opts ...option) *bundle {
 	}
 	b.rdb = b.redis()
 	b.ledger = ledger.New(b.rdb, b.ls)
-	if b.vault == nil {
-		b.vault = vault.NewRedis(b.rdb)
+	if b.store == nil {
+		b.store = blob.NewRedis(b.rdb)
 	}
-	b.client = tasks.New(tasks.Config{Redis: b.rdb, Vault: b.vault, Ledger: b.ledger, Retention: b.set.TaskRetention})
+	b.client = tasks.New(tasks.Config{Redis: b.rdb, Store: b.store, Ledger: b.ledger, Retention: b.set.TaskRetention})
 	return b
 }
 
@@ -116,7 +116,7 @@ func voucher(n int) []byte {
 
 func (b *bundle) enqueue(order string, n int) ledger.Upload {
 	b.t.Helper()
-	u, err := b.client.Enqueue(b.ctx, tasks.Request{Lane: b.lane, OrderID: order, Voucher: bytes.NewReader(voucher(n))})
+	u, err := b.client.Enqueue(b.ctx, tasks.Request{Account: b.account, OrderID: order, Voucher: bytes.NewReader(voucher(n))})
 	b.must(err)
 	return u
 }
@@ -171,18 +171,18 @@ func (b *bundle) reaches(s ledger.State, ids ...string) {
 	})
 }
 
-func (b *bundle) gateReason() string {
+func (b *bundle) breakerReason() string {
 	b.t.Helper()
-	g, err := b.ledger.Gate(b.ctx, b.lane)
+	g, err := b.ledger.Breaker(b.ctx, b.account)
 	b.must(err)
 	return g.Reason
 }
 
-func (b *bundle) verdicts(id string) []ledger.Verdict {
+func (b *bundle) outcomes(id string) []ledger.Outcome {
 	b.t.Helper()
-	var vs []ledger.Verdict
+	var vs []ledger.Outcome
 	for _, a := range b.get(id).Attempts {
-		vs = append(vs, a.Verdict)
+		vs = append(vs, a.Outcome)
 	}
 	return vs
 }
@@ -228,11 +228,11 @@ func TestDelivers(t *testing.T) {
 	if got.RequestID != reqs[0].RequestID || got.Attempts[0].Nonce != reqs[0].Nonce || got.Attempts[0].Worker != "w1" {
 		t.Fatalf("the ledger has %+v, the API %+v", got, reqs[0])
 	}
-	b.eventually("the voucher leaves the vault", func() bool { return b.get(u.ID).VaultKey == "" })
-	keys, err := b.rdb.Keys(b.ctx, "voucherd:{vouchers-"+b.lane+"}:v:*").Result()
+	b.eventually("the voucher leaves the blob store", func() bool { return b.get(u.ID).StoreKey == "" })
+	keys, err := b.rdb.Keys(b.ctx, "voucherd:{vouchers-"+b.account+"}:v:*").Result()
 	b.must(err)
 	if len(keys) != 0 {
-		t.Errorf("left in the vault: %v", keys)
+		t.Errorf("left in the blob store: %v", keys)
 	}
 }
 

@@ -42,13 +42,13 @@ const secret = "tell-nobody-3c91"
 // limit is far beyond what anything here takes.
 const limit = 30 * time.Second
 
-// bench is a Redis, a sandbox, and a lane of a test's own.
+// bench is a Redis, a sandbox, and an account of a test's own.
 type bench struct {
-	t    *testing.T
-	box  *sandbox.Sandbox
-	lane string
-	dir  string
-	env  []string
+	t       *testing.T
+	box     *sandbox.Sandbox
+	account string
+	dir     string
+	env     []string
 }
 
 func newBench(t *testing.T) *bench {
@@ -59,12 +59,12 @@ func newBench(t *testing.T) *bench {
 	server := httptest.NewServer(box)
 	t.Cleanup(server.Close)
 	t.Cleanup(box.Close)
-	b := &bench{t: t, box: box, lane: redistest.Lane(t), dir: t.TempDir()}
-	lanes := fmt.Sprintf("lanes:\n- {name: %s, accessKey: key, userId: user, secretEnv: VOUCHERD_TEST_SECRET, baseUrl: %q, concurrency: 4}\n",
-		b.lane, server.URL)
+	b := &bench{t: t, box: box, account: redistest.Account(t), dir: t.TempDir()}
+	accounts := fmt.Sprintf("accounts:\n- {name: %s, accessKey: key, userId: user, secretEnv: VOUCHERD_TEST_SECRET, baseUrl: %q, concurrency: 4}\n",
+		b.account, server.URL)
 	b.env = []string{
-		"VOUCHERD_REDIS_URL=" + redistest.URL(), "VOUCHERD_LANE=" + b.lane, "VOUCHERD_TEST_SECRET=" + secret,
-		"VOUCHERD_LANES_FILE=" + b.file("lanes.yaml", []byte(lanes)), "VOUCHERD_WORKER_LISTEN=127.0.0.1:0",
+		"VOUCHERD_REDIS_URL=" + redistest.URL(), "VOUCHERD_ACCOUNT=" + b.account, "VOUCHERD_TEST_SECRET=" + secret,
+		"VOUCHERD_ACCOUNTS_FILE=" + b.file("accounts.yaml", []byte(accounts)), "VOUCHERD_WORKER_LISTEN=127.0.0.1:0",
 		"VOUCHERD_SHORT_SCHEDULE=100ms", "VOUCHERD_LONG_SCHEDULE=100ms", "VOUCHERD_POLL_EVERY=20ms",
 		"PANDAPON_CODES_FINAL=4242", "VOUCHERD_OUTAGE_BASE=200ms", "VOUCHERD_OUTAGE_MAX=300ms",
 	}
@@ -88,7 +88,7 @@ func (b *bench) picture(n int) (order, path string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	order = fmt.Sprintf("%s-%d", b.lane, n)
+	order = fmt.Sprintf("%s-%d", b.account, n)
 	return order, b.file(order+".jpg", append(bytes.Clone(picture), order...)) // what follows a JPEG is not looked at
 }
 

@@ -15,11 +15,11 @@ import (
 
 // selection names uploads to act on: by keys, or by state and time.
 type selection struct {
-	Keys  []string `arg:"" optional:"" name:"key" help:"Upload ids, order ids or request ids."`
-	State string   `help:"Instead of keys: every upload in this state." placeholder:"STATE"`
-	Since string   `help:"With --state: only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`
-	Lane  string   `help:"Only uploads of this lane." placeholder:"NAME"`
-	JSON  bool     `help:"Print JSON, one upload a line." name:"json"`
+	Keys    []string `arg:"" optional:"" name:"key" help:"Upload ids, order ids or request ids."`
+	State   string   `help:"Instead of keys: every upload in this state." placeholder:"STATE"`
+	Since   string   `help:"With --state: only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`
+	Account string   `help:"Only uploads of this account." placeholder:"NAME"`
+	JSON    bool     `help:"Print JSON, one upload a line." name:"json"`
 }
 
 // check refuses what names nothing, or two things at once.
@@ -51,7 +51,7 @@ func (c *selection) find(ctx context.Context, st *store, d deed) ([]string, erro
 		if err != nil {
 			return nil, err
 		}
-		q.Lane, q.OldestFirst = c.Lane, true
+		q.Account, q.OldestFirst = c.Account, true
 		if uploads, _, err = collect(ctx, st, q, 0); err != nil {
 			return nil, err
 		}
@@ -61,12 +61,12 @@ func (c *selection) find(ctx context.Context, st *store, d deed) ([]string, erro
 		if err != nil {
 			return nil, err
 		}
-		found = slices.DeleteFunc(found, func(u ledger.Upload) bool { return c.Lane != "" && u.Lane != c.Lane })
+		found = slices.DeleteFunc(found, func(u ledger.Upload) bool { return c.Account != "" && u.Account != c.Account })
 		fit := slices.DeleteFunc(slices.Clone(found), func(u ledger.Upload) bool { return !d.may(u.State) })
 		switch {
 		case len(fit) > 0:
 		case len(found) == 0:
-			return nil, fmt.Errorf("%q in lane %s: %w", key, c.Lane, ledger.ErrNotFound)
+			return nil, fmt.Errorf("%q in account %s: %w", key, c.Account, ledger.ErrNotFound)
 		case len(found) == 1:
 			return nil, fmt.Errorf("%s is %s; %s", found[0].ID, found[0].State, d.only)
 		default:

@@ -9,7 +9,7 @@ import (
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 )
 
-// rejected hands n vouchers over that the API refuses for good.
+// rejected enqueues n vouchers that the API refuses for good.
 func (b *bench) rejected(n int) (orders []string) {
 	b.t.Helper()
 	b.box.SetFaults(sandbox.Fault{Kind: sandbox.Refuse, Code: 4242, Msg: "not now"})
@@ -36,9 +36,9 @@ func TestRetrySendsTheRejectedAgain(t *testing.T) {
 		return len(lines(b.must(0, "list", "--state", "delivered", "--json").stdout)) == len(orders)
 	})
 	b.want(b.run("retry", orders[0]), 1, "is delivered", "only queued, waiting, rejected and expired uploads can be retried")
-	b.want(b.run("retry", "--lane", "elsewhere", orders[0]), 3, orders[0])
+	b.want(b.run("retry", "--account", "elsewhere", orders[0]), 3, orders[0])
 	u := upload(t, b.must(0, "show", "--json", orders[3]).stdout)
-	if len(u.Attempts) != 2 || u.Attempts[0].Code != "4242" || u.Attempts[1].Verdict != ledger.VerdictDelivered {
+	if len(u.Attempts) != 2 || u.Attempts[0].Code != "4242" || u.Attempts[1].Outcome != ledger.OutcomeDelivered {
 		t.Errorf("the attempts do not tell the story: %+v", u.Attempts)
 	}
 }

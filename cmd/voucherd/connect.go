@@ -9,21 +9,21 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // The sections of the settings that commands have flags for.
 func querySections() []config.Section { return []config.Section{config.Connection} }
 
-func producerSections() []config.Section { return []config.Section{config.Connection, config.Door} }
+func producerSections() []config.Section { return []config.Section{config.Connection, config.Intake} }
 
 func workerSections() []config.Section {
 	return []config.Section{
-		config.Connection, config.Account, config.Delivery, config.Retries, config.Gate, config.Keeping, config.Upkeep,
+		config.Connection, config.PandaPon, config.Delivery, config.Retries, config.Breaker, config.Keeping, config.Upkeep,
 		config.Logging,
 	}
 }
@@ -32,14 +32,14 @@ func workerSections() []config.Section {
 // them takes these from the environment.
 func storeSections() []config.Section {
 	return []config.Section{
-		config.Connection, config.Door, config.Retries, config.Gate, config.Keeping, config.Upkeep,
+		config.Connection, config.Intake, config.Retries, config.Breaker, config.Keeping, config.Upkeep,
 	}
 }
 
-// store is the ledger and the vault, and a client of both.
+// store is the ledger and the blob store, and a client of both.
 type store struct {
 	redis  redis.UniversalClient
-	vault  vault.Vault
+	store  blob.Store
 	ledger *ledger.Ledger
 	tasks  *tasks.Client
 }
@@ -50,18 +50,18 @@ func openStore(ctx context.Context, cfg config.Config, conns int) (*store, error
 	if err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
 	}
-	v, err := vault.Open(ctx, cfg.Vault, rdb)
+	v, err := blob.Open(ctx, cfg.Store, rdb)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the vault (VOUCHERD_VAULT): %w", err), rdb.Close())
+		return nil, errors.Join(fmt.Errorf("open the blob store (VOUCHERD_STORE): %w", err), rdb.Close())
 	}
 	l := ledger.New(rdb, cfg.Ledger)
-	return &store{redis: rdb, vault: v, ledger: l, tasks: tasks.New(tasks.Config{
-		Redis: rdb, Vault: v, Ledger: l, MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
+	return &store{redis: rdb, store: v, ledger: l, tasks: tasks.New(tasks.Config{
+		Redis: rdb, Store: v, Ledger: l, MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
 		Retention: cfg.TaskRetention,
 	})}, nil
 }
 
-func (st *store) close() error { return errors.Join(st.vault.Close(), st.redis.Close()) }
+func (st *store) close() error { return errors.Join(st.store.Close(), st.redis.Close()) }
 
 // redisSetting is what the address of Redis is set by.
 const redisSetting = "VOUCHERD_REDIS_URL"

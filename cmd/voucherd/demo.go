@@ -23,7 +23,7 @@ import (
 
 type demoCmd struct {
 	Once    bool   `help:"Play one outage, report, and end; exit code 0 only if every voucher was delivered." variable:"VOUCHERD_DEMO_ONCE"`
-	Redis   string `help:"Use this Redis instead of one in memory (lane demo)." placeholder:"URL" variable:"VOUCHERD_DEMO_REDIS"`
+	Redis   string `help:"Use this Redis instead of one in memory (account demo)." placeholder:"URL" variable:"VOUCHERD_DEMO_REDIS"`
 	Voucher string `help:"Put this picture or PDF through as well." placeholder:"FILE" variable:"VOUCHERD_DEMO_VOUCHER"`
 	Order   string `help:"With --voucher: the order it is for." placeholder:"ID" variable:"VOUCHERD_DEMO_ORDER"`
 }
@@ -33,8 +33,8 @@ func (demoCmd) Help() string {
 	return "Runs a Redis in memory, a stand-in for PandaPon's API, a worker and the gateway in one process. Nothing leaves this machine."
 }
 
-// demoLane keeps a demo apart from what else a Redis holds.
-const demoLane = "demo"
+// demoAccount keeps a demo apart from what else a Redis holds.
+const demoAccount = "demo"
 
 // Run plays the demo.
 func (c *demoCmd) Run(ctx context.Context, s *session) (err error) {
@@ -49,7 +49,7 @@ func (c *demoCmd) Run(ctx context.Context, s *session) (err error) {
 	defer func() { err = errors.Join(err, w.close()) }()
 	fmt.Fprintln(s.stdout, w.about())
 	show := demo.New(demo.Stage{
-		Tasks: w.delivery.store.tasks, Box: w.box, Lane: demoLane, Own: own,
+		Tasks: w.delivery.store.tasks, Box: w.box, Account: demoAccount, Own: own,
 		View: demo.View{Out: s.stdout, Width: widthOf(s.stdout)},
 	})
 	if c.Once {
@@ -183,7 +183,7 @@ func (w *world) startWorker(ctx context.Context, c pandapon.Credentials, log *za
 	if err != nil {
 		return err
 	}
-	cfg.Lanes[0].Name = demoLane
+	cfg.Accounts[0].Name = demoAccount
 	if w.delivery, err = newDelivery(ctx, cfg, log); err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func (c *doctorCmd) Run(ctx context.Context, s *session) error {
 		return usagef("--try FILE and --order ID go together")
 	}
 	return s.withStore(ctx, func(ctx context.Context, st *store) error {
-		found := doctor.Examine(ctx, doctor.Patient{Redis: st.redis, Vault: st.vault, Tasks: st.tasks})
+		found := doctor.Examine(ctx, doctor.Patient{Redis: st.redis, Store: st.store, Tasks: st.tasks})
 		if c.Try != "" {
 			found = append(found, c.try(ctx, s, st))
 		}
@@ -69,7 +69,7 @@ func (c *doctorCmd) report(s *session, found []doctor.Finding) error {
 	return nil
 }
 
-// try hands one voucher over and waits for it.
+// try enqueues one voucher and waits for it.
 func (c *doctorCmd) try(ctx context.Context, s *session, st *store) doctor.Finding {
 	f := doctor.Finding{Grade: doctor.Fail, What: "one real voucher"}
 	u, err := c.handOver(ctx, s, st)

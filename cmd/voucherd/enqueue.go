@@ -16,25 +16,25 @@ import (
 type enqueueCmd struct {
 	File      string `arg:"" optional:"" help:"The picture or PDF; - is standard input."`
 	Order     string `help:"PandaPon's id of the order." placeholder:"ID"`
-	User      string `help:"Sub-account, when it is not the lane's own." placeholder:"ID"`
-	Lane      string `help:"Lane, which is to say account." default:"default" placeholder:"NAME" otherwise:"default"`
+	User      string `help:"Sub-account, when it is not the account's own." placeholder:"ID"`
+	Account   string `help:"Account, which is to say account." default:"default" placeholder:"NAME" otherwise:"default"`
 	Reference string `help:"Your own name for it: shown, never sent." placeholder:"TEXT"`
 	Again     bool   `help:"Send it again although the same voucher has ended already, delivered or not."`
 	Replace   bool   `help:"Discard vouchers of the same order that wait in line and were never sent."`
 	Wait      bool   `help:"Wait until it is delivered, or ended otherwise (exit code 4)."`
 	JSON      bool   `help:"Print JSON." name:"json"`
-	Manifest  string `help:"Hand over every line of this CSV file, whose first line is order,file[,user][,lane][,reference]. Files are relative to it; - is standard input. Safe to run again." placeholder:"FILE.csv"`
+	Manifest  string `help:"Hand over every line of this CSV file, whose first line is order,file[,user][,account][,reference]. Files are relative to it; - is standard input. Safe to run again." placeholder:"FILE.csv"`
 
 	kong.Plugins
 }
 
-// Run hands over one voucher, or those of a manifest.
+// Run enqueues one voucher, or those of a manifest.
 func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 	switch {
 	case c.Manifest != "":
 		return c.runManifest(ctx, s)
 	case c.File == "":
-		return usagef("name the file to hand over, or - for standard input (see voucherd enqueue --help)")
+		return usagef("name the file to enqueue, or - for standard input (see voucherd enqueue --help)")
 	case c.Order == "":
 		return usagef("name the order: --order ID")
 	}
@@ -58,7 +58,7 @@ func (c *enqueueCmd) handOver(ctx context.Context, s *session, st *store) (ledge
 	}
 	defer voucher.Close()
 	u, err := st.tasks.Enqueue(ctx, tasks.Request{
-		Lane: c.Lane, OrderID: c.Order, UserID: c.User, Reference: c.Reference, Voucher: voucher,
+		Account: c.Account, OrderID: c.Order, UserID: c.User, Reference: c.Reference, Voucher: voucher,
 		Again: c.Again, Replace: c.Replace,
 	})
 	return u, explainVoucher(c.File, err)
@@ -102,7 +102,7 @@ func (c *enqueueCmd) print(ctx context.Context, s *session, u ledger.Upload) err
 		return silent(exitInterrupted)
 	case c.JSON:
 	case u.Duplicate:
-		fmt.Fprintf(s.stderr, "The same voucher for this order was handed over before; it is %s.\n", stateWords(u))
+		fmt.Fprintf(s.stderr, "The same voucher for this order was enqueued before; it is %s.\n", stateWords(u))
 	case u.Generation == 0:
 		fmt.Fprintln(s.stderr, "Another voucher of this order comes first; this one is next in line.")
 	}

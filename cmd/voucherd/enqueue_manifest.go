@@ -28,16 +28,16 @@ type fate struct {
 // The fates.
 const (
 	fateAccepted = "accepted"
-	fateKnown    = "known" // the same voucher was handed over before
+	fateKnown    = "known" // the same voucher was enqueued before
 	fateFailed   = "failed"
 	fateUntried  = "untried"
 )
 
-// runManifest hands over every line of a manifest and reports each line's fate. Running it again is safe: a voucher
-// that was handed over before is known.
+// runManifest enqueues every line of a manifest and reports each line's fate. Running it again is safe: a voucher
+// that was enqueued before is known.
 func (c *enqueueCmd) runManifest(ctx context.Context, s *session) error {
 	if c.File != "" || c.Order != "" || c.User != "" || c.Reference != "" || c.Wait {
-		return usagef("--manifest takes no FILE, --order, --user, --reference or --wait: its lines say what to hand over")
+		return usagef("--manifest takes no FILE, --order, --user, --reference or --wait: its lines say what to enqueue")
 	}
 	lines, dir, err := readManifest(ctx, s, c.Manifest)
 	if err != nil {
@@ -62,7 +62,7 @@ func readManifest(ctx context.Context, s *session, path string) (lines []manifes
 	if lines, err = manifest.Read(in); errors.Is(err, context.Canceled) {
 		return nil, "", fmt.Errorf("%w: %w", tasks.ErrNotEnqueued, err)
 	} else if err != nil {
-		return nil, "", fmt.Errorf("%s: nothing was handed over:\n%w", fileName(path), err)
+		return nil, "", fmt.Errorf("%s: nothing was enqueued:\n%w", fileName(path), err)
 	}
 	if path != "-" {
 		dir = filepath.Dir(path)
@@ -70,7 +70,7 @@ func readManifest(ctx context.Context, s *session, path string) (lines []manifes
 	return lines, dir, nil
 }
 
-// handOverAll hands the lines over, several at a time. When Redis or the vault is away the lines that follow are not
+// handOverAll hands the lines over, several at a time. When Redis or the blob store is away the lines that follow are not
 // tried: each would only wait for the same answer.
 func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *store, lines []manifest.Line, dir string) []fate {
 	ctx, stop := context.WithCancelCause(ctx)
@@ -82,7 +82,7 @@ func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *store, lin
 			files[i].path = filepath.Join(dir, l.File)
 		}
 		requests[i] = tasks.Request{
-			Lane: cmp.Or(l.Lane, c.Lane), OrderID: l.Order, UserID: l.User, Reference: l.Reference, Voucher: files[i],
+			Account: cmp.Or(l.Account, c.Account), OrderID: l.Order, UserID: l.User, Reference: l.Reference, Voucher: files[i],
 			Again: c.Again, Replace: c.Replace,
 		}
 	}
@@ -171,7 +171,7 @@ func (c *enqueueCmd) report(s *session, fates []fate) error {
 	return t.Flush() //nolint:wrapcheck // the terminal's own error says enough
 }
 
-// outcome sums up, and says what to do about what was not handed over.
+// outcome sums up, and says what to do about what was not enqueued.
 func (c *enqueueCmd) outcome(ctx context.Context, s *session, fates []fate) error {
 	n := map[string]int{}
 	for _, f := range fates {
@@ -181,7 +181,7 @@ func (c *enqueueCmd) outcome(ctx context.Context, s *session, fates []fate) erro
 		n[fateAccepted], n[fateKnown], n[fateFailed], n[fateUntried])
 	rest := n[fateFailed] + n[fateUntried]
 	if rest > 0 {
-		fmt.Fprintln(s.stderr, "Run it again for the rest: what was handed over is known, and nothing is sent twice.")
+		fmt.Fprintln(s.stderr, "Run it again for the rest: what was enqueued is known, and nothing is sent twice.")
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -45,13 +45,13 @@ func TestAVoucherArrivesAndIsFoundByEveryKey(t *testing.T) {
 		}
 	}
 	b.want(b.run("show", order), 0, u.ID, u.RequestID, "delivered: PandaPon's API took the voucher", "invoice 7")
-	listed := upload(t, b.must(0, "list", "--lane", b.lane, "--json").stdout)
+	listed := upload(t, b.must(0, "list", "--account", b.account, "--json").stdout)
 	if listed.ID != u.ID || listed.Attempts != nil {
 		t.Errorf("list gave %+v", listed)
 	}
-	b.want(b.run("lanes"), 0, b.lane, "open", "1 delivered")
-	b.want(b.run("export", "--lane", b.lane, "--format", "csv"), 0, "id,lane,orderId", u.ID+","+b.lane+","+order)
-	exported := upload(t, b.must(0, "export", "--lane", b.lane).stdout)
+	b.want(b.run("accounts"), 0, b.account, "open", "1 delivered")
+	b.want(b.run("export", "--account", b.account, "--format", "csv"), 0, "id,account,orderId", u.ID+","+b.account+","+order)
+	exported := upload(t, b.must(0, "export", "--account", b.account).stdout)
 	if diff := cmp.Diff(upload(t, byID.stdout), exported); diff != "" {
 		t.Errorf("export differs from show: %s", diff)
 	}
@@ -108,7 +108,7 @@ func TestStandardInputIsAVoucher(t *testing.T) {
 	if piped.stdout != same.stdout {
 		t.Errorf("the same voucher got the ids %q and %q", piped.stdout, same.stdout)
 	}
-	b.want(same, 0, "handed over before")
+	b.want(same, 0, "enqueued before")
 }
 
 func TestWaitingForARefusedUploadSaysSo(t *testing.T) {
@@ -119,7 +119,7 @@ func TestWaitingForARefusedUploadSaysSo(t *testing.T) {
 	order, file := b.picture(1)
 	o := b.must(4, "enqueue", "--order", order, "--wait", file)
 	b.want(o, 4, "Rejected", "4242", "no such order")
-	b.want(b.run("enqueue", "--order", order, file), 0, "handed over before", "rejected")
+	b.want(b.run("enqueue", "--order", order, file), 0, "enqueued before", "rejected")
 	b.box.SetFaults()
 	b.must(0, "enqueue", "--order", order, "--again", "--wait", file)
 }
@@ -163,11 +163,11 @@ func TestFilesThatAreNoVouchers(t *testing.T) {
 		{2, "--order", []string{good}},
 		{2, "orderId", []string{"--order", "no spaces", good}},
 		{2, "userId", []string{"--order", "1", "--user", "a b", good}},
-		{2, "lane", []string{"--order", "1", "--lane", "UPPER", good}},
+		{2, "account", []string{"--order", "1", "--account", "UPPER", good}},
 	} {
 		b.want(b.run(append([]string{"enqueue"}, tc.args...)...), tc.code, tc.says)
 	}
-	if o := b.must(0, "list", "--lane", b.lane); o.stdout != "" {
+	if o := b.must(0, "list", "--account", b.account); o.stdout != "" {
 		t.Errorf("something was left behind: %s", o.stdout)
 	}
 }
@@ -186,7 +186,7 @@ func TestRedisAwayIsSaidWithinFiveSeconds(t *testing.T) {
 		{"stuck", stuck.URL(), stuck.Addr + " could not be reached"},
 		{"locked", "redis://:wrong-word@" + locked.Addr, locked.Addr + " refuses to work: user or password is wrong"},
 	} {
-		for _, args := range [][]string{{"enqueue", "--order", order, file}, {"show", order}, {"lanes"}} {
+		for _, args := range [][]string{{"enqueue", "--order", order, file}, {"show", order}, {"accounts"}} {
 			t.Run(tc.name+" "+args[0], func(t *testing.T) {
 				t.Parallel()
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

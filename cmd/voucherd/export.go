@@ -14,10 +14,10 @@ import (
 )
 
 type exportCmd struct {
-	Format string `help:"ndjson: one upload with its attempts a line; csv: one upload a row, without attempts." enum:"ndjson,csv" default:"ndjson" placeholder:"FORMAT" otherwise:"ndjson"`
-	Lane   string `help:"Only uploads of this lane." placeholder:"NAME"`
-	State  string `help:"Only uploads in this state." placeholder:"STATE"`
-	Since  string `help:"Only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`
+	Format  string `help:"ndjson: one upload with its attempts a line; csv: one upload a row, without attempts." enum:"ndjson,csv" default:"ndjson" placeholder:"FORMAT" otherwise:"ndjson"`
+	Account string `help:"Only uploads of this account." placeholder:"NAME"`
+	State   string `help:"Only uploads in this state." placeholder:"STATE"`
+	Since   string `help:"Only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`
 
 	kong.Plugins
 }
@@ -33,7 +33,7 @@ func (c *exportCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	q.Lane, q.OldestFirst, q.Limit = c.Lane, true, page
+	q.Account, q.OldestFirst, q.Limit = c.Account, true, page
 	return s.withStore(ctx, func(ctx context.Context, st *store) error {
 		out := bufio.NewWriter(s.stdout)
 		if c.Format == "csv" {
@@ -108,7 +108,7 @@ func withAttempts(ctx context.Context, st *store, listed []ledger.Upload) ([]led
 
 func exportHeader() []string {
 	return []string{
-		"id", "lane", "orderId", "userId", "reference", "state", "verdict", "attemptCount", "refusals", "requestId", "code", "msg",
+		"id", "account", "orderId", "userId", "reference", "state", "outcome", "attemptCount", "refusals", "requestId", "code", "msg",
 		"sha256", "size", "mediaType", "createdAt", "updatedAt", "nextAttemptAt", "expiresAt", "deliveredAt",
 	}
 }
@@ -121,7 +121,7 @@ func exportRow(u ledger.Upload) []string {
 		return t.String()
 	}
 	return []string{
-		u.ID, u.Lane, u.OrderID, u.UserID, u.Reference, string(u.State), string(u.Verdict), strconv.Itoa(u.AttemptCount),
+		u.ID, u.Account, u.OrderID, u.UserID, u.Reference, string(u.State), string(u.Outcome), strconv.Itoa(u.AttemptCount),
 		strconv.Itoa(u.Refusals), u.RequestID, u.Code, u.Msg, u.SHA256, strconv.FormatInt(u.Size, 10), u.MediaType,
 		at(u.CreatedAt), at(u.UpdatedAt), at(u.NextAttempt), at(u.ExpiresAt), at(u.DeliveredAt),
 	}

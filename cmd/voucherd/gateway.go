@@ -41,7 +41,7 @@ func (gatewayCmd) Help() string {
 // gatewaySections are those that the gateway has flags for. It reads the others from the environment, for it must agree
 // with the workers.
 func gatewaySections() []config.Section {
-	return []config.Section{config.Connection, config.Account, config.Door, config.Keeping, config.Logging}
+	return []config.Section{config.Connection, config.PandaPon, config.Intake, config.Keeping, config.Logging}
 }
 
 // Run serves until the context ends.
@@ -64,11 +64,11 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	own.Tasks, own.Vault, own.Log = st.tasks, st.vault, log
+	own.Tasks, own.Store, own.Log = st.tasks, st.store, log
 	own.Ready, own.History = st.ready, st.ledger
 	m := metrics.New()
 	m.Watch(st.redis)
-	m.WatchLanes(st.tasks)
+	m.WatchAccounts(st.tasks)
 	own.Metrics, own.Enqueued = m.Handler(), m.Enqueued
 	if err = st.serveQueues(&own); err != nil {
 		return err
@@ -86,7 +86,7 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 		return fmt.Errorf("listen (--listen, VOUCHERD_GATEWAY_LISTEN): %w", err)
 	}
 	log.Info("gateway.listening", zap.Stringer("address", listener.Addr()),
-		zap.Bool("tls", own.TLS != nil), zap.Int("tokens", len(own.Tokens)), zap.Int("lanes", len(own.Lanes)))
+		zap.Bool("tls", own.TLS != nil), zap.Int("tokens", len(own.Tokens)), zap.Int("accounts", len(own.Accounts)))
 	err = g.Serve(ctx, listener)
 	log.Info("gateway.stopped", zap.Error(err))
 	return err //nolint:wrapcheck // it says what is wrong
@@ -97,7 +97,7 @@ const gatewayConns = 96
 
 // load reads the settings, all faults at once.
 func (c *gatewayCmd) load(s *session) (config.Config, gateway.Config, error) {
-	sections := slices.Concat(storeSections(), []config.Section{config.Account, config.Logging})
+	sections := slices.Concat(storeSections(), []config.Section{config.PandaPon, config.Logging})
 	cfg, err := s.load(sections)
 	var wrong []config.Fault
 	if settings, ok := errors.AsType[*config.Error](err); ok {
@@ -111,8 +111,8 @@ func (c *gatewayCmd) load(s *session) (config.Config, gateway.Config, error) {
 		}
 	}
 	own := gateway.Config{Rule: cfg.Rule, MaxVoucherBytes: cfg.MaxVoucherBytes}
-	for _, l := range cfg.Lanes {
-		own.Lanes = append(own.Lanes, gateway.Lane{
+	for _, l := range cfg.Accounts {
+		own.Accounts = append(own.Accounts, gateway.Account{
 			Name: l.Name, Credentials: l.Credentials, BaseURL: l.BaseURL, UploadPath: l.UploadPath,
 		})
 	}
@@ -204,15 +204,15 @@ func (st *store) ready(ctx context.Context) error {
 	if err := st.redis.Ping(ctx).Err(); err != nil {
 		return redisconn.Explain(st.redis, err)
 	}
-	return st.vault.Check(ctx) //nolint:wrapcheck // it says what is wrong
+	return st.store.Check(ctx) //nolint:wrapcheck // it says what is wrong
 }
 
-// bind notes that the lanes' vouchers lie in this vault, once Redis answers. A vault that the workers do not have would
+// bind notes that the accounts' vouchers lie in this blob store, once Redis answers. A blob store that the workers do not have would
 // swallow vouchers, so it is refused.
 func (st *store) bind(ctx context.Context, cfg config.Config, log *zap.Logger) error {
 	for {
 		err := st.tryBind(ctx, cfg)
-		if err == nil || errors.Is(err, ledger.ErrOtherVault) {
+		if err == nil || errors.Is(err, ledger.ErrOtherStore) {
 			return err
 		}
 		log.Warn("gateway.waiting", zap.Error(err))
@@ -225,12 +225,12 @@ func (st *store) bind(ctx context.Context, cfg config.Config, log *zap.Logger) e
 }
 
 func (st *store) tryBind(ctx context.Context, cfg config.Config) error {
-	identity, err := st.vault.Identity(ctx)
+	identity, err := st.store.Identity(ctx)
 	if err != nil {
-		return fmt.Errorf("name the vault: %w", err)
+		return fmt.Errorf("name the blob store: %w", err)
 	}
-	for _, l := range cfg.Lanes {
-		if err := st.ledger.BindVault(ctx, l.Name, identity); err != nil {
+	for _, l := range cfg.Accounts {
+		if err := st.ledger.BindStore(ctx, l.Name, identity); err != nil {
 			return redisconn.Explain(st.redis, err)
 		}
 	}

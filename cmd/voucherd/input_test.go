@@ -29,7 +29,7 @@ func TestOnlyRegularFilesAreOpened(t *testing.T) {
 			{"enqueue", "--manifest", path},
 			{"doctor", "--order", "1", "--try", path},
 			{"demo", "--order", "1", "--voucher", path},
-			{"sign", "--lane", b.lane, "--order", "1", path},
+			{"sign", "--account", b.account, "--order", "1", path},
 		} {
 			b.want(b.run(args...), 1, says)
 		}
@@ -81,5 +81,5 @@ func TestStandardInputIsReadInPieces(t *testing.T) {
 	}
 	o := b.runWith(iotest.OneByteReader(bytes.NewReader(content)), "enqueue", "--order", order, "-")
 	b.want(o, 0)
-	b.want(b.run("enqueue", "--order", order, file), 0, "handed over before")
+	b.want(b.run("enqueue", "--order", order, file), 0, "enqueued before")
 }

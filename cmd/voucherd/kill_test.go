@@ -68,7 +68,7 @@ func TestKilledInMidAttempt(t *testing.T) {
 	_ = killed.Wait() // killed, as it should be
 
 	before := upload(t, b.must(0, "show", "--json", order).stdout)
-	if before.State != ledger.Sending || len(before.Attempts) != 1 || before.Attempts[0].Verdict != "" {
+	if before.State != ledger.Sending || len(before.Attempts) != 1 || before.Attempts[0].Outcome != "" {
 		t.Fatalf("after the kill: %+v", before)
 	}
 	b.windForward(ctx, before)
@@ -77,7 +77,7 @@ func TestKilledInMidAttempt(t *testing.T) {
 		return upload(t, b.must(0, "show", "--json", order).stdout).State == ledger.Delivered
 	})
 	after := upload(t, b.must(0, "show", "--json", order).stdout)
-	if len(after.Attempts) != 2 || after.Attempts[0].Verdict != ledger.VerdictInterrupted || after.Attempts[0].Nonce != before.Attempts[0].Nonce {
+	if len(after.Attempts) != 2 || after.Attempts[0].Outcome != ledger.OutcomeInterrupted || after.Attempts[0].Nonce != before.Attempts[0].Nonce {
 		t.Errorf("after the restart: %+v", after.Attempts)
 	}
 }
@@ -86,13 +86,13 @@ func TestKilledInMidAttempt(t *testing.T) {
 func (b *bench) windForward(ctx context.Context, u ledger.Upload) {
 	b.t.Helper()
 	rdb := redistest.Client(b.t)
-	queue := ledger.Queue(b.lane)
+	queue := ledger.Queue(b.account)
 	task := redis.Z{Score: 1, Member: ledger.TaskID(u.ID, u.Generation)}
-	record := "voucherd:{" + queue + "}:u:" + u.ID[len(b.lane)+1:]
+	record := "voucherd:{" + queue + "}:u:" + u.ID[len(b.account)+1:]
 	for _, err := range []error{
 		rdb.ZAdd(ctx, "asynq:{"+queue+"}:lease", task).Err(),
 		rdb.HSet(ctx, record, "lease", 1).Err(),
-		rdb.ZAdd(ctx, "voucherd:{"+queue+"}:look", redis.Z{Score: 1, Member: u.ID[len(b.lane)+1:]}).Err(),
+		rdb.ZAdd(ctx, "voucherd:{"+queue+"}:look", redis.Z{Score: 1, Member: u.ID[len(b.account)+1:]}).Err(),
 	} {
 		if err != nil {
 			b.t.Fatal(err)

@@ -13,12 +13,12 @@ import (
 )
 
 type listCmd struct {
-	State string `help:"Only uploads in this state: queued, sending, waiting, delivered, rejected, expired or discarded." placeholder:"STATE"`
-	Order string `help:"Only uploads of this order." placeholder:"ID"`
-	Lane  string `help:"Only uploads of this lane." placeholder:"NAME"`
-	Since string `help:"Only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`
-	Limit int    `help:"Most uploads to list." default:"50" placeholder:"N" otherwise:"50"`
-	JSON  bool   `help:"Print JSON, one upload a line, without attempts." name:"json"`
+	State   string `help:"Only uploads in this state: queued, sending, waiting, delivered, rejected, expired or discarded." placeholder:"STATE"`
+	Order   string `help:"Only uploads of this order." placeholder:"ID"`
+	Account string `help:"Only uploads of this account." placeholder:"NAME"`
+	Since   string `help:"Only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`
+	Limit   int    `help:"Most uploads to list." default:"50" placeholder:"N" otherwise:"50"`
+	JSON    bool   `help:"Print JSON, one upload a line, without attempts." name:"json"`
 
 	kong.Plugins
 }
@@ -32,7 +32,7 @@ func (c *listCmd) Run(ctx context.Context, s *session) error {
 	if c.Limit < 1 {
 		return usagef("--limit: %d is not a number of uploads", c.Limit)
 	}
-	q.OrderID, q.Lane = c.Order, c.Lane
+	q.OrderID, q.Account = c.Order, c.Account
 	return s.withStore(ctx, func(ctx context.Context, st *store) error {
 		found, more, err := collect(ctx, st, q, c.Limit)
 		if err != nil {
@@ -64,13 +64,13 @@ func (c *listCmd) print(s *session, found []ledger.Upload) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "UPLOAD\tORDER\tSTATE\tATTEMPTS\tLAST VERDICT\tCHANGED\tNEXT ATTEMPT\tREQUEST ID")
+	fmt.Fprintln(t, "UPLOAD\tORDER\tSTATE\tATTEMPTS\tLAST OUTCOME\tCHANGED\tNEXT ATTEMPT\tREQUEST ID")
 	for _, u := range found {
-		verdict := "-"
-		if u.Verdict != "" {
-			verdict = verdictWords(u.Verdict)
+		outcome := "-"
+		if u.Outcome != "" {
+			outcome = outcomeWords(u.Outcome)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", u.ID, u.OrderID, u.State, strconv.Itoa(u.AttemptCount), verdict,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", u.ID, u.OrderID, u.State, strconv.Itoa(u.AttemptCount), outcome,
 			localTime(u.UpdatedAt), dash(localTime(u.NextAttempt)), dash(u.RequestID))
 	}
 	return t.Flush() //nolint:wrapcheck // the terminal's own error says enough

@@ -65,11 +65,11 @@ func TestAManifestThatIsWrongHandsNothingOver(t *testing.T) {
 		"line 3":             "order,file\n" + order + "," + file + "\n2\n",
 		"it is empty":        "",
 	} {
-		b.want(b.runWith(strings.NewReader(rows), "enqueue", "--manifest", "-"), 1, says, "nothing was handed over")
+		b.want(b.runWith(strings.NewReader(rows), "enqueue", "--manifest", "-"), 1, says, "nothing was enqueued")
 	}
 	b.want(b.run("enqueue", "--manifest", b.dir), 1, "is a directory")
 	b.want(b.run("enqueue", "--manifest", "x.csv", "--order", "1"), 2, "--manifest takes no")
-	b.want(b.run("list", "--lane", b.lane), 0, "No upload matches")
+	b.want(b.run("list", "--account", b.account), 0, "No upload matches")
 }
 
 func TestAManifestStopsWhenRedisIsFull(t *testing.T) {

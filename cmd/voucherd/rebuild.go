@@ -11,7 +11,7 @@ type rebuildCmd struct {
 	kong.Plugins
 }
 
-// Run makes the ledger's indexes anew, and puts every undelivered upload of a file vault back into Redis.
+// Run makes the ledger's indexes anew, and puts every undelivered upload of a file store back into Redis.
 func (c *rebuildCmd) Run(ctx context.Context, s *session) error {
 	return s.withStore(ctx, func(ctx context.Context, st *store) error {
 		var b bar
@@ -28,7 +28,7 @@ func (c *rebuildCmd) Run(ctx context.Context, s *session) error {
 			return fmt.Errorf("rebuild, and run it again to go on: %w", err)
 		}
 		if r.Damaged > 0 {
-			return fmt.Errorf("%d vouchers in the vault are damaged and cannot be sent: hand them over again", r.Damaged)
+			return fmt.Errorf("%d vouchers in the blob store are damaged and cannot be sent: enqueue them again", r.Damaged)
 		}
 		return nil
 	})

@@ -25,22 +25,22 @@ const (
 
 // cli is the whole command line.
 type cli struct {
-	Demo    demoCmd    `cmd:"" help:"Show vouchers surviving an outage; needs nothing but this program."`
-	Worker  workerCmd  `cmd:"" help:"Deliver what was enqueued, until stopped."`
-	Gateway gatewayCmd `cmd:"" help:"Take vouchers over HTTP, until stopped."`
-	Enqueue enqueueCmd `cmd:"" help:"Hand over a voucher, or many."`
-	Show    showCmd    `cmd:"" help:"Show an upload and its attempts."`
-	List    listCmd    `cmd:"" help:"List uploads, newest first."`
-	Retry   retryCmd   `cmd:"" help:"Send rejected and expired uploads again, waiting ones now."`
-	Discard discardCmd `cmd:"" help:"Give up on uploads that are not being sent."`
-	Lanes   lanesCmd   `cmd:"" help:"Show each lane: its gate, its backlog, the API's last answer."`
-	Rebuild rebuildCmd `cmd:"" help:"Make the ledger's indexes anew, and put every undelivered upload of a file vault back into a Redis that lost them."`
-	Doctor  doctorCmd  `cmd:"" help:"Check Redis, clock, vault and lanes, and say what to do."`
-	Export  exportCmd  `cmd:"" help:"Write the whole ledger, oldest first, for audits."`
-	Sign    signCmd    `cmd:"" help:"Print an upload's signed request as a curl command."`
-	Token   tokenCmd   `cmd:"" help:"Make tokens for the gateway."`
-	Sandbox sandboxCmd `cmd:"" help:"Run a stand-in for PandaPon's API that checks calls and fails on demand."`
-	Version versionCmd `cmd:"" help:"Print version, commit and Go version."`
+	Demo     demoCmd     `cmd:"" help:"Show vouchers surviving an outage; needs nothing but this program."`
+	Worker   workerCmd   `cmd:"" help:"Deliver what was enqueued, until stopped."`
+	Gateway  gatewayCmd  `cmd:"" help:"Take vouchers over HTTP, until stopped."`
+	Enqueue  enqueueCmd  `cmd:"" help:"Hand over a voucher, or many."`
+	Show     showCmd     `cmd:"" help:"Show an upload and its attempts."`
+	List     listCmd     `cmd:"" help:"List uploads, newest first."`
+	Retry    retryCmd    `cmd:"" help:"Send rejected and expired uploads again, waiting ones now."`
+	Discard  discardCmd  `cmd:"" help:"Give up on uploads that are not being sent."`
+	Accounts accountsCmd `cmd:"" help:"Show each account: its breaker, its backlog, the API's last answer."`
+	Rebuild  rebuildCmd  `cmd:"" help:"Make the ledger's indexes anew, and put every undelivered upload of a file store back into a Redis that lost them."`
+	Doctor   doctorCmd   `cmd:"" help:"Check Redis, clock, blob store and accounts, and say what to do."`
+	Export   exportCmd   `cmd:"" help:"Write the whole ledger, oldest first, for audits."`
+	Sign     signCmd     `cmd:"" help:"Print an upload's signed request as a curl command."`
+	Token    tokenCmd    `cmd:"" help:"Make tokens for the gateway."`
+	Sandbox  sandboxCmd  `cmd:"" help:"Run a stand-in for PandaPon's API that checks calls and fails on demand."`
+	Version  versionCmd  `cmd:"" help:"Print version, commit and Go version."`
 }
 
 const about = `Delivers payment vouchers to PandaPon, through any outage, and says of every voucher what happened.
@@ -82,18 +82,18 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func newParser(s *session) (*kong.Kong, error) {
 	return kong.New(&cli{
-		Worker:  workerCmd{Plugins: settingFlags(workerSections())},
-		Gateway: gatewayCmd{Plugins: settingFlags(gatewaySections())},
-		Enqueue: enqueueCmd{Plugins: settingFlags(producerSections())},
-		Show:    showCmd{Plugins: settingFlags(querySections())},
-		List:    listCmd{Plugins: settingFlags(querySections())},
-		Retry:   retryCmd{Plugins: settingFlags(querySections())},
-		Discard: discardCmd{Plugins: settingFlags(querySections())},
-		Lanes:   lanesCmd{Plugins: settingFlags(querySections())},
-		Rebuild: rebuildCmd{Plugins: settingFlags(querySections())},
-		Doctor:  doctorCmd{Plugins: settingFlags(querySections())},
-		Export:  exportCmd{Plugins: settingFlags(querySections())},
-		Sign:    signCmd{Plugins: settingFlags(signSections())},
+		Worker:   workerCmd{Plugins: settingFlags(workerSections())},
+		Gateway:  gatewayCmd{Plugins: settingFlags(gatewaySections())},
+		Enqueue:  enqueueCmd{Plugins: settingFlags(producerSections())},
+		Show:     showCmd{Plugins: settingFlags(querySections())},
+		List:     listCmd{Plugins: settingFlags(querySections())},
+		Retry:    retryCmd{Plugins: settingFlags(querySections())},
+		Discard:  discardCmd{Plugins: settingFlags(querySections())},
+		Accounts: accountsCmd{Plugins: settingFlags(querySections())},
+		Rebuild:  rebuildCmd{Plugins: settingFlags(querySections())},
+		Doctor:   doctorCmd{Plugins: settingFlags(querySections())},
+		Export:   exportCmd{Plugins: settingFlags(querySections())},
+		Sign:     signCmd{Plugins: settingFlags(signSections())},
 	},
 		kong.Name("voucherd"), kong.Description(about),
 		kong.Vars{"uploadPath": pandapon.DefaultUploadPath, "signParts": "access-key,timestamp,nonce-str,secret"},

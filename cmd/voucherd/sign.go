@@ -12,10 +12,10 @@ import (
 )
 
 type signCmd struct {
-	File  string `arg:"" help:"The picture or PDF."`
-	Order string `help:"PandaPon's id of the order." placeholder:"ID" required:""`
-	User  string `help:"Sub-account, when it is not the lane's own." placeholder:"ID"`
-	Lane  string `help:"Lane, which is to say account." default:"default" placeholder:"NAME" otherwise:"default"`
+	File    string `arg:"" help:"The picture or PDF."`
+	Order   string `help:"PandaPon's id of the order." placeholder:"ID" required:""`
+	User    string `help:"Sub-account, when it is not the account's own." placeholder:"ID"`
+	Account string `help:"Account, which is to say account." default:"default" placeholder:"NAME" otherwise:"default"`
 
 	kong.Plugins
 }
@@ -26,7 +26,7 @@ func (signCmd) Help() string {
 		"The secret takes part in the signature and stands nowhere in it; it comes from $PANDAPON_ACCESS_SECRET or $PANDAPON_ACCESS_SECRET_FILE."
 }
 
-func signSections() []config.Section { return []config.Section{config.Account} }
+func signSections() []config.Section { return []config.Section{config.PandaPon} }
 
 // Run prints the request.
 func (c *signCmd) Run(s *session) error {
@@ -34,7 +34,7 @@ func (c *signCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	lane, err := findLane(cfg, c.Lane)
+	account, err := findAccount(cfg, c.Account)
 	if err != nil {
 		return err
 	}
@@ -42,16 +42,16 @@ func (c *signCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	client, err := pandapon.NewClient(pandapon.Config{BaseURL: lane.BaseURL, UploadPath: lane.UploadPath, Rule: cfg.Rule})
+	client, err := pandapon.NewClient(pandapon.Config{BaseURL: account.BaseURL, UploadPath: account.UploadPath, Rule: cfg.Rule})
 	if err != nil {
-		return fmt.Errorf("lane %s: %w", lane.Name, err)
+		return fmt.Errorf("account %s: %w", account.Name, err)
 	}
 	defer client.Close()
 	if c.User != "" {
-		lane.Credentials.UserID = c.User
+		account.Credentials.UserID = c.User
 	}
 	r, err := client.Request(pandapon.Upload{
-		Credentials: lane.Credentials, Nonce: pandapon.NewNonce(), OrderID: c.Order, Size: size,
+		Credentials: account.Credentials, Nonce: pandapon.NewNonce(), OrderID: c.Order, Size: size,
 	})
 	if err != nil {
 		return usagef("sign: %w", err)
@@ -60,15 +60,15 @@ func (c *signCmd) Run(s *session) error {
 	return nil
 }
 
-func findLane(cfg config.Config, name string) (config.Lane, error) {
+func findAccount(cfg config.Config, name string) (config.Account, error) {
 	var names []string
-	for _, l := range cfg.Lanes {
+	for _, l := range cfg.Accounts {
 		if l.Name == name {
 			return l, nil
 		}
 		names = append(names, l.Name)
 	}
-	return config.Lane{}, usagef("--lane: there is no lane %q; there are: %s", name, strings.Join(names, ", "))
+	return config.Account{}, usagef("--account: there is no account %q; there are: %s", name, strings.Join(names, ", "))
 }
 
 func fileSize(path string) (int64, error) {

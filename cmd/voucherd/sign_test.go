@@ -47,7 +47,7 @@ func TestSignTellsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	_, file := b.picture(1)
-	b.want(b.run("sign", "--order", "1", "--lane", "nobody", file), 2, "there is no lane", b.lane)
+	b.want(b.run("sign", "--order", "1", "--account", "nobody", file), 2, "there is no account", b.account)
 	b.want(b.run("sign", "--order", "1", b.dir), 1, "is a directory")
 	b.want(b.run("sign", "--order", "1", b.dir+"/none"), 1, "no such file")
 }

@@ -88,7 +88,7 @@ func TestStoppingBeforeTheRecordEnqueuesNothing(t *testing.T) {
 	b := newBench(t)
 	order, file := b.picture(1)
 	ctx, cancel := context.WithCancel(t.Context())
-	o := start(ctx, strings.NewReader(""), b.env, "enqueue", "--order", order, "--redis", stopAt(t, ":vault", 1, cancel), file)
+	o := start(ctx, strings.NewReader(""), b.env, "enqueue", "--order", order, "--redis", stopAt(t, ":store", 1, cancel), file)
 	b.want(o, 130, "stopped: nothing was enqueued")
 	b.must(3, "show", order)
 }
@@ -104,7 +104,7 @@ func TestStoppingAfterTheRecordFinishesIt(t *testing.T) {
 			url := stopAt(t, "asynq:queues", 1, cancel) // the first command of putting the task
 			args := append([]string{"enqueue", "--order", order, "--redis", url}, more...)
 			o := start(ctx, strings.NewReader(""), b.env, append(args, file)...)
-			b.want(o, 130, "goes on in the background", "voucherd show "+b.lane+"-")
+			b.want(o, 130, "goes on in the background", "voucherd show "+b.account+"-")
 			u := upload(t, b.must(0, "show", "--json", order).stdout)
 			if !strings.Contains(o.stdout, u.ID) || u.State != ledger.Queued {
 				t.Errorf("printed %q, and the upload is %+v", o.stdout, u)
@@ -117,7 +117,7 @@ func TestStoppingAfterTheRecordFinishesIt(t *testing.T) {
 // hasTask checks that an upload's task is on the queue.
 func (b *bench) hasTask(u ledger.Upload) {
 	b.t.Helper()
-	key := "asynq:{" + ledger.Queue(b.lane) + "}:t:" + ledger.TaskID(u.ID, u.Generation)
+	key := "asynq:{" + ledger.Queue(b.account) + "}:t:" + ledger.TaskID(u.ID, u.Generation)
 	if n, err := redistest.Client(b.t).Exists(b.t.Context(), key).Result(); err != nil || n != 1 {
 		b.t.Errorf("%s has no task (%v)", u.ID, err)
 	}
@@ -136,10 +136,10 @@ func TestStoppingAManifestFinishesWhatItRecorded(t *testing.T) {
 	manifest := b.file("list.csv", []byte(list.String()))
 	ctx, cancel := context.WithCancel(t.Context())
 	o := start(ctx, strings.NewReader(""), b.env, "enqueue", "--manifest", manifest, "--json",
-		"--redis", stopAt(t, "asynq:{vouchers-"+b.lane+"}:pending", 5, cancel))
+		"--redis", stopAt(t, "asynq:{vouchers-"+b.account+"}:pending", 5, cancel))
 	b.want(o, 130, "accepted", ", 0 failed,", "Run it again")
 	accepted, untried := strings.Count(o.stdout, `"fate":"accepted"`), strings.Count(o.stdout, `"fate":"untried"`)
-	recorded := lines(b.must(0, "list", "--lane", b.lane, "--json").stdout)
+	recorded := lines(b.must(0, "list", "--account", b.account, "--json").stdout)
 	if accepted < 5 || accepted+untried != vouchers || untried == 0 || len(recorded) != accepted {
 		t.Errorf("%d accepted, %d not tried, %d recorded:\n%s", accepted, untried, len(recorded), o.stdout)
 	}
@@ -155,8 +155,8 @@ func TestStoppingARetryCountsWhatWasDone(t *testing.T) {
 	b.rejected(3)
 	stop()
 	ctx, cancel := context.WithCancel(t.Context())
-	o := start(ctx, strings.NewReader(""), b.env, "retry", "--state", "rejected", "--lane", b.lane,
-		"--redis", stopAt(t, "asynq:{vouchers-"+b.lane+"}:pending", 2, cancel))
+	o := start(ctx, strings.NewReader(""), b.env, "retry", "--state", "rejected", "--account", b.account,
+		"--redis", stopAt(t, "asynq:{vouchers-"+b.account+"}:pending", 2, cancel))
 	b.want(o, 130, "Stopped: 2 of 3 uploads were put back to be sent.")
 	if queued := lines(b.must(0, "list", "--state", "queued", "--json").stdout); len(queued) != 2 {
 		t.Errorf("%d are queued", len(queued))

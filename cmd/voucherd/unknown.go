@@ -73,11 +73,11 @@ func (s *session) known() []string {
 			}
 		}
 	}
-	lanes := s.getenv("VOUCHERD_LANES_FILE")
+	accounts := s.getenv("VOUCHERD_ACCOUNTS_FILE")
 	if s.command != nil {
-		lanes = s.given()["VOUCHERD_LANES_FILE"].Text
+		accounts = s.given()["VOUCHERD_ACCOUNTS_FILE"].Text
 	}
-	return append(known, config.LaneVariables(lanes)...)
+	return append(known, config.AccountVariables(accounts)...)
 }
 
 // withoutPrefix says whether a variable's name looks like ours.

@@ -22,7 +22,7 @@ func TestEveryCommandNamesUnknownVariables(t *testing.T) {
 		b.env = append(b.env, name+"="+secret)
 	}
 	for _, args := range []string{
-		"version", "list --lane none", "token new --role producer --name shop", "show", "enqueue", "sign x.jpg",
+		"version", "list --account none", "token new --role producer --name shop", "show", "enqueue", "sign x.jpg",
 		"sandbox --fault nonsense", "demo --order 1", "gateway --listen nowhere", "worker --concurrency 0",
 	} {
 		o := b.run(strings.Fields(args)...)
@@ -57,8 +57,8 @@ func TestASharedEnvironmentIsNoMisspelling(t *testing.T) {
 	if len(env) < 100 {
 		t.Fatalf("only %d variables: %v", len(env), env)
 	}
-	lanes := b.file("lanes.yaml", []byte("lanes:\n- {name: eu, secretEnv: PANDAPON_EU_SECRET}\n"))
-	b.env = append(env, "VOUCHERD_LANES_FILE="+lanes, "PANDAPON_EU_SECRET="+secret, "VOUCHERD_NEVER_SET=",
+	accounts := b.file("accounts.yaml", []byte("accounts:\n- {name: eu, secretEnv: PANDAPON_EU_SECRET}\n"))
+	b.env = append(env, "VOUCHERD_ACCOUNTS_FILE="+accounts, "PANDAPON_EU_SECRET="+secret, "VOUCHERD_NEVER_SET=",
 		"VOUCHERD_GATEWAY_SERVICE_HOST=10.0.0.1", "VOUCHERD_SERVICE_PORT_HTTP=80", "VOUCHERD_PORT=tcp://10.0.0.1:80",
 		"VOUCHERD_PORT_80_TCP_ADDR=10.0.0.1")
 	if o := b.must(0, "version"); o.stderr != "" {

@@ -35,8 +35,8 @@ func TestUsage(t *testing.T) {
 		{3, "retry never-heard-of", "never-heard-of"},
 		{3, "discard --yes never-heard-of", "never-heard-of"},
 		{0, "version", "voucherd"},
-		{0, "list --lane nobody", "No upload matches"},
-		{0, "retry --state rejected --lane nobody", "0 uploads"},
+		{0, "list --account nobody", "No upload matches"},
+		{0, "retry --state rejected --account nobody", "0 uploads"},
 	} {
 		var args []string
 		if tc.args != "" {

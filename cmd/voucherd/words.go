@@ -37,7 +37,7 @@ func stateWords(u ledger.Upload) string {
 }
 
 func because(u ledger.Upload) string {
-	if u.Verdict == ledger.VerdictInvalid {
+	if u.Outcome == ledger.OutcomeInvalid {
 		return ": the voucher is missing or damaged"
 	}
 	return ": the API refused it" + note(u.Code, ", code ") + note(u.Msg, ", saying: ")
@@ -50,22 +50,22 @@ func note(value, before string) string {
 	return before + value
 }
 
-// verdictWords says what an attempt came to.
-func verdictWords(v ledger.Verdict) string {
+// outcomeWords says what an attempt came to.
+func outcomeWords(v ledger.Outcome) string {
 	switch v {
-	case ledger.VerdictDelivered:
+	case ledger.OutcomeDelivered:
 		return "delivered"
-	case ledger.VerdictThrottled:
+	case ledger.OutcomeThrottled:
 		return "told to wait"
-	case ledger.VerdictRefused:
+	case ledger.OutcomeRefused:
 		return "refused"
-	case ledger.VerdictUnavailable:
+	case ledger.OutcomeUnavailable:
 		return "API away, not received"
-	case ledger.VerdictUnclear:
+	case ledger.OutcomeUnclear:
 		return "no clear answer, may have arrived"
-	case ledger.VerdictInterrupted:
+	case ledger.OutcomeInterrupted:
 		return "worker stopped, may have arrived"
-	case ledger.VerdictInvalid:
+	case ledger.OutcomeInvalid:
 		return "voucher missing or damaged, not sent"
 	case "":
 		return "under way"
@@ -90,7 +90,7 @@ func printUpload(w io.Writer, u ledger.Upload) error {
 	for _, row := range [][2]string{
 		{"upload", u.ID},
 		{"order", u.OrderID},
-		{"lane", u.Lane},
+		{"account", u.Account},
 		{"user", u.UserID},
 		{"reference", u.Reference},
 		{"state", stateWords(u)},
@@ -116,7 +116,7 @@ func printUpload(w io.Writer, u ledger.Upload) error {
 
 func printAttempts(w io.Writer, attempts []ledger.Attempt) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "#\tSTARTED\tTOOK\tVERDICT\tHTTP\tCODE\tREQUEST ID\tWORKER\tWHAT WAS SAID")
+	fmt.Fprintln(t, "#\tSTARTED\tTOOK\tOUTCOME\tHTTP\tCODE\tREQUEST ID\tWORKER\tWHAT WAS SAID")
 	for _, a := range attempts {
 		took, status := "", ""
 		if !a.EndedAt.IsZero() {
@@ -125,7 +125,7 @@ func printAttempts(w io.Writer, attempts []ledger.Attempt) error {
 		if a.HTTPStatus != 0 {
 			status = strconv.Itoa(a.HTTPStatus)
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Number, localTime(a.StartedAt), took, verdictWords(a.Verdict),
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Number, localTime(a.StartedAt), took, outcomeWords(a.Outcome),
 			dash(status), dash(a.Code), dash(a.RequestID), a.Worker, dash(cmp.Or(a.Msg, a.Error)))
 	}
 	return t.Flush() //nolint:wrapcheck // the terminal's own error says enough

@@ -71,7 +71,7 @@ type delivery struct {
 // newDelivery puts a worker together. Nothing runs yet.
 func newDelivery(ctx context.Context, cfg config.Config, log *zap.Logger) (*delivery, error) {
 	conns := 8 // for the reconciler, probes and asynq's own loops
-	for _, l := range cfg.Lanes {
+	for _, l := range cfg.Accounts {
 		conns += 2 * l.Concurrency
 	}
 	st, err := openStore(ctx, cfg, conns)
@@ -83,8 +83,8 @@ func newDelivery(ctx context.Context, cfg config.Config, log *zap.Logger) (*deli
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open redis: %w", err), st.close())
 	}
-	lanes, closeLanes, err := openLanes(cfg)
-	closeAll := func() error { closeLanes(); return errors.Join(queue.Close(), st.close()) }
+	accounts, closeAccounts, err := openAccounts(cfg)
+	closeAll := func() error { closeAccounts(); return errors.Join(queue.Close(), st.close()) }
 	if err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
@@ -94,10 +94,10 @@ func newDelivery(ctx context.Context, cfg config.Config, log *zap.Logger) (*deli
 	m := metrics.New()
 	m.Watch(st.redis)
 	m.Watch(queue)
-	m.WatchLanes(st.tasks)
+	m.WatchAccounts(st.tasks)
 	w, err := worker.New(worker.Config{
-		Observer: m, QueueRedis: queue, Ledger: st.ledger, Vault: st.vault, Tasks: st.tasks, Log: log,
-		Policy: cfg.Policy, Settings: cfg.Worker, Lanes: lanes,
+		Observer: m, QueueRedis: queue, Ledger: st.ledger, Store: st.store, Tasks: st.tasks, Log: log,
+		Policy: cfg.Policy, Settings: cfg.Worker, Accounts: accounts,
 	})
 	if err != nil {
 		return nil, errors.Join(err, closeAll())
@@ -105,25 +105,25 @@ func newDelivery(ctx context.Context, cfg config.Config, log *zap.Logger) (*deli
 	return &delivery{worker: w, store: st, metrics: m, close: closeAll}, nil
 }
 
-func openLanes(cfg config.Config) (lanes []worker.LaneConfig, closeAll func(), err error) {
+func openAccounts(cfg config.Config) (accounts []worker.AccountConfig, closeAll func(), err error) {
 	closeAll = func() {
-		for _, l := range lanes {
+		for _, l := range accounts {
 			l.API.Close()
 		}
 	}
-	for _, l := range cfg.Lanes {
+	for _, l := range cfg.Accounts {
 		api, err := pandapon.NewClient(pandapon.Config{
 			BaseURL: l.BaseURL, UploadPath: l.UploadPath, Rule: cfg.Rule, CallTimeout: cfg.Worker.CallTimeout,
 			UserAgent: "voucherd/" + build().version, MaxConns: l.Concurrency,
 		})
 		if err != nil {
-			return lanes, closeAll, fmt.Errorf("lane %s: %w", l.Name, err)
+			return accounts, closeAll, fmt.Errorf("account %s: %w", l.Name, err)
 		}
-		lanes = append(lanes, worker.LaneConfig{
+		accounts = append(accounts, worker.AccountConfig{
 			Name: l.Name, Credentials: l.Credentials, API: api, Concurrency: l.Concurrency,
 		})
 	}
-	return lanes, closeAll, nil
+	return accounts, closeAll, nil
 }
 
 // workerName tells workers apart in the ledger.

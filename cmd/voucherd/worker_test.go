@@ -69,7 +69,7 @@ func TestTheWorkerSaysHowItIs(t *testing.T) {
 	if u.Attempts[0].Worker != "number-one" {
 		t.Errorf("the attempt was made by %q", u.Attempts[0].Worker)
 	}
-	if _, text := get(t, address+"/metrics"); !strings.Contains(text, `voucherd_attempts_total{lane="`+b.lane+`",verdict="delivered"} 1`) {
+	if _, text := get(t, address+"/metrics"); !strings.Contains(text, `voucherd_attempts_total{account="`+b.account+`",outcome="delivered"} 1`) {
 		t.Errorf("the attempt is not exported:\n%s", text)
 	}
 	if code := stop(); code != 0 {
@@ -153,7 +153,7 @@ func TestTheWorkerRefusesToStart(t *testing.T) {
 	}{
 		{b.env, "--listen " + taken.Addr().String(), 1, []string{"--listen", "address already in use"}},
 		{b.env, "--listen nowhere", 1, []string{"--listen", "missing port"}},
-		{b.env, "--vault file://" + b.dir + "/none", 1, []string{"VOUCHERD_VAULT", "does not exist"}},
+		{b.env, "--blob store file://" + b.dir + "/none", 1, []string{"VOUCHERD_STORE", "does not exist"}},
 		{account, "", 2, []string{"PANDAPON_ACCESS_SECRET: is not set", "PANDAPON_ACCESS_SECRET_FILE"}},
 		{bare, "", 2, []string{"3 settings", "PANDAPON_ACCESS_KEY", "PANDAPON_USER_ID", "PANDAPON_ACCESS_SECRET"}},
 		{

@@ -24,7 +24,7 @@ func loginLook(s *stage, w window) {
 		t.Errorf("the browser asked %d times for a login", b.logins())
 	}
 	b.fine("401")
-	u := s.ends(s.hand(mainLane, order(1)), ledger.Delivered)
+	u := s.ends(s.hand(mainAccount, order(1)), ledger.Delivered)
 	b = s.open(w, s.producer)
 	b.goTo("/uploads/" + u.ID)
 	b.sees("footer", "shop", "may look")
@@ -36,9 +36,9 @@ func loginLook(s *stage, w window) {
 func searchLook(s *stage, w window) {
 	t := s.t
 	s.box.SetFaults(sandbox.Fault{Kind: sandbox.Outage, OrderID: order(1), Times: 1})
-	u := s.ends(s.hand(mainLane, order(1)), ledger.Delivered)
-	second := s.ends(s.hand(mainLane, order(2)), ledger.Delivered)
-	again := s.hand(mainLane, order(2))
+	u := s.ends(s.hand(mainAccount, order(1)), ledger.Delivered)
+	second := s.ends(s.hand(mainAccount, order(2)), ledger.Delivered)
+	again := s.hand(mainAccount, order(2))
 	b := s.open(w, s.producer)
 	request := u.Attempts[1].RequestID
 	for _, c := range []struct{ key, where string }{
@@ -74,14 +74,14 @@ func uploadLook(s *stage, w window) {
 		sandbox.Fault{Kind: sandbox.NotJSON, OrderID: order(1), Times: 1},
 		sandbox.Fault{Kind: sandbox.Outage, OrderID: order(3)},
 	)
-	u := s.ends(s.hand(mainLane, order(1)), ledger.Delivered)
-	waiting := s.comes(s.hand(mainLane, order(3)).ID, func(u ledger.Upload) bool {
+	u := s.ends(s.hand(mainAccount, order(1)), ledger.Delivered)
+	waiting := s.comes(s.hand(mainAccount, order(3)).ID, func(u ledger.Upload) bool {
 		return u.State == ledger.Waiting && len(u.Attempts) == 3
 	})
 	b := s.open(w, s.operator)
 	b.goTo("/uploads/" + u.ID)
 	b.sees("h1", order(1))
-	b.sees(".verdict-panel", "Delivered", "not yet a confirmed payment")
+	b.sees(".outcome-panel", "Delivered", "not yet a confirmed payment")
 	if n := b.count(".timeline li[id]"); n != 3 {
 		t.Errorf("the timeline has %d attempts, want 3", n)
 	}
@@ -95,7 +95,7 @@ func uploadLook(s *stage, w window) {
 	b.shot("upload-delivered")
 
 	b.goTo("/uploads/" + waiting.ID)
-	b.sees(".verdict-panel", "Waiting", "tries again by itself", "Send it now", "Discard")
+	b.sees(".outcome-panel", "Waiting", "tries again by itself", "Send it now", "Discard")
 	b.sees(".timeline .future", "Next attempt in")
 	b.until(`document.querySelector(".picture img").naturalWidth === 600`)
 	b.shot("upload-waiting")
@@ -108,7 +108,7 @@ func uploadLook(s *stage, w window) {
 		t.Error("PandaPon's words became part of the page")
 	}
 	b.shot("upload-rejected")
-	b.goTo("/uploads/" + mainLane + "-" + strings.Repeat("a", 26))
+	b.goTo("/uploads/" + mainAccount + "-" + strings.Repeat("a", 26))
 	b.sees("main", "Not found", "retention")
 	b.shot("not-found")
 }
@@ -118,10 +118,10 @@ func overviewLook(s *stage, w window) {
 	s.fill()
 	b := s.open(w, s.operator)
 	b.goTo("/")
-	b.sees(".signs", "1 lane is held", "wait for a person")
-	b.sees(".lane.shut", "shanghai", "Gate shut", "refuses this account", "Check access key", "Shut since", "Next probe",
+	b.sees(".signs", "1 account is held", "wait for a person")
+	b.sees(".account.shut", "shanghai", "Breaker shut", "refuses this account", "Check access key", "Shut since", "Next probe",
 		"Last answer", "Refused", "HTTP 401", "The signature does not match.")
-	b.sees(".lane:not(.shut)", "default", "Gate open", "Backlog")
+	b.sees(".account:not(.shut)", "default", "Breaker open", "Backlog")
 	b.sees(".chart", "Last 24 hours", "24 h ago", "Rejected or expired")
 	if n := b.count(".chart rect.delivered"); n < 20 {
 		t.Errorf("the chart has %d bars", n)
@@ -131,10 +131,10 @@ func overviewLook(s *stage, w window) {
 	b.shot("overview")
 	b.follow(`.counts a[href="/uploads?state=rejected"]`)
 	b.sees("h1", "Uploads: Rejected")
-	must(t, s.rdb.Set(s.ctx, "asynq:{"+ledger.Queue(mainLane)+"}:paused", time.Now().Unix(), 0).Err())
+	must(t, s.rdb.Set(s.ctx, "asynq:{"+ledger.Queue(mainAccount)+"}:paused", time.Now().Unix(), 0).Err())
 	b.goTo("/")
-	b.sees(".signs", "1 lane is paused in asynq.")
-	b.sees(".lane:not(.shut)", "Paused", "until someone resumes the queue")
+	b.sees(".signs", "1 account is paused in asynq.")
+	b.sees(".account:not(.shut)", "Paused", "until someone resumes the queue")
 }
 
 // fill makes an installation that has seen something.
@@ -143,12 +143,12 @@ func (s *stage) fill() {
 	s.rejected(300, 3, "The amount on the voucher differs from the order.")
 	s.box.SetFaults(sandbox.Fault{Kind: sandbox.Outage, OrderID: order(400)}, sandbox.Fault{Kind: sandbox.NotJSON, OrderID: order(401)})
 	for i := range 2 {
-		s.comes(s.hand(mainLane, order(400+i)).ID, func(u ledger.Upload) bool { return u.State == ledger.Waiting && u.AttemptCount == 3 })
+		s.comes(s.hand(mainAccount, order(400+i)).ID, func(u ledger.Upload) bool { return u.State == ledger.Waiting && u.AttemptCount == 3 })
 	}
 	s.shut(5)
 	var last ledger.Upload
 	for i := range 12 {
-		last = s.hand(mainLane, order(500+i))
+		last = s.hand(mainAccount, order(500+i))
 	}
 	s.ends(last, ledger.Delivered)
 	s.past()
@@ -158,10 +158,10 @@ func listLook(s *stage, w window) {
 	t := s.t
 	s.fill()
 	for i := range 48 {
-		s.hand(otherLane, order(700+i))
+		s.hand(otherAccount, order(700+i))
 	}
 	b := s.open(w, s.operator)
-	b.goTo("/uploads?lane=" + otherLane)
+	b.goTo("/uploads?account=" + otherAccount)
 	seen := map[string]bool{}
 	for pages := 1; ; pages++ {
 		for _, id := range eval[[]string](b, `[...document.querySelectorAll(".uploads input[name=id]")].map(i => i.value)`) {
@@ -182,9 +182,9 @@ func listLook(s *stage, w window) {
 	b.goTo("/uploads?state=waiting")
 	b.sees(".tabs [aria-current]", "Waiting")
 	b.sees(".uploads tbody", "No clear answer", "next attempt in")
-	eval[bool](b, `(document.querySelector("select[name=since]").value = "1h", document.querySelector("select[name=lane]").value = "shanghai", true)`)
+	eval[bool](b, `(document.querySelector("select[name=since]").value = "1h", document.querySelector("select[name=account]").value = "shanghai", true)`)
 	b.follow(".filter button")
-	if got := b.where(); got != "/uploads?state=waiting&lane=shanghai&since=1h" {
+	if got := b.where(); got != "/uploads?state=waiting&account=shanghai&since=1h" {
 		t.Errorf("the filter leads to %s", got)
 	}
 	b.goTo("/uploads")
@@ -213,12 +213,12 @@ func actsLook(s *stage, w window) {
 	s.ends(all[1], ledger.Delivered)
 
 	b.goTo("/uploads/" + all[2].ID)
-	b.follow(".verdict-panel button.danger")
+	b.follow(".outcome-panel button.danger")
 	b.sees("main", "Discard this upload?", "cannot be undone")
 	b.shot("ask-one")
 	b.follow("button[name=confirmed]")
 	b.sees(".notice", "it has been discarded")
-	b.sees(".verdict-panel", "Discarded")
+	b.sees(".outcome-panel", "Discarded")
 
 	b.goTo("/uploads?state=rejected")
 	b.follow(`button[value=retry-all]`)
@@ -244,7 +244,7 @@ func languagesLook(s *stage, w window) {
 	b.language("zh-CN,zh;q=0.9,en;q=0.8")
 	b.goTo("/")
 	b.sees("h1", "凭证送达了吗？")
-	b.sees(".lane.shut", "闸门关闭", "PandaPon 拒绝此账户。")
+	b.sees(".account.shut", "闸门关闭", "PandaPon 拒绝此账户。")
 	if lang := eval[string](b, "document.documentElement.lang"); lang != "zh-Hans" {
 		t.Errorf("the page is in %q", lang)
 	}
@@ -252,11 +252,11 @@ func languagesLook(s *stage, w window) {
 	b.goTo("/uploads?state=waiting")
 	b.sees("main", "等待重试", "次尝试")
 	b.follow(".cell-order a")
-	b.sees(".verdict-panel", "等待重试", "voucherd 会自动重试")
+	b.sees(".outcome-panel", "等待重试", "voucherd 会自动重试")
 	b.shot("upload-chinese")
 	at := b.where()
 	b.follow(`.languages button[value=en]`)
-	b.sees(".verdict-panel", "Waiting")
+	b.sees(".outcome-panel", "Waiting")
 	if b.where() != at {
 		t.Errorf("the switch led from %s to %s", at, b.where())
 	}

@@ -15,7 +15,7 @@ func phoneLook(s *stage, w window) {
 	s.fill()
 	b := s.open(w, s.operator)
 	must(t, chromedp.Do(b.ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateScale(2), chromedp.EmulateMobile)))
-	u := s.ends(s.hand(mainLane, order(800)), ledger.Delivered)
+	u := s.ends(s.hand(mainAccount, order(800)), ledger.Delivered)
 	for name, path := range map[string]string{
 		"overview": "/", "list": "/uploads", "list-rejected": "/uploads?state=rejected", "upload": "/uploads/" + u.ID,
 		"search-none": "/search?q=123",
@@ -92,23 +92,23 @@ func (b *tab) contrast() {
 func liveLook(s *stage, w window) {
 	t := s.t
 	s.shut(1)
-	u := s.hand(otherLane, order(1))
+	u := s.hand(otherAccount, order(1))
 	b := s.open(w, s.operator)
 	b.goTo("/uploads/" + u.ID)
 	if state := b.text("[data-state]"); state == "Delivered" || state == "" {
-		t.Errorf("behind a shut gate it is %q", state)
+		t.Errorf("behind an open breaker it is %q", state)
 	}
-	b.sees(".verdict-panel .why", "Lane shanghai is held.", "refuses this account", "Next probe")
+	b.sees(".outcome-panel .why", "Account shanghai is held.", "refuses this account", "Next probe")
 	b.shot("upload-held")
 	b.until(`document.querySelector("footer .live").textContent === "Live"`)
 	s.box.SetFaults()
 	b.until(`document.querySelector("[data-state]").textContent === "Delivered"`)
 	b.fine("401")
 
-	b.goTo("/uploads?lane=" + otherLane)
+	b.goTo("/uploads?account=" + otherAccount)
 	b.click(`.uploads input[name=id]`)
 	before := b.count(".uploads tbody tr")
-	s.ends(s.hand(otherLane, order(2)), ledger.Delivered)
+	s.ends(s.hand(otherAccount, order(2)), ledger.Delivered)
 	b.until(`document.querySelector("footer .live").textContent === "Paused while something is selected"`)
 	if b.count(".uploads input:checked") != 1 {
 		t.Error("the list forgot what was selected")
@@ -119,7 +119,7 @@ func liveLook(s *stage, w window) {
 
 func keyboardLook(s *stage, w window) {
 	t := s.t
-	u := s.ends(s.hand(mainLane, order(1)), ledger.Delivered)
+	u := s.ends(s.hand(mainAccount, order(1)), ledger.Delivered)
 	b := s.open(w, s.operator)
 	b.goTo("/uploads")
 	b.press("\t")
@@ -182,7 +182,7 @@ func queuesLook(s *stage, w window) {
 	b.follow(`.top nav a[href="/queues/"]`)
 	b.until(`document.body.innerText.includes("vouchers-default") && document.body.innerText.includes("vouchers-shanghai")`)
 	b.shot("queues")
-	page, err := s.tasks.List(s.ctx, ledger.Query{State: ledger.Waiting, Lane: mainLane, Limit: 1})
+	page, err := s.tasks.List(s.ctx, ledger.Query{State: ledger.Waiting, Account: mainAccount, Limit: 1})
 	must(t, err)
 	b.goTo("/uploads/" + page.Uploads[0].ID)
 	b.follow(`.links a[href^="/queues/"]`)
@@ -223,7 +223,7 @@ func plainLook(s *stage, w window) {
 	if b.where() != "/uploads/"+u.ID || b.count("button.copy:not([hidden])") != 0 {
 		t.Errorf("at %s, with %d buttons that need scripts", b.where(), b.count("button.copy:not([hidden])"))
 	}
-	b.follow(".verdict-panel button.main")
+	b.follow(".outcome-panel button.main")
 	b.follow("button[name=confirmed]")
 	b.sees(".notice", "it will be sent again")
 	s.ends(u, ledger.Delivered)

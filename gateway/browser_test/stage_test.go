@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/internal/receipt"
 	"github.com/voucherd/voucherd/internal/redistest"
@@ -20,11 +21,10 @@ import (
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 	"github.com/voucherd/voucherd/worker" //nolint:depguard // these tests run all there is, as an installation does
 )
 
-// stage is an installation: Redis, the API's stand-in, a worker with two lanes, and a gateway.
+// stage is an installation: Redis, the API's stand-in, a worker with two accounts, and a gateway.
 type stage struct {
 	t                  *testing.T
 	ctx                context.Context //nolint:containedctx // a test's own
@@ -36,12 +36,12 @@ type stage struct {
 	vouchers           int
 }
 
-// The lanes, with an account each.
+// The accounts, with an account each.
 const (
-	mainLane  = "default"
-	otherLane = "shanghai"
-	mainUser  = "2100007341207"
-	otherUser = "2100007341299"
+	mainAccount  = "default"
+	otherAccount = "shanghai"
+	mainUser     = "2100007341207"
+	otherUser    = "2100007341299"
 
 	finalCode = 4003 // rejects an upload at once
 )
@@ -61,31 +61,31 @@ func newStage(t *testing.T) *stage {
 	})
 	api := httptest.NewServer(s.box)
 	t.Cleanup(func() { s.box.Close(); api.Close() })
-	v := vault.NewRedis(s.rdb)
-	// Only a lane's credentials shut its gate here, so that what one look does to one order stays there.
-	l := ledger.New(s.rdb, ledger.Settings{Gate: ledger.GateSettings{
+	v := blob.NewRedis(s.rdb)
+	// Only an account's credentials shut its breaker here, so that what one look does to one order stays there.
+	l := ledger.New(s.rdb, ledger.Settings{Breaker: ledger.BreakerSettings{
 		OutageRow: 1000, RefusingRow: 1000, ProbeBase: 3 * time.Second, ProbeMax: 3 * time.Second,
 	}})
-	s.tasks = tasks.New(tasks.Config{Redis: s.rdb, Vault: v, Ledger: l, Retention: time.Hour})
+	s.tasks = tasks.New(tasks.Config{Redis: s.rdb, Store: v, Ledger: l, Retention: time.Hour})
 	s.work(server.Client(), l, v, api.URL)
 	s.serve(l, v)
 	return s
 }
 
-func (s *stage) work(queue *redis.Client, l *ledger.Ledger, v vault.Vault, apiURL string) {
+func (s *stage) work(queue *redis.Client, l *ledger.Ledger, v blob.Store, apiURL string) {
 	s.t.Helper()
 	api, err := pandapon.NewClient(pandapon.Config{BaseURL: apiURL, CallTimeout: 5 * time.Second})
 	must(s.t, err)
 	w, err := worker.New(worker.Config{
-		QueueRedis: queue, Ledger: l, Vault: v, Tasks: s.tasks, Log: zap.NewNop(),
+		QueueRedis: queue, Ledger: l, Store: v, Tasks: s.tasks, Log: zap.NewNop(),
 		Policy: worker.Policy{
 			Short:      []time.Duration{200 * time.Millisecond, 200 * time.Millisecond, 20 * time.Minute},
 			CodesFinal: []string{strconv.Itoa(finalCode)},
 		},
 		Settings: worker.Settings{Name: "worker-1", PollEvery: 50 * time.Millisecond, TaskRetention: time.Hour, CallTimeout: 5 * time.Second},
-		Lanes: []worker.LaneConfig{
-			{Name: mainLane, Credentials: account(mainUser), API: api, Concurrency: 4},
-			{Name: otherLane, Credentials: account(otherUser), API: api, Concurrency: 2},
+		Accounts: []worker.AccountConfig{
+			{Name: mainAccount, Credentials: account(mainUser), API: api, Concurrency: 4},
+			{Name: otherAccount, Credentials: account(otherUser), API: api, Concurrency: 2},
 		},
 	})
 	must(s.t, err)
@@ -93,14 +93,14 @@ func (s *stage) work(queue *redis.Client, l *ledger.Ledger, v vault.Vault, apiUR
 	s.t.Cleanup(api.Close)
 }
 
-func (s *stage) serve(l *ledger.Ledger, v vault.Vault) {
+func (s *stage) serve(l *ledger.Ledger, v blob.Store) {
 	s.t.Helper()
 	secretOf := func(role gateway.Role, name string) (string, gateway.Token) {
 		secret, stored, err := gateway.NewToken(role, name)
 		must(s.t, err)
 		return secret, stored
 	}
-	cfg := gateway.Config{Tasks: s.tasks, Vault: v, History: l, Tokens: make([]gateway.Token, 2)}
+	cfg := gateway.Config{Tasks: s.tasks, Store: v, History: l, Tokens: make([]gateway.Token, 2)}
 	s.operator, cfg.Tokens[0] = secretOf(gateway.Operator, "li-na")
 	s.producer, cfg.Tokens[1] = secretOf(gateway.Producer, "shop")
 	var err error
@@ -133,7 +133,7 @@ func (s *stage) background(name string, run func(context.Context) error) {
 func order(n int) string { return fmt.Sprintf("1993804417200%06d", n) }
 
 // hand hands a receipt over.
-func (s *stage) hand(lane, orderID string) ledger.Upload {
+func (s *stage) hand(account, orderID string) ledger.Upload {
 	s.t.Helper()
 	s.vouchers++
 	var picture bytes.Buffer
@@ -141,7 +141,7 @@ func (s *stage) hand(lane, orderID string) ledger.Upload {
 		Order: orderID, Amount: fmt.Sprintf("CNY %d.50", 100+s.vouchers), Paid: "2026-11-22 21:04",
 	}))
 	u, err := s.tasks.Enqueue(s.ctx, tasks.Request{
-		Lane: lane, OrderID: orderID, Reference: fmt.Sprintf("PO-2026-%04d", s.vouchers), Voucher: &picture,
+		Account: account, OrderID: orderID, Reference: fmt.Sprintf("PO-2026-%04d", s.vouchers), Voucher: &picture,
 	})
 	must(s.t, err)
 	return u
@@ -178,7 +178,7 @@ func refuse(orderID, msg string) sandbox.Fault {
 	return sandbox.Fault{Kind: sandbox.Refuse, Code: finalCode, Msg: msg, OrderID: orderID}
 }
 
-// rejected hands orders over that are refused for good, numbered from n on.
+// rejected enqueues orders that are refused for good, numbered from n on.
 func (s *stage) rejected(n, many int, msg string) []ledger.Upload {
 	s.t.Helper()
 	var faults []sandbox.Fault
@@ -188,7 +188,7 @@ func (s *stage) rejected(n, many int, msg string) []ledger.Upload {
 	s.box.SetFaults(faults...)
 	var all []ledger.Upload
 	for i := range many {
-		all = append(all, s.hand(mainLane, order(n+i)))
+		all = append(all, s.hand(mainAccount, order(n+i)))
 	}
 	for i, u := range all {
 		all[i] = s.ends(u, ledger.Rejected)
@@ -196,18 +196,18 @@ func (s *stage) rejected(n, many int, msg string) []ledger.Upload {
 	return all
 }
 
-// shut makes the other lane's account fail, and waits for its gate.
+// shut makes the other account's account fail, and waits for its breaker.
 func (s *stage) shut(many int) {
 	s.t.Helper()
 	s.box.SetFaults(sandbox.Fault{Kind: sandbox.Unauthorized, UserID: otherUser, Msg: "The signature does not match."})
 	for i := range many {
-		s.hand(otherLane, order(900000+i))
+		s.hand(otherAccount, order(900000+i))
 	}
-	s.wait("the gate shuts", func() bool {
-		lanes, err := s.tasks.Lanes(s.ctx)
+	s.wait("the breaker shuts", func() bool {
+		accounts, err := s.tasks.Accounts(s.ctx)
 		must(s.t, err)
-		for _, l := range lanes {
-			if l.Lane == otherLane && !l.Open {
+		for _, l := range accounts {
+			if l.Account == otherAccount && !l.Open {
 				return true
 			}
 		}
@@ -251,6 +251,6 @@ func (s *stage) index(now time.Time, state ledger.State, hour, many int) {
 		members = append(members, redis.Z{Score: float64(at.UnixMilli()), Member: fmt.Sprintf("past%s%02d%04d", state, hour, i)})
 	}
 	if len(members) > 0 {
-		must(s.t, s.rdb.ZAdd(s.ctx, "voucherd:{"+ledger.Queue(mainLane)+"}:s:"+string(state), members...).Err())
+		must(s.t, s.rdb.ZAdd(s.ctx, "voucherd:{"+ledger.Queue(mainAccount)+"}:s:"+string(state), members...).Err())
 	}
 }

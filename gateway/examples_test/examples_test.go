@@ -56,7 +56,7 @@ func (unread) WriteHeader(int)               {}
 func (unread) Write(p []byte) (int, error)   { return len(p), nil }
 func (u unread) Unwrap() http.ResponseWriter { return u.ResponseWriter }
 
-// rough refuses the first two calls that hand over, and loses its answer to the third. The fourth is answered. Once the
+// rough refuses the first two calls that enqueue, and loses its answer to the third. The fourth is answered. Once the
 // upload has been asked for, it ends as delivered.
 func rough() func(*stage, http.ResponseWriter, *http.Request) {
 	var posts, gets atomic.Int32
@@ -81,12 +81,12 @@ func rough() func(*stage, http.ResponseWriter, *http.Request) {
 		case 4:
 			s.gateway.ServeHTTP(w, r)
 		default:
-			s.t.Errorf("handed over %d times", posts.Load())
+			s.t.Errorf("enqueued %d times", posts.Load())
 		}
 	}
 }
 
-// A voucher is handed over once, however often its program has to try, and its end is seen.
+// A voucher is enqueued once, however often its program has to try, and its end is seen.
 func TestHandOver(t *testing.T) {
 	t.Parallel()
 	each(t, rough, func(s *stage, run func(...string) said) {

@@ -18,13 +18,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 const (
@@ -35,12 +35,12 @@ const (
 	runMost   = 2 * time.Minute       // a compiler on a loaded machine
 )
 
-// stage is a gateway with a lane of its own in the shared Redis, and the API behind it.
+// stage is a gateway with an account of its own in the shared Redis, and the API behind it.
 type stage struct {
 	t       *testing.T
 	ctx     context.Context //nolint:containedctx // a test's own
 	dir     string
-	lane    string
+	account string
 	ledger  *ledger.Ledger
 	tasks   *tasks.Client
 	gateway *gateway.Gateway
@@ -54,21 +54,21 @@ type stage struct {
 func setup(t *testing.T, front func(*stage, http.ResponseWriter, *http.Request)) *stage {
 	t.Helper()
 	rdb := redistest.Client(t)
-	s := &stage{t: t, ctx: t.Context(), dir: t.TempDir(), lane: redistest.Lane(t), ledger: ledger.New(rdb, ledger.Settings{})}
+	s := &stage{t: t, ctx: t.Context(), dir: t.TempDir(), account: redistest.Account(t), ledger: ledger.New(rdb, ledger.Settings{})}
 	credentials := pandapon.Credentials{AccessKey: accessKey, Secret: secret, UserID: userID}
 	s.api = sandbox.New(sandbox.Config{Credentials: []pandapon.Credentials{credentials}})
 	api := httptest.NewServer(s.api)
 	t.Cleanup(func() { s.api.Close(); api.Close() })
 	s.apiURL = api.URL
 
-	vouchers := vault.NewRedis(rdb)
-	s.tasks = tasks.New(tasks.Config{Redis: rdb, Vault: vouchers, Ledger: s.ledger})
+	vouchers := blob.NewRedis(rdb)
+	s.tasks = tasks.New(tasks.Config{Redis: rdb, Store: vouchers, Ledger: s.ledger})
 	token, stored, err := gateway.NewToken(gateway.Producer, "shop")
 	must(t, err)
 	s.token = token
 	s.gateway, err = gateway.New(gateway.Config{
-		Tasks: s.tasks, Vault: vouchers, Tokens: []gateway.Token{stored},
-		Lanes: []gateway.Lane{{Name: s.lane, Credentials: credentials, BaseURL: s.apiURL}},
+		Tasks: s.tasks, Store: vouchers, Tokens: []gateway.Token{stored},
+		Accounts: []gateway.Account{{Name: s.account, Credentials: credentials, BaseURL: s.apiURL}},
 	})
 	must(t, err)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -141,15 +141,15 @@ func (s *stage) run(baseURL string, command ...string) said {
 	return said{out: out.String(), err: problems.String(), code: cmd.ProcessState.ExitCode()}
 }
 
-// uploads are all of the lane's.
+// uploads are all of the account's.
 func (s *stage) uploads() []ledger.Upload {
 	s.t.Helper()
-	page, err := s.tasks.List(s.ctx, ledger.Query{Lane: s.lane, Limit: 10})
+	page, err := s.tasks.List(s.ctx, ledger.Query{Account: s.account, Limit: 10})
 	must(s.t, err)
 	return page.Uploads
 }
 
-// only gives the lane's one upload, and checks that it is this voucher of the order.
+// only gives the account's one upload, and checks that it is this voucher of the order.
 func (s *stage) only(voucher []byte, reference string) ledger.Upload {
 	s.t.Helper()
 	all := s.uploads()
@@ -175,8 +175,8 @@ func (s *stage) deliver(id string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.ledger.Finish(s.ctx, begun.Running, ledger.Outcome{
-		Verdict: ledger.VerdictDelivered, HTTPStatus: http.StatusOK, Code: "200", Next: ledger.Delivered,
+	_, err = s.ledger.Finish(s.ctx, begun.Running, ledger.AttemptResult{
+		Outcome: ledger.OutcomeDelivered, HTTPStatus: http.StatusOK, Code: "200", Next: ledger.Delivered,
 	})
 	return err
 }

@@ -41,12 +41,12 @@ func (c chart) Half() int64 {
 	return c.Most / 2
 }
 
-func newChart(lanes []ended) *chart {
+func newChart(accounts []ended) *chart {
 	c := &chart{Bars: make([]bar, chartBars)}
 	most := int64(0)
 	for i := range c.Bars {
 		b := &c.Bars[i]
-		for _, l := range lanes {
+		for _, l := range accounts {
 			b.Delivered += l.delivered[i]
 			b.Failed += l.failed[i]
 		}

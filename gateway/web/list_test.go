@@ -27,7 +27,7 @@ func TestPaging(t *testing.T) {
 	next := regexp.MustCompile(`rel="next" href="([^"]+)"`)
 	ids := regexp.MustCompile(`name="id" value="([^"]+)"`)
 	seen := map[string]bool{}
-	path, pages := "/uploads?lane=default&since=720h&state=rejected", 0
+	path, pages := "/uploads?account=default&since=720h&state=rejected", 0
 	for path != "" {
 		a := s.get(path)
 		s.has(a, http.StatusOK)
@@ -40,7 +40,7 @@ func TestPaging(t *testing.T) {
 		path = ""
 		if m := next.FindStringSubmatch(a.body); m != nil {
 			path = html.UnescapeString(m[1])
-			if !strings.Contains(path, "state=rejected") || !strings.Contains(path, "lane=default") || !strings.Contains(path, "since=720h") {
+			if !strings.Contains(path, "state=rejected") || !strings.Contains(path, "account=default") || !strings.Contains(path, "since=720h") {
 				t.Errorf("the next page forgets the filter: %s", path)
 			}
 		}
@@ -56,7 +56,7 @@ func TestPaging(t *testing.T) {
 func TestListRefuses(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	for _, query := range []string{"state=lost", "lane=A%20b", "since=1y", "since=24h30m", "state=%00"} {
+	for _, query := range []string{"state=lost", "account=A%20b", "since=1y", "since=24h30m", "state=%00"} {
 		s.has(s.get("/uploads?"+query), http.StatusUnprocessableEntity, "This address does not work")
 	}
 	s.has(s.get("/uploads?order="+url.QueryEscape(evil)), http.StatusOK, "No uploads here.")

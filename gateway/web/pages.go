@@ -23,14 +23,14 @@ type Store interface {
 	Get(ctx context.Context, id string) (ledger.Upload, error)
 	Find(ctx context.Context, key string) ([]ledger.Upload, error)
 	List(ctx context.Context, q ledger.Query) (ledger.Page, error)
-	Lanes(ctx context.Context) ([]tasks.LaneStatus, error)
+	Accounts(ctx context.Context) ([]tasks.AccountStatus, error)
 	Retry(ctx context.Context, id string) (ledger.Upload, error)
 	Discard(ctx context.Context, id string) (ledger.Upload, error)
 }
 
 // History counts what ended; *ledger.Ledger is one.
 type History interface {
-	Ended(ctx context.Context, lane string, s ledger.State, step time.Duration, n int) ([]int64, error)
+	Ended(ctx context.Context, account string, s ledger.State, step time.Duration, n int) ([]int64, error)
 }
 
 // Viewer is who looks at a page.

@@ -14,7 +14,7 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 )
 
-// everything lists a page of every kind, of uploads in every state, behind every kind of gate.
+// everything lists a page of every kind, of uploads in every state, behind every kind of breaker.
 func everything(t *testing.T, s *site) map[string]answer {
 	t.Helper()
 	var uploads []ledger.Upload
@@ -23,24 +23,24 @@ func everything(t *testing.T, s *site) map[string]answer {
 	}
 	more := []ledger.Upload{upload(20, ledger.Queued), upload(21, ledger.Rejected), upload(22, ledger.Sending), upload(23, ledger.Rejected)}
 	more[0].Generation, more[0].Reference, more[0].UserID = 0, evil, "21"
-	more[1].Verdict, more[1].VaultKey = ledger.VerdictInvalid, ""
+	more[1].Outcome, more[1].StoreKey = ledger.OutcomeInvalid, ""
 	more[2].Attempts = append(more[2].Attempts, ledger.Attempt{Number: 120, StartedAt: at(0), Worker: "w"})
 	more[2].AttemptCount = 120
 	more[3].MediaType = "application/pdf"
 	s.store.uploads = append(uploads, more...)
-	s.store.lanes = nil
-	for i, reason := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "vault", "a new one", ""} {
-		s.store.lanes = append(s.store.lanes, tasks.LaneStatus{
-			Lane: fmt.Sprintf("lane%d", i), Open: reason == "", Reason: reason, Since: at(100), NextProbeAt: at(-1e10), Paused: i == 3,
+	s.store.accounts = nil
+	for i, reason := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store", "a new one", ""} {
+		s.store.accounts = append(s.store.accounts, tasks.AccountStatus{
+			Account: fmt.Sprintf("account%d", i), Open: reason == "", Reason: reason, Since: at(100), NextProbeAt: at(-1e10), Paused: i == 3,
 			Backlog: int64(i), OldestAgeMS: 1000, ClockSkewMS: int64(i-3) * 1000, Probing: i == 2,
-			LastAnswer: &tasks.LastAnswer{At: at(1), Verdict: ledger.VerdictRefused, HTTPStatus: 401, Code: "4", Msg: evil},
+			LastAnswer: &tasks.LastAnswer{At: at(1), Outcome: ledger.OutcomeRefused, HTTPStatus: 401, Code: "4", Msg: evil},
 			Uploads:    map[ledger.State]int64{ledger.Delivered: 12345, ledger.Rejected: 1, ledger.Expired: 2},
 		})
 	}
 	all := map[string]answer{}
 	for _, path := range []string{
 		"/", "/search", "/search?q=nothing", "/search?q=" + strings.Repeat("x", 300), "/uploads", "/uploads/none",
-		"/uploads?state=rejected&lane=default&since=1h", "/uploads?order=1&state=waiting", "/uploads?state=discarded&lane=other",
+		"/uploads?state=rejected&account=default&since=1h", "/uploads?order=1&state=waiting", "/uploads?state=discarded&account=other",
 		"/uploads/" + idOf(0) + "?done=retry", "/uploads/" + idOf(0) + "?done=discard",
 	} {
 		all[path] = s.get(path)
@@ -51,7 +51,7 @@ func everything(t *testing.T, s *site) map[string]answer {
 		all["ask discard "+u.ID] = s.post("/uploads/"+u.ID+"/discard", nil)
 	}
 	for _, act := range []string{"retry", "discard", "retry-all", "discard-all"} {
-		form := url.Values{"act": {act}, "state": {"expired"}, "lane": {"lane7"}, "since": {"24h"}, "id": {idOf(1), idOf(2)}}
+		form := url.Values{"act": {act}, "state": {"expired"}, "account": {"lane7"}, "since": {"24h"}, "id": {idOf(1), idOf(2)}}
 		all["ask "+act] = s.post("/uploads/several", form)
 		form.Set("confirmed", "yes")
 		all[act] = s.post("/uploads/several", form)
@@ -120,7 +120,7 @@ func TestEveryMessageIsUsed(t *testing.T) {
 			source.Write(text)
 		}
 	}
-	made := regexp.MustCompile(`^(state|verdict|gate|advice|problem|unit|language|list\.since|list\.none|act|bulk)\.`) // put together from parts
+	made := regexp.MustCompile(`^(state|outcome|breaker|advice|problem|unit|language|list\.since|list\.none|act|bulk)\.`) // put together from parts
 	for key := range messages(t, "en") {
 		if !made.MatchString(key) && !strings.Contains(source.String(), `"`+key+`"`) {
 			t.Errorf("no page uses the message %q", key)
@@ -185,15 +185,15 @@ func TestStart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload(1, ledger.Delivered), upload(2, ledger.Waiting))
 	a := s.get("/")
-	s.has(a, http.StatusOK, "All lanes are delivering.", "Gate open", `href="/uploads?state=rejected"`,
+	s.has(a, http.StatusOK, "All accounts are delivering.", "Breaker open", `href="/uploads?state=rejected"`,
 		"In the last 24 hours 24 were delivered, 0 rejected or expired.")
 	if n := strings.Count(a.body, `class="delivered"`); n != 16 {
 		t.Errorf("the chart has %d bars, want 16", n)
 	}
-	s.store.lanes[0].Open, s.store.lanes[0].Reason, s.store.lanes[0].Since, s.store.lanes[0].NextProbeAt = false, "outage", at(90e9), at(-42e9)
-	s.has(s.get("/"), http.StatusOK, "1 lane is held.", "PandaPon does not answer.", "1 min 30 s ago", "in 42 s", "Nothing to do but wait")
-	s.store.lanes = nil
-	s.has(s.get("/"), http.StatusOK, "No lane yet.")
+	s.store.accounts[0].Open, s.store.accounts[0].Reason, s.store.accounts[0].Since, s.store.accounts[0].NextProbeAt = false, "outage", at(90e9), at(-42e9)
+	s.has(s.get("/"), http.StatusOK, "1 account is held.", "PandaPon does not answer.", "1 min 30 s ago", "in 42 s", "Nothing to do but wait")
+	s.store.accounts = nil
+	s.has(s.get("/"), http.StatusOK, "No account yet.")
 }
 
 // The start page costs the store the same however many uploads there are.

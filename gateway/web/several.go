@@ -118,7 +118,7 @@ func (p *Pages) meant(r *http.Request, s several) (int64, error) {
 	if s.Filter.Since != "" || s.Filter.Order != "" {
 		return -1, nil
 	}
-	_, counts, err := p.count(r, s.Filter.Lane)
+	_, counts, err := p.count(r, s.Filter.Account)
 	return counts[s.Filter.State], err
 }
 

@@ -20,27 +20,27 @@ const (
 
 // startView is the start page.
 type startView struct {
-	Lanes  []laneView
-	Totals map[ledger.State]int64
-	Held   int64 // lanes whose gate is shut
-	Paused int64 // lanes
-	Dead   int64 // uploads that wait for a person
-	Chart  *chart
+	Accounts []accountView
+	Totals   map[ledger.State]int64
+	Held     int64 // accounts whose breaker is open
+	Paused   int64 // accounts
+	Dead     int64 // uploads that wait for a person
+	Chart    *chart
 }
 
-// laneView is a lane's card.
-type laneView struct {
-	tasks.LaneStatus
+// accountView is an account's card.
+type accountView struct {
+	tasks.AccountStatus
 
 	Delivered24, Failed24 int64
 	History               bool // the two are known
 }
 
 // Skew is how far the API's clock is ahead of the workers', or behind if below 0.
-func (l laneView) Skew() time.Duration { return time.Duration(l.ClockSkewMS) * time.Millisecond }
+func (l accountView) Skew() time.Duration { return time.Duration(l.ClockSkewMS) * time.Millisecond }
 
 // SkewSize is Skew without its sign.
-func (l laneView) SkewSize() time.Duration { return l.Skew().Abs() }
+func (l accountView) SkewSize() time.Duration { return l.Skew().Abs() }
 
 func (p *Pages) start(w http.ResponseWriter, r *http.Request) error {
 	view, err := p.overview(r.Context())
@@ -53,21 +53,21 @@ func (p *Pages) start(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) overview(ctx context.Context) (startView, error) {
-	lanes, err := p.cfg.Store.Lanes(ctx)
+	accounts, err := p.cfg.Store.Accounts(ctx)
 	if err != nil {
 		return startView{}, err //nolint:wrapcheck // the gateway explains it
 	}
-	ended, err := p.history(ctx, lanes)
+	ended, err := p.history(ctx, accounts)
 	if err != nil {
 		return startView{}, err
 	}
 	v := startView{Totals: map[ledger.State]int64{}}
-	for i, l := range lanes {
-		card := laneView{LaneStatus: l}
+	for i, l := range accounts {
+		card := accountView{AccountStatus: l}
 		if ended != nil {
 			card.History, card.Delivered24, card.Failed24 = true, sum(ended[i].delivered), sum(ended[i].failed)
 		}
-		v.Lanes = append(v.Lanes, card)
+		v.Accounts = append(v.Accounts, card)
 		for s, n := range l.Uploads {
 			v.Totals[s] += n
 		}
@@ -106,16 +106,16 @@ const (
 // ended is what came to its end in each of the chart's steps, oldest first.
 type ended struct{ delivered, failed []int64 }
 
-// history gives what ended in each lane; nil when nobody knows.
-func (p *Pages) history(ctx context.Context, lanes []tasks.LaneStatus) ([]ended, error) {
+// history gives what ended in each account; nil when nobody knows.
+func (p *Pages) history(ctx context.Context, accounts []tasks.AccountStatus) ([]ended, error) {
 	if p.cfg.History == nil {
 		return nil, nil
 	}
-	all := make([]ended, len(lanes))
-	expired := make([][]int64, len(lanes))
+	all := make([]ended, len(accounts))
+	expired := make([][]int64, len(accounts))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(askAtATime)
-	for i, l := range lanes {
+	for i, l := range accounts {
 		for s, into := range map[ledger.State]*[]int64{
 			ledger.Delivered: &all[i].delivered, ledger.Rejected: &all[i].failed, ledger.Expired: &expired[i],
 		} {
@@ -124,7 +124,7 @@ func (p *Pages) history(ctx context.Context, lanes []tasks.LaneStatus) ([]ended,
 				continue
 			}
 			group.Go(func() (err error) {
-				*into, err = p.cfg.History.Ended(ctx, l.Lane, s, chartStep, chartBars)
+				*into, err = p.cfg.History.Ended(ctx, l.Account, s, chartStep, chartBars)
 				return err
 			})
 		}

@@ -23,14 +23,14 @@ import (
 
 // store is a web.Store of a few uploads. The real ones are tried by the browser's tests.
 type store struct {
-	mu      sync.Mutex
-	uploads []ledger.Upload
-	lanes   []tasks.LaneStatus
-	err     error            // of every call, if set
-	after   ledger.State     // of what is retried; "": queued
-	wrong   map[string]error // of what is done to an upload
-	done    []string         // what was done: "retry <id>"
-	asked   int              // calls
+	mu       sync.Mutex
+	uploads  []ledger.Upload
+	accounts []tasks.AccountStatus
+	err      error            // of every call, if set
+	after    ledger.State     // of what is retried; "": queued
+	wrong    map[string]error // of what is done to an upload
+	done     []string         // what was done: "retry <id>"
+	asked    int              // calls
 }
 
 func (s *store) call() (func(), error) {
@@ -72,7 +72,7 @@ func (s *store) List(_ context.Context, q ledger.Query) (ledger.Page, error) {
 	defer unlock()
 	var fit []ledger.Upload
 	for _, u := range s.uploads {
-		if (q.State == "" || q.State == u.State) && (q.Lane == "" || q.Lane == u.Lane) && (q.OrderID == "" || q.OrderID == u.OrderID) {
+		if (q.State == "" || q.State == u.State) && (q.Account == "" || q.Account == u.Account) && (q.OrderID == "" || q.OrderID == u.OrderID) {
 			fit = append(fit, u)
 		}
 	}
@@ -85,10 +85,10 @@ func (s *store) List(_ context.Context, q ledger.Query) (ledger.Page, error) {
 	return page, err
 }
 
-func (s *store) Lanes(context.Context) ([]tasks.LaneStatus, error) {
+func (s *store) Accounts(context.Context) ([]tasks.AccountStatus, error) {
 	unlock, err := s.call()
 	defer unlock()
-	return s.lanes, err
+	return s.accounts, err
 }
 
 func (s *store) Retry(_ context.Context, id string) (ledger.Upload, error) {
@@ -128,7 +128,7 @@ func (s *store) Ended(_ context.Context, _ string, state ledger.State, _ time.Du
 	return counts, err
 }
 
-const lane = "default"
+const account = "default"
 
 var errAway = errors.New("redis is away")
 
@@ -137,13 +137,13 @@ func at(ago time.Duration) ledger.Time {
 	return ledger.Time{Time: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC).Add(-ago)}
 }
 
-func idOf(n int) string { return fmt.Sprintf("%s-%026d", lane, n) }
+func idOf(n int) string { return fmt.Sprintf("%s-%026d", account, n) }
 
 // upload makes an upload as far as it can come in a state.
 func upload(n int, state ledger.State) ledger.Upload {
 	u := ledger.Upload{
-		ID: idOf(n), Lane: lane, OrderID: fmt.Sprintf("19938044172%08d", n), State: state, SHA256: strings.Repeat("ab", 32),
-		Size: 2048, MediaType: "image/png", VaultKey: "key", Generation: 1, CreatedAt: at(time.Hour), UpdatedAt: at(time.Minute),
+		ID: idOf(n), Account: account, OrderID: fmt.Sprintf("19938044172%08d", n), State: state, SHA256: strings.Repeat("ab", 32),
+		Size: 2048, MediaType: "image/png", StoreKey: "key", Generation: 1, CreatedAt: at(time.Hour), UpdatedAt: at(time.Minute),
 		ExpiresAt: at(-24 * time.Hour),
 	}
 	if state == ledger.Queued {
@@ -151,10 +151,10 @@ func upload(n int, state ledger.State) ledger.Upload {
 	}
 	u.Attempts = []ledger.Attempt{{
 		Number: 1, Generation: 1, StartedAt: at(2 * time.Minute), EndedAt: at(time.Minute), DurationMS: 1234,
-		Verdict: ledger.VerdictRefused, HTTPStatus: 200, Code: "4003", RequestID: fmt.Sprintf("request-%d", n),
+		Outcome: ledger.OutcomeRefused, HTTPStatus: 200, Code: "4003", RequestID: fmt.Sprintf("request-%d", n),
 		DevelopID: "1", Msg: evil, Nonce: "n", Worker: "w1", Error: evil,
 	}}
-	u.AttemptCount, u.Verdict, u.RequestID, u.Code, u.Msg = 1, ledger.VerdictRefused, "request", "4003", evil
+	u.AttemptCount, u.Outcome, u.RequestID, u.Code, u.Msg = 1, ledger.OutcomeRefused, "request", "4003", evil
 	if state == ledger.Waiting {
 		u.NextAttempt = at(-time.Minute)
 	}
@@ -182,7 +182,7 @@ func newSite(tb testing.TB, uploads ...ledger.Upload) *site {
 	for _, u := range uploads {
 		counts[u.State]++
 	}
-	s.store.lanes = []tasks.LaneStatus{{Lane: lane, Open: true, Uploads: counts}}
+	s.store.accounts = []tasks.AccountStatus{{Account: account, Open: true, Uploads: counts}}
 	pages, err := web.New(web.Config{
 		Store: s.store, History: s.store, Viewer: func(*http.Request) web.Viewer { return s.viewer },
 		Note: func(*http.Request, ledger.Upload) {}, Cause: func(_ *http.Request, err error) { s.causes = append(s.causes, err) },

@@ -14,12 +14,12 @@ import (
 type uploadView struct {
 	ledger.Upload
 
-	Newest  []ledger.Attempt  // the attempts, newest first
-	Trimmed int               // attempts that are no longer kept
-	Picture string            // "image", "pdf", "other"; "gone" if not kept, "secret" for whoever may not see it
-	Deeds   []deed            // what may be done to it
-	NotKept bool              // it could be retried if its voucher were kept
-	Held    *tasks.LaneStatus // how its lane stands, if that is in its way
+	Newest  []ledger.Attempt     // the attempts, newest first
+	Trimmed int                  // attempts that are no longer kept
+	Picture string               // "image", "pdf", "other"; "gone" if not kept, "secret" for whoever may not see it
+	Deeds   []deed               // what may be done to it
+	NotKept bool                 // it could be retried if its voucher were kept
+	Held    *tasks.AccountStatus // how its account stands, if that is in its way
 	Queue   string
 	Task    string // its task's id in the queue; "": there is none
 }
@@ -43,7 +43,7 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) error {
 	}
 	view := newUploadView(u, pg.Viewer)
 	if !u.State.Final() {
-		if view.Held, err = p.inTheWay(r.Context(), u.Lane); err != nil {
+		if view.Held, err = p.inTheWay(r.Context(), u.Account); err != nil {
 			return err
 		}
 	}
@@ -51,14 +51,14 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) error {
 	return p.render(w, r, http.StatusOK, "upload.html", pg)
 }
 
-// inTheWay gives a lane whose gate is shut, or that is paused.
-func (p *Pages) inTheWay(ctx context.Context, lane string) (*tasks.LaneStatus, error) {
-	lanes, err := p.cfg.Store.Lanes(ctx)
+// inTheWay gives an account whose breaker is open, or that is paused.
+func (p *Pages) inTheWay(ctx context.Context, account string) (*tasks.AccountStatus, error) {
+	accounts, err := p.cfg.Store.Accounts(ctx)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the gateway explains it
 	}
-	for _, l := range lanes {
-		if l.Lane == lane && (!l.Open || l.Paused) {
+	for _, l := range accounts {
+		if l.Account == account && (!l.Open || l.Paused) {
 			return &l, nil
 		}
 	}
@@ -68,7 +68,7 @@ func (p *Pages) inTheWay(ctx context.Context, lane string) (*tasks.LaneStatus, e
 func newUploadView(u ledger.Upload, who Viewer) uploadView {
 	v := uploadView{
 		Upload: u, Newest: slices.Clone(u.Attempts), Trimmed: max(u.AttemptCount-len(u.Attempts), 0),
-		Picture: pictureOf(u, who), Queue: ledger.Queue(u.Lane),
+		Picture: pictureOf(u, who), Queue: ledger.Queue(u.Account),
 	}
 	slices.Reverse(v.Newest)
 	if !u.State.Final() && u.Generation > 0 {
@@ -77,7 +77,7 @@ func newUploadView(u ledger.Upload, who Viewer) uploadView {
 	for _, d := range deeds() {
 		switch {
 		case !who.Operator || !d.allowed(u.State):
-		case d == retry && u.VaultKey == "":
+		case d == retry && u.StoreKey == "":
 			v.NotKept = true
 		default:
 			v.Deeds = append(v.Deeds, d)
@@ -89,7 +89,7 @@ func newUploadView(u ledger.Upload, who Viewer) uploadView {
 // pictureOf says how a voucher can be shown.
 func pictureOf(u ledger.Upload, who Viewer) string {
 	switch {
-	case u.VaultKey == "":
+	case u.StoreKey == "":
 		return "gone"
 	case !who.Operator:
 		return "secret"

@@ -12,11 +12,11 @@ import (
 
 // filter says which uploads a list shows.
 type filter struct {
-	State  ledger.State // "": all
-	Lane   string       // "": all
-	Since  string       // one of sinceChoices; "": any time
-	Order  string       // "": all
-	Cursor string
+	State   ledger.State // "": all
+	Account string       // "": all
+	Since   string       // one of sinceChoices; "": any time
+	Order   string       // "": all
+	Cursor  string
 }
 
 // sinceChoices are the lengths of time that a list can be narrowed to.
@@ -24,13 +24,13 @@ func sinceChoices() []string { return []string{"1h", "24h", "168h", "720h"} }
 
 func parseFilter(v url.Values) (filter, error) {
 	f := filter{
-		State: ledger.State(v.Get("state")), Lane: v.Get("lane"), Since: v.Get("since"), Order: v.Get("order"), Cursor: v.Get("cursor"),
+		State: ledger.State(v.Get("state")), Account: v.Get("account"), Since: v.Get("since"), Order: v.Get("order"), Cursor: v.Get("cursor"),
 	}
 	switch {
 	case f.State != "" && !f.State.Valid():
 		return f, fmt.Errorf("%w: there is no such state", ErrInput)
-	case f.Lane != "" && !ledger.ValidLane(f.Lane):
-		return f, fmt.Errorf("%w: no lane is called so", ErrInput)
+	case f.Account != "" && !ledger.ValidAccount(f.Account):
+		return f, fmt.Errorf("%w: no account is called so", ErrInput)
 	case f.Since != "" && !slices.Contains(sinceChoices(), f.Since):
 		return f, fmt.Errorf("%w: there is no such length of time", ErrInput)
 	}
@@ -39,7 +39,7 @@ func parseFilter(v url.Values) (filter, error) {
 
 // query is the filter as the ledger takes it.
 func (f filter) query(limit int) (ledger.Query, error) {
-	q := ledger.Query{Lane: f.Lane, State: f.State, OrderID: f.Order, Cursor: f.Cursor, Limit: limit}
+	q := ledger.Query{Account: f.Account, State: f.State, OrderID: f.Order, Cursor: f.Cursor, Limit: limit}
 	if f.Since == "" {
 		return q, nil
 	}
@@ -53,7 +53,7 @@ func (f filter) query(limit int) (ledger.Query, error) {
 // With gives the address of the list with one thing changed, from its first page on.
 func (f filter) With(name, value string) string {
 	v := url.Values{}
-	for _, pair := range [][2]string{{"state", string(f.State)}, {"lane", f.Lane}, {"since", f.Since}, {"order", f.Order}} {
+	for _, pair := range [][2]string{{"state", string(f.State)}, {"account", f.Account}, {"since", f.Since}, {"order", f.Order}} {
 		if pair[0] == name {
 			pair[1] = value
 		}
@@ -78,14 +78,14 @@ func (f filter) First() string { return f.With("cursor", "") }
 
 // listView is a page of a list.
 type listView struct {
-	Filter  filter
-	Uploads []ledger.Upload
-	Next    string // the cursor of the next page; "": this is the last
-	Lanes   []string
-	Counts  map[ledger.State]int64 // of the lanes shown, whatever the time and the order
-	Total   int64
-	Counted bool   // Counts are of what the filter shows
-	Deeds   []deed // what may be done to all in the state that is shown
+	Filter   filter
+	Uploads  []ledger.Upload
+	Next     string // the cursor of the next page; "": this is the last
+	Accounts []string
+	Counts   map[ledger.State]int64 // of the accounts shown, whatever the time and the order
+	Total    int64
+	Counted  bool   // Counts are of what the filter shows
+	Deeds    []deed // what may be done to all in the state that is shown
 }
 
 // Sinces are the lengths of time to choose from.
@@ -108,7 +108,7 @@ func (p *Pages) uploads(w http.ResponseWriter, r *http.Request) error {
 		return err //nolint:wrapcheck // the gateway explains it
 	}
 	view := listView{Filter: f, Uploads: found.Uploads, Next: found.Cursor}
-	if view.Lanes, view.Counts, err = p.count(r, f.Lane); err != nil {
+	if view.Accounts, view.Counts, err = p.count(r, f.Account); err != nil {
 		return err
 	}
 	for _, n := range view.Counts {
@@ -129,17 +129,17 @@ func (p *Pages) uploads(w http.ResponseWriter, r *http.Request) error {
 	return p.render(w, r, http.StatusOK, "uploads.html", pg)
 }
 
-// count gives the lanes there are, and how many uploads of one of them, or of all, stand in each state.
-func (p *Pages) count(r *http.Request, lane string) ([]string, map[ledger.State]int64, error) {
-	lanes, err := p.cfg.Store.Lanes(r.Context())
+// count gives the accounts there are, and how many uploads of one of them, or of all, stand in each state.
+func (p *Pages) count(r *http.Request, account string) ([]string, map[ledger.State]int64, error) {
+	accounts, err := p.cfg.Store.Accounts(r.Context())
 	if err != nil {
 		return nil, nil, err //nolint:wrapcheck // the gateway explains it
 	}
 	var names []string
 	counts := map[ledger.State]int64{}
-	for _, l := range lanes {
-		names = append(names, l.Lane)
-		if lane != "" && lane != l.Lane {
+	for _, l := range accounts {
+		names = append(names, l.Account)
+		if account != "" && account != l.Account {
 			continue
 		}
 		for s, n := range l.Uploads {

@@ -50,15 +50,15 @@ func (w words) Word(set, value string) string {
 	return value
 }
 
-// Advice says what to do about a gate that is shut; "" for a reason that is new.
+// Advice says what to do about a breaker that is shut; "" for a reason that is new.
 func (w words) Advice(reason string) string { return w.texts["advice."+reason] }
 
-// Verdict says what an attempt came to.
-func (w words) Verdict(v ledger.Verdict) string {
+// Outcome says what an attempt came to.
+func (w words) Outcome(v ledger.Outcome) string {
 	if v == "" {
-		return w.texts["verdict.none"]
+		return w.texts["outcome.none"]
 	}
-	return w.Word("verdict", string(v))
+	return w.Word("outcome", string(v))
 }
 
 // Means says what an upload's state means for the one who asks.
@@ -66,7 +66,7 @@ func (w words) Means(u ledger.Upload) string {
 	switch {
 	case u.State == ledger.Queued && u.Generation == 0:
 		return w.texts["state.queued.line"]
-	case u.State == ledger.Rejected && u.Verdict == ledger.VerdictInvalid:
+	case u.State == ledger.Rejected && u.Outcome == ledger.OutcomeInvalid:
 		return w.texts["state.invalid.means"]
 	default:
 		return w.texts["state."+string(u.State)+".means"]

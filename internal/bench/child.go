@@ -31,7 +31,7 @@ type spec struct {
 	System      string // kind of system: plain, naive or voucherd
 	Redis       string // URL
 	API         string // URL
-	Vault       string
+	Store       string
 	Concurrency int
 	Retention   time.Duration
 	Delay       time.Duration // of the proxy, for a way there and back

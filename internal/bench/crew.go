@@ -43,14 +43,14 @@ func (st *stage) hire(ctx context.Context, s setup) (*crew, error) {
 	st.hired++
 	own := spec{
 		System: s.system.kind, Redis: s.redisURL, API: st.apiURL, Concurrency: s.concurrency, Retention: s.system.retention,
-		Vault: "redis:",
+		Store: "redis:",
 	}
 	if own.Redis == "" {
 		own.Redis = s.redis.url
 	}
 	if s.system.file {
-		own.Vault = "file://" + c.vaultDir()
-		if err := os.Mkdir(c.vaultDir(), 0o700); err != nil {
+		own.Store = "file://" + c.storeDir()
+		if err := os.Mkdir(c.storeDir(), 0o700); err != nil {
 			return nil, fmt.Errorf("make a directory for vouchers: %w", err)
 		}
 	}
@@ -74,7 +74,7 @@ func (st *stage) hire(ctx context.Context, s setup) (*crew, error) {
 	return c, nil
 }
 
-func (c *crew) vaultDir() string { return filepath.Join(c.st.dir, fmt.Sprintf("vault-%d", c.st.hired)) }
+func (c *crew) storeDir() string { return filepath.Join(c.st.dir, fmt.Sprintf("store-%d", c.st.hired)) }
 
 // dismiss ends the processes and removes their logs.
 func (c *crew) dismiss() error {
@@ -85,7 +85,7 @@ func (c *crew) dismiss() error {
 			errs = append(errs, os.Remove(filepath.Join(c.st.dir, w.name+".log"))) //nolint:gosec // our own directory
 		}
 	}
-	return errors.Join(append(errs, os.RemoveAll(c.vaultDir()))...) //nolint:gosec // our own directory
+	return errors.Join(append(errs, os.RemoveAll(c.storeDir()))...) //nolint:gosec // our own directory
 }
 
 // used sums up what the workers have used.
@@ -105,7 +105,7 @@ func (c *crew) used(ctx context.Context) (usage, error) {
 func (c *crew) pausedKey() string {
 	queue := naive.Queue
 	if c.setup.system.kind == kindVoucherd {
-		queue = ledger.Queue(lane)
+		queue = ledger.Queue(accountName)
 	}
 	return "asynq:{" + queue + "}:paused"
 }
@@ -134,7 +134,7 @@ func (c *crew) await(ctx context.Context, limit time.Duration) (reply, error) {
 	return c.st.api.tell(ctx, order{Do: "wait", Limit: limit})
 }
 
-// warm delivers some uploads, so that connections are open, scripts loaded, and a gate has all its slots.
+// warm delivers some uploads, so that connections are open, scripts loaded, and a breaker has all its slots.
 func (c *crew) warm(ctx context.Context, n, size int) error {
 	if err := c.expect(ctx, n); err != nil {
 		return err
@@ -179,8 +179,8 @@ func (c *crew) settled(ctx context.Context) (usage, error) {
 		var now usage
 		now, err = c.used(ctx)
 		kept := int64(0)
-		if err == nil { // vouchers that are still to leave the vault
-			kept, err = c.setup.redis.rdb.ZCard(ctx, "voucherd:{"+ledger.Queue(lane)+"}:keep").Result()
+		if err == nil { // vouchers that are still to leave the blob store
+			kept, err = c.setup.redis.rdb.ZCard(ctx, "voucherd:{"+ledger.Queue(accountName)+"}:keep").Result()
 		}
 		quiet++
 		if kept > 0 || now.Trips-before.Trips > int64(idleTrips*len(c.workers)) {

@@ -22,13 +22,13 @@ type loader struct {
 }
 
 const (
-	loadAtOnce = 600 // callers
-	loadBatch  = 256 // most commands that travel together
-	loadLanes  = 3   // batches on their way
+	loadAtOnce   = 600 // callers
+	loadBatch    = 256 // most commands that travel together
+	loadAccounts = 3   // batches on their way
 )
 
 func newLoader(ctx context.Context, redisURL, apiURL string) (*loader, error) {
-	raw, err := redisconn.Open(redisURL, 2*loadLanes)
+	raw, err := redisconn.Open(redisURL, 2*loadAccounts)
 	if err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
 	}
@@ -39,7 +39,7 @@ func newLoader(ctx context.Context, redisURL, apiURL string) (*loader, error) {
 	l := &loader{raw: raw, batch: newBatcher(raw)}
 	front.AddHook(l.batch)
 	l.store, err = storeOn(ctx, spec{
-		System: kindVoucherd, Redis: redisURL, API: apiURL, Vault: "redis:", Concurrency: 1,
+		System: kindVoucherd, Redis: redisURL, API: apiURL, Store: "redis:", Concurrency: 1,
 	}, front)
 	if err != nil {
 		l.batch.close()
@@ -67,9 +67,9 @@ func (l *loader) delivered(ctx context.Context, n int) error {
 
 func (l *loader) deliver(ctx context.Context, i int) error {
 	led := l.store.ledger
-	vaultKey := lane + "-" + "aaaaaaaaaaaaaaaa" + fmt.Sprintf("%010d", i)
+	storeKey := accountName + "-" + "aaaaaaaaaaaaaaaa" + fmt.Sprintf("%010d", i)
 	opened, err := led.Open(ctx, ledger.NewUpload{
-		Lane: lane, OrderID: orderID(i), SHA256: fmt.Sprintf("%064x", i), Size: smallVoucher, MediaType: "image/jpeg", VaultKey: vaultKey,
+		Account: accountName, OrderID: orderID(i), SHA256: fmt.Sprintf("%064x", i), Size: smallVoucher, MediaType: "image/jpeg", StoreKey: storeKey,
 	})
 	if err != nil {
 		return err
@@ -84,14 +84,14 @@ func (l *loader) deliver(ctx context.Context, i int) error {
 	if begun.Answer != ledger.Started {
 		return fmt.Errorf("upload %d was not started: %s", i, begun.Answer)
 	}
-	_, err = led.Finish(ctx, begun.Running, ledger.Outcome{
-		Verdict: ledger.VerdictDelivered, HTTPStatus: 200, Code: "200", RequestID: nonce, DevelopID: strconv.Itoa(i), Msg: "success",
+	_, err = led.Finish(ctx, begun.Running, ledger.AttemptResult{
+		Outcome: ledger.OutcomeDelivered, HTTPStatus: 200, Code: "200", RequestID: nonce, DevelopID: strconv.Itoa(i), Msg: "success",
 		Duration: 40 * time.Millisecond, Next: ledger.Delivered,
 	})
 	if err != nil {
 		return err
 	}
-	return led.Left(ctx, lane, []ledger.Kept{{ID: opened.ID, VaultKey: vaultKey}})
+	return led.Left(ctx, accountName, []ledger.Kept{{ID: opened.ID, StoreKey: storeKey}})
 }
 
 func (l *loader) all(ctx context.Context, from, n int, do func(context.Context, int) error) error {
@@ -117,7 +117,7 @@ type call struct {
 
 func newBatcher(raw redis.UniversalClient) *batcher {
 	b := &batcher{raw: raw, calls: make(chan call, loadAtOnce)}
-	for range loadLanes {
+	for range loadAccounts {
 		b.work.Go(b.send)
 	}
 	return b

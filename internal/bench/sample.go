@@ -15,8 +15,8 @@ type system struct {
 
 func plainLoop() system  { return system{name: "HTTP loop", kind: kindPlain} }
 func naiveQueue() system { return system{name: "naive", kind: kindNaive} }
-func inRedis() system    { return system{name: "redis vault", kind: kindVoucherd} }
-func inFiles() system    { return system{name: "file vault", kind: kindVoucherd, file: true} }
+func inRedis() system    { return system{name: "redis store", kind: kindVoucherd} }
+func inFiles() system    { return system{name: "file store", kind: kindVoucherd, file: true} }
 
 // retained is the same system, with finished tasks kept for an hour, which is voucherd's default.
 func (s system) retained() system {

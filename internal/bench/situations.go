@@ -41,7 +41,7 @@ const (
 	slowAnswer   = 50 * time.Millisecond
 )
 
-// playWorkers lets one, two and four processes work on one lane whose API takes its time.
+// playWorkers lets one, two and four processes work on one account whose API takes its time.
 func (st *stage) playWorkers(ctx context.Context) error {
 	return st.repeat(ctx, min(2, st.opts.rounds), 0.2, func(ctx context.Context, n int) error {
 		for _, workers := range []int{1, 2, 4} {

@@ -33,7 +33,7 @@ func (st *stage) playSizes(ctx context.Context) error {
 	})
 }
 
-// warmUp is enough for a gate to open all its slots, which takes one success fewer than it has slots at last.
+// warmUp is enough for a breaker to open all its slots, which takes one success fewer than it has slots at last.
 const warmUp = 150
 
 func (st *stage) one(ctx context.Context, p plan) (sample, error) {

@@ -19,7 +19,7 @@ const (
 	kindVoucherd = "voucherd"
 )
 
-// connections is how many a process may have to Redis: what voucherd's own worker takes for its one lane.
+// connections is how many a process may have to Redis: what voucherd's own worker takes for its one account.
 func connections(concurrency int) int { return 8 + 2*concurrency }
 
 // openRedis gives a client whose round trips are counted.

@@ -81,11 +81,11 @@ func memoryTargets(samples []sample) []target {
 	const kilo = 1024
 	gs := groups(samples, scenarioSizes)
 	out := []target{
-		check(3, "Redis bytes per waiting upload besides the voucher, redis vault, worst size",
+		check(3, "Redis bytes per waiting upload besides the voucher, redis store, worst size",
 			worst(gs, inRedis().name, waitingExtra), 1.5*kilo, false, " B"),
-		check(3, "Redis bytes per waiting upload, file vault, worst size", worst(gs, inFiles().name, waitingExtra), 1.5*kilo, false, " B"),
-		check(3, "Redis bytes per delivered upload, redis vault, worst size", worst(gs, inRedis().name, deliveredBytes), kilo, false, " B"),
-		check(3, "Redis bytes per delivered upload, file vault, worst size", worst(gs, inFiles().name, deliveredBytes), kilo, false, " B"),
+		check(3, "Redis bytes per waiting upload, file store, worst size", worst(gs, inFiles().name, waitingExtra), 1.5*kilo, false, " B"),
+		check(3, "Redis bytes per delivered upload, redis store, worst size", worst(gs, inRedis().name, deliveredBytes), kilo, false, " B"),
+		check(3, "Redis bytes per delivered upload, file store, worst size", worst(gs, inFiles().name, deliveredBytes), kilo, false, " B"),
 	}
 	for _, sys := range []system{inRedis(), inFiles()} {
 		g := find(groups(samples, scenarioMemory), sys.name, inFlightSize)

@@ -12,23 +12,23 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 	"github.com/voucherd/voucherd/worker"
 )
 
-// lane is the lane that the account's settings make.
-const lane = "default"
+// accountName is the account that the settings make.
+const accountName = "default"
 
 // settings are voucherd's own, with the defaults that it ships with.
 func settings(s spec) (config.Config, error) {
 	a := account()
 	given := map[string]config.Given{}
 	for name, text := range map[string]string{
-		"VOUCHERD_REDIS_URL": s.Redis, "VOUCHERD_VAULT": s.Vault,
+		"VOUCHERD_REDIS_URL": s.Redis, "VOUCHERD_STORE": s.Store,
 		"VOUCHERD_CONCURRENCY": strconv.Itoa(s.Concurrency), "VOUCHERD_TASK_RETENTION": s.Retention.String(),
 		"PANDAPON_BASE_URL": s.API, "PANDAPON_ACCESS_KEY": a.AccessKey, "PANDAPON_ACCESS_SECRET": a.Secret.Reveal(),
 		"PANDAPON_USER_ID": a.UserID,
@@ -36,7 +36,7 @@ func settings(s spec) (config.Config, error) {
 		given[name] = config.Given{Name: name, Text: text}
 	}
 	cfg, err := config.Load(config.Input{Given: given, Sections: []config.Section{
-		config.Connection, config.Account, config.Door, config.Delivery, config.Retries, config.Gate, config.Keeping,
+		config.Connection, config.PandaPon, config.Intake, config.Delivery, config.Retries, config.Breaker, config.Keeping,
 		config.Upkeep, config.Logging,
 	}})
 	if err != nil {
@@ -45,11 +45,11 @@ func settings(s spec) (config.Config, error) {
 	return cfg, nil
 }
 
-// store is voucherd's ledger, vault and client, as its commands open them.
+// store is voucherd's ledger, blob store and client, as its commands open them.
 type store struct {
 	cfg    config.Config
 	redis  redis.UniversalClient
-	vault  vault.Vault
+	store  blob.Store
 	ledger *ledger.Ledger
 	tasks  *tasks.Client
 }
@@ -71,21 +71,21 @@ func storeOn(ctx context.Context, s spec, rdb redis.UniversalClient) (*store, er
 	if err != nil {
 		return nil, err
 	}
-	v, err := vault.Open(ctx, cfg.Vault, rdb)
+	v, err := blob.Open(ctx, cfg.Store, rdb)
 	if err != nil {
-		return nil, fmt.Errorf("open the vault: %w", err)
+		return nil, fmt.Errorf("open the blob store: %w", err)
 	}
 	l := ledger.New(rdb, cfg.Ledger)
-	return &store{cfg: cfg, redis: rdb, vault: v, ledger: l, tasks: tasks.New(tasks.Config{
-		Redis: rdb, Vault: v, Ledger: l, MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
+	return &store{cfg: cfg, redis: rdb, store: v, ledger: l, tasks: tasks.New(tasks.Config{
+		Redis: rdb, Store: v, Ledger: l, MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
 		Retention: cfg.TaskRetention,
 	})}, nil
 }
 
-func (st *store) close() error { return errors.Join(st.vault.Close(), st.redis.Close()) }
+func (st *store) close() error { return errors.Join(st.store.Close(), st.redis.Close()) }
 
 func (st *store) enqueue(ctx context.Context, order string, raw []byte) error {
-	_, err := st.tasks.Enqueue(ctx, tasks.Request{Lane: lane, OrderID: order, Voucher: bytes.NewReader(raw)})
+	_, err := st.tasks.Enqueue(ctx, tasks.Request{Account: accountName, OrderID: order, Voucher: bytes.NewReader(raw)})
 	return err
 }
 
@@ -99,7 +99,7 @@ func startVoucherd(ctx context.Context, s spec, t *trips) (stop func() error, er
 	if err != nil {
 		return nil, errors.Join(err, st.close())
 	}
-	account := st.cfg.Lanes[0]
+	account := st.cfg.Accounts[0]
 	api, err := pandapon.NewClient(pandapon.Config{
 		BaseURL: account.BaseURL, UploadPath: account.UploadPath, Rule: st.cfg.Rule,
 		CallTimeout: st.cfg.Worker.CallTimeout, UserAgent: "voucherd/bench", MaxConns: account.Concurrency,
@@ -109,9 +109,9 @@ func startVoucherd(ctx context.Context, s spec, t *trips) (stop func() error, er
 	}
 	st.cfg.Worker.Name = fmt.Sprintf("bench:%d", os.Getpid())
 	w, err := worker.New(worker.Config{
-		QueueRedis: queue, Ledger: st.ledger, Vault: st.vault, Tasks: st.tasks, Log: logger(),
+		QueueRedis: queue, Ledger: st.ledger, Store: st.store, Tasks: st.tasks, Log: logger(),
 		Policy: st.cfg.Policy, Settings: st.cfg.Worker,
-		Lanes: []worker.LaneConfig{{
+		Accounts: []worker.AccountConfig{{
 			Name: account.Name, Credentials: account.Credentials, API: api, Concurrency: account.Concurrency,
 		}},
 	})

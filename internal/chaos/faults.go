@@ -100,7 +100,7 @@ func (w *world) deal(ctx context.Context, b plan.Blow) error {
 	case plan.PauseRedis:
 		return w.redis.pause(ctx, b.For)
 	case plan.FlushQueue:
-		return w.flush(ctx, b.Lane)
+		return w.flush(ctx, b.Account)
 	case plan.LoseWrites:
 		return w.failOver(ctx, b.For)
 	default:
@@ -124,13 +124,13 @@ func (w *world) busy(ctx context.Context) {
 	})
 }
 
-// flush deletes a lane's queue as somebody would by hand.
-func (w *world) flush(ctx context.Context, lane string) error {
+// flush deletes an account's queue as somebody would by hand.
+func (w *world) flush(ctx context.Context, account string) error {
 	const limit = 10 * time.Second // go-redis takes a moment to see that Redis is back
 	var last error
 	err := until(ctx, limit, "the queue's keys are deleted", func() bool {
 		var keys []string
-		keys, last = w.rdb.Keys(ctx, "asynq:{"+ledger.Queue(lane)+"}:*").Result()
+		keys, last = w.rdb.Keys(ctx, "asynq:{"+ledger.Queue(account)+"}:*").Result()
 		if last == nil && len(keys) > 0 {
 			last = w.rdb.Del(ctx, keys...).Err()
 		}

@@ -81,14 +81,14 @@ func carryOut(ctx context.Context, o options) *report {
 
 // stageOf is what the scenario needs.
 func stageOf(o options) stage {
-	s := stage{lanes: accounts("main", "second"), vars: compressed(), workers: o.workers, delay: 150 * time.Millisecond}
+	s := stage{accounts: accounts("main", "second"), vars: compressed(), workers: o.workers, delay: 150 * time.Millisecond}
 	switch o.scenario {
 	case scenarioOutage:
-		s.lanes, s.vars, s.delay = accounts("main"), nil, 50*time.Millisecond
+		s.accounts, s.vars, s.delay = accounts("main"), nil, 50*time.Millisecond
 	case scenarioRejected:
-		s.lanes, s.delay = accounts("main"), 0
+		s.accounts, s.delay = accounts("main"), 0
 	case scenarioFailover: // slow enough for a backlog, so that every slot is taken when Redis forgets
-		s.lanes, s.delay = accounts("main"), 400*time.Millisecond
+		s.accounts, s.delay = accounts("main"), 400*time.Millisecond
 	}
 	return s
 }

@@ -17,7 +17,7 @@ type options struct {
 	workers  int
 	seed     uint64
 	minutes  float64
-	vault    string
+	store    string
 	report   string
 	bin      string
 	keep     bool
@@ -30,7 +30,7 @@ const (
 	scenarioRebuild  = "rebuild"
 	scenarioFailover = "failover"
 
-	vaultRedis, vaultFile = "redis", "file"
+	storeRedis, storeFile = "redis", "file"
 )
 
 // defaults are the numbers of vouchers and workers of each scenario.
@@ -55,12 +55,12 @@ func parse(args []string, help io.Writer) (options, error) {
 	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	f.SetOutput(help)
 	f.StringVar(&o.scenario, "scenario", "",
-		"chaos, failover, outage, rejected or rebuild (default: chaos and, at the same time, failover with either vault)")
+		"chaos, failover, outage, rejected or rebuild (default: chaos and, at the same time, failover with either blob store)")
 	f.IntVar(&o.vouchers, "n", 0, "vouchers to push through (default 400; failover 500, outage 5000, rejected 12000, rebuild 1000)")
 	f.IntVar(&o.workers, "workers", 0, "worker processes (default 2; outage 3)")
 	f.Uint64Var(&o.seed, "seed", 1, "what the plan is made from: the same seed does the same things at the same times")
 	f.Float64Var(&o.minutes, "minutes", 10, "most minutes that the run may take")
-	f.StringVar(&o.vault, "vault", "", "where vouchers lie: redis or file (default redis; rebuild file)")
+	f.StringVar(&o.store, "store", "", "where vouchers lie: redis or file (default redis; rebuild file)")
 	f.StringVar(&o.report, "report", "", "file that takes the report as JSON")
 	f.StringVar(&o.bin, "bin", "", "voucherd to run, instead of one built from the source")
 	f.BoolVar(&o.keep, "keep", false, "keep logs and data even when all went well")
@@ -90,43 +90,43 @@ func (o options) runs() []options {
 	chaos := o
 	chaos.scenario, o.scenario = scenarioChaos, scenarioFailover
 	all := []options{chaos.filled()}
-	for _, o.vault = range vaults(o.vault) {
+	for _, o.store = range stores(o.store) {
 		all = append(all, o.filled())
 	}
 	return all
 }
 
-func vaults(given string) []string {
+func stores(given string) []string {
 	if given != "" {
 		return []string{given}
 	}
-	return []string{vaultRedis, vaultFile}
+	return []string{storeRedis, storeFile}
 }
 
 // filled puts defaults where nothing was given.
 func (o options) filled() options {
 	vouchers, workers := defaults(o.scenario)
 	o.vouchers, o.workers = cmp.Or(o.vouchers, vouchers), cmp.Or(o.workers, workers)
-	if o.vault == "" {
-		o.vault = vaultRedis
+	if o.store == "" {
+		o.store = storeRedis
 		if o.scenario == scenarioRebuild {
-			o.vault = vaultFile
+			o.store = storeFile
 		}
 	}
 	return o
 }
 
 // name tells runs apart.
-func (o options) name() string { return o.scenario + " " + o.vault }
+func (o options) name() string { return o.scenario + " " + o.store }
 
 func (o options) check() error {
 	switch {
 	case o.vouchers < 1 || o.workers < 1 || o.vouchers > 100_000 || o.workers > 20:
 		return errors.New("--n is 1 to 100000 and --workers 1 to 20")
-	case o.vault != vaultRedis && o.vault != vaultFile:
-		return errors.New("--vault is redis or file")
-	case o.scenario == scenarioRebuild && o.vault != vaultFile:
-		return errors.New("only a file vault outlives Redis: --scenario rebuild needs --vault file")
+	case o.store != storeRedis && o.store != storeFile:
+		return errors.New("--blob store is redis or file")
+	case o.scenario == scenarioRebuild && o.store != storeFile:
+		return errors.New("only a file store outlives Redis: --scenario rebuild needs --blob store file")
 	case o.minutes <= 0 || o.minutes > 120:
 		return errors.New("--minutes is above 0 and at most 120")
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 )
 
-// producers hand vouchers over, as backends do: what fails they try again.
+// producers enqueue vouchers, as backends do: what fails they try again.
 type producers struct {
 	client *tasks.Client
 	seed   uint64
@@ -61,7 +61,7 @@ const (
 	retryAfter    = 200 * time.Millisecond
 )
 
-// run hands over all vouchers of the plan, each at its time.
+// run enqueues all vouchers of the plan, each at its time.
 func (p *producers) run(ctx context.Context, orders []plan.Order) {
 	lines := make(chan line)
 	var wg sync.WaitGroup
@@ -77,7 +77,7 @@ func (p *producers) run(ctx context.Context, orders []plan.Order) {
 	wg.Wait()
 }
 
-// line is what is still to be handed over of an order, next.
+// line is what is still to be enqueued of an order, next.
 type line struct {
 	order plan.Order
 	at    time.Duration
@@ -110,7 +110,7 @@ func (p *producers) feed(ctx context.Context, orders []plan.Order, lines chan<- 
 	}
 }
 
-// order hands over one voucher of an order, when those before it are accepted.
+// order enqueues one voucher of an order, when those before it are accepted.
 func (p *producers) order(ctx context.Context, l line) {
 	before := l.step - 1
 	if l.again {
@@ -143,7 +143,7 @@ func (p *producers) find(order string, place int) string {
 // enqueue makes one call and notes how it went.
 func (p *producers) enqueue(ctx context.Context, o plan.Order, v plan.Voucher) (ledger.Upload, error) {
 	began := time.Now()
-	u, err := p.client.Enqueue(ctx, tasks.Request{Lane: o.Lane, OrderID: o.ID, Voucher: v.Open(p.seed)})
+	u, err := p.client.Enqueue(ctx, tasks.Request{Account: o.Account, OrderID: o.ID, Voucher: v.Open(p.seed)})
 	took := time.Since(began)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -190,7 +190,7 @@ func (p *producers) accept(l line, v plan.Voucher, u ledger.Upload) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := &p.tally
-	if u.SHA256 != sum || u.OrderID != l.order.ID || u.Lane != l.order.Lane {
+	if u.SHA256 != sum || u.OrderID != l.order.ID || u.Account != l.order.Account {
 		t.Wrong = sample(t.Wrong, "order "+l.order.ID+": the answer is about "+u.ID)
 	}
 	if l.again {
@@ -203,7 +203,7 @@ func (p *producers) accept(l line, v plan.Voucher, u ledger.Upload) {
 	t.Accepted++
 	p.ids[seat{l.order.ID, l.step}] = u.ID
 	p.handed = append(p.handed, audit.Handed{
-		UploadID: u.ID, Lane: l.order.Lane, OrderID: l.order.ID, SHA256: sum, Place: l.step, At: time.Now(),
+		UploadID: u.ID, Account: l.order.Account, OrderID: l.order.ID, SHA256: sum, Place: l.step, At: time.Now(),
 	})
 }
 

@@ -24,7 +24,7 @@ const atOnce = 8
 
 // reconcile stops the workers and holds the ledger against the API's log.
 func (w *world) reconcile(ctx context.Context, handed []audit.Handed, retriedFrom time.Time) error {
-	if err := w.vaultEmpties(ctx, handed); err != nil {
+	if err := w.storeEmpties(ctx, handed); err != nil {
 		return err
 	}
 	w.stopWorkers()
@@ -37,13 +37,13 @@ func (w *world) reconcile(ctx context.Context, handed []audit.Handed, retriedFro
 	found := audit.Run(facts)
 	r := w.report
 	r.Checks = append(found.Checks, r.Checks...)
-	r.Resent, r.Attempts, r.Verdicts = found.Resent, found.Attempts, found.Verdicts
+	r.Resent, r.Attempts, r.Outcomes = found.Resent, found.Attempts, found.Outcomes
 	if n := len(found.Resumed); n > 0 {
 		r.Numbers = append(r.Numbers, fmt.Sprintf("interrupted attempts were followed by the next after %v to %v, half of them within %v",
 			length(found.Resumed[0]), length(found.Resumed[n-1]), length(found.Resumed[n/2])))
 	}
 	if found.Late > 0 {
-		r.Numbers = append(r.Numbers, fmt.Sprintf("%d calls had left when their lane was told to wait, and arrived over 100 ms later", found.Late))
+		r.Numbers = append(r.Numbers, fmt.Sprintf("%d calls had left when their account was told to wait, and arrived over 100 ms later", found.Late))
 	}
 	return w.summarize(ctx, facts)
 }
@@ -56,7 +56,7 @@ func (w *world) reconcileLosses(ctx context.Context, handed []audit.Handed, retr
 	if err != nil {
 		return err
 	}
-	facts.RetriedFrom, facts.Losses, facts.InRedis = retriedFrom, w.losses, w.opts.vault == vaultRedis
+	facts.RetriedFrom, facts.Losses, facts.InRedis = retriedFrom, w.losses, w.opts.store == storeRedis
 	found, lost := audit.RunLosses(facts)
 	r := w.report
 	r.Checks, r.Resent = append(found.Checks, r.Checks...), found.Resent
@@ -153,7 +153,7 @@ func (w *world) secrets(ctx context.Context) error {
 		}
 	}
 	secrets := []string{"iVBORw0KGgo", "\x89PNG"} // how vouchers begin
-	for _, a := range w.lanes {
+	for _, a := range w.accounts {
 		secrets = append(secrets, a.creds.Secret.Reveal())
 	}
 	if err := w.fleet.logs(ctx, func(name, text string) { look(name, text, secrets...) }); err != nil {

@@ -26,7 +26,7 @@ type report struct {
 	Scenario string            `json:"scenario"`
 	Seed     uint64            `json:"seed"`
 	Vouchers int               `json:"vouchers"`
-	Vault    string            `json:"vault"`
+	Store    string            `json:"store"`
 	Settings map[string]string `json:"settings"`
 	Plan     []string          `json:"plan,omitempty"`
 
@@ -39,7 +39,7 @@ type report struct {
 	Outage    *outage                `json:"outage,omitempty"`
 	Drain     length                 `json:"drainAfterwards"`
 	Attempts  map[int]int            `json:"uploadsByAttempts,omitempty"`
-	Verdicts  map[ledger.Verdict]int `json:"attemptsByVerdict,omitempty"`
+	Outcomes  map[ledger.Outcome]int `json:"attemptsByOutcome,omitempty"`
 	Resent    []audit.Resent         `json:"acceptedTwice,omitempty"`
 	Workers   []member               `json:"workers"`
 	Numbers   []string               `json:"numbers,omitempty"` // what else a scenario measured
@@ -61,12 +61,12 @@ type outage struct {
 }
 
 func newReport(o options) *report {
-	return &report{Scenario: o.scenario, Seed: o.seed, Vouchers: o.vouchers, Vault: o.vault}
+	return &report{Scenario: o.scenario, Seed: o.seed, Vouchers: o.vouchers, Store: o.store}
 }
 
 // check adds what was looked at besides the audit.
 func (r *report) check(name string, looked int, breaches ...string) {
-	r.Checks = append(r.Checks, audit.Check{Name: name, Looked: looked, Broken: len(breaches), Where: breaches[:min(len(breaches), 20)]})
+	r.Checks = append(r.Checks, audit.Check{Name: name, ScanResult: looked, Broken: len(breaches), Where: breaches[:min(len(breaches), 20)]})
 }
 
 // good says whether all that must hold did.
@@ -88,7 +88,7 @@ func (r *report) save(path string) error {
 
 // print writes the report for people.
 func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%s, seed %d: %d vouchers, vault %s, %.0f s\n\n", r.Scenario, r.Seed, r.Vouchers, r.Vault, time.Duration(r.Took).Seconds())
+	fmt.Fprintf(w, "\n%s, seed %d: %d vouchers, blob store %s, %.0f s\n\n", r.Scenario, r.Seed, r.Vouchers, r.Store, time.Duration(r.Took).Seconds())
 	p := r.Producers
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %-22s %s\n", name, fmt.Sprintf(format, args...))
@@ -112,7 +112,7 @@ func (r *report) print(w io.Writer) {
 	}
 	row("time to drain", "%.1f s", time.Duration(r.Drain).Seconds())
 	row("attempts per upload", "%s", counted(r.Attempts))
-	row("attempts by verdict", "%s", counted(r.Verdicts))
+	row("attempts by outcome", "%s", counted(r.Outcomes))
 	for _, m := range r.Workers {
 		row("worker "+m.Name, "%d lives, %d kills, %d stops (slowest %v), at most %.1f MiB", m.Lives, m.Kills, m.Stops,
 			m.Slow, float64(m.PeakKB)/1024)
@@ -149,10 +149,10 @@ func (r *report) printResent(w io.Writer) {
 
 func (r *report) printCheck(w io.Writer, c audit.Check) {
 	if c.Broken == 0 {
-		fmt.Fprintf(w, "  ok      %s (%d looked at)\n", c.Name, c.Looked)
+		fmt.Fprintf(w, "  ok      %s (%d looked at)\n", c.Name, c.ScanResult)
 		return
 	}
-	fmt.Fprintf(w, "  BROKEN  %s: %d of %d\n", c.Name, c.Broken, c.Looked)
+	fmt.Fprintf(w, "  BROKEN  %s: %d of %d\n", c.Name, c.Broken, c.ScanResult)
 	for _, where := range c.Where {
 		fmt.Fprintf(w, "            %s\n", where)
 	}

@@ -16,8 +16,8 @@ import (
 
 // playChaos does everything at once, and then reconciles.
 func (w *world) playChaos(ctx context.Context) error {
-	lanes := []string{w.lanes[0].lane, w.lanes[1].lane}
-	p := plan.New(plan.Options{Seed: w.opts.seed, Vouchers: w.opts.vouchers, Workers: w.opts.workers, Lanes: lanes})
+	accounts := []string{w.accounts[0].name, w.accounts[1].name}
+	p := plan.New(plan.Options{Seed: w.opts.seed, Vouchers: w.opts.vouchers, Workers: w.opts.workers, Accounts: accounts})
 	w.describe(p)
 	if err := w.fleet.startAll(); err != nil {
 		return err
@@ -119,11 +119,11 @@ func (w *world) watchOutage(ctx context.Context, o plan.Outage, began time.Time,
 			out.Calls++
 		}
 	}
-	set := w.settings.cfg.Ledger.Gate
-	// In each lane: calls that had left, those that shut the gate, and probes in steps that double up to the longest.
+	set := w.settings.cfg.Ledger.Breaker
+	// In each account: calls that had left, those that open the breaker, and probes in steps that double up to the longest.
 	shortest := time.Duration(0.8 * float64(set.OutageMax))
 	probes := int((o.To-o.From)/shortest) + 4
-	out.Most = len(w.lanes) * (w.opts.workers*8 + set.OutageRow + probes)
+	out.Most = len(w.accounts) * (w.opts.workers*8 + set.OutageRow + probes)
 	var over []string
 	if out.Calls > out.Most {
 		over = append(over, fmt.Sprintf("%d calls, where %d are the most", out.Calls, out.Most))
@@ -165,9 +165,9 @@ func (w *world) drain(ctx context.Context, limit time.Duration, took *length) er
 
 // unfinished counts uploads that have not ended, and all by their states.
 func (w *world) unfinished(ctx context.Context) (left int64, by map[ledger.State]int64, err error) {
-	lanes, err := w.client.Lanes(ctx)
+	accounts, err := w.client.Accounts(ctx)
 	by = map[ledger.State]int64{}
-	for _, l := range lanes {
+	for _, l := range accounts {
 		left += l.Backlog
 		for s, n := range l.Uploads {
 			by[s] += n
@@ -201,11 +201,11 @@ func (w *world) stopWorkers() {
 	w.fleet.stopAll(func(time.Time, time.Time) bool { return false })
 }
 
-// lanesNames lists the lanes.
-func (w *world) laneNames() []string {
+// accountsNames lists the accounts.
+func (w *world) accountNames() []string {
 	var names []string
-	for _, a := range w.lanes {
-		names = append(names, a.lane)
+	for _, a := range w.accounts {
+		names = append(names, a.name)
 	}
 	slices.Sort(names)
 	return names

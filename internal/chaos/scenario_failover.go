@@ -16,11 +16,11 @@ const (
 	idleStop  = 2 * time.Second
 )
 
-// playFailover lets Redis forget the last writes again and again, while vouchers come in and go out. With a file vault
+// playFailover lets Redis forget the last writes again and again, while vouchers come in and go out. With a file store
 // an operator rebuilds each time.
 func (w *world) playFailover(ctx context.Context) error {
 	p := plan.NewFailovers(plan.Options{
-		Seed: w.opts.seed, Vouchers: w.opts.vouchers, Workers: w.opts.workers, Lanes: w.laneNames(),
+		Seed: w.opts.seed, Vouchers: w.opts.vouchers, Workers: w.opts.workers, Accounts: w.accountNames(),
 	})
 	w.describe(p)
 	if err := w.fleet.startAll(); err != nil {
@@ -43,14 +43,14 @@ func (w *world) playFailover(ctx context.Context) error {
 	return err
 }
 
-// failOver lets Redis forget its last writes, and puts back what a file vault holds.
+// failOver lets Redis forget its last writes, and puts back what a file store holds.
 func (w *world) failOver(ctx context.Context, lacking time.Duration) error {
 	l, err := w.redis.failOver(ctx, lacking)
 	if err != nil {
 		return err
 	}
 	w.losses = append(w.losses, l)
-	if w.opts.vault == vaultFile {
+	if w.opts.store == storeFile {
 		_, err = w.rebuild(ctx)
 		return err
 	}

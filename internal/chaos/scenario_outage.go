@@ -16,7 +16,7 @@ import (
 
 const (
 	awayFor      = time.Minute
-	mostCalls    = 5 + 3 + int(awayFor/(5*time.Second)) // those that shut the gate, workers, and a probe every 5 s
+	mostCalls    = 5 + 3 + int(awayFor/(5*time.Second)) // those that open the breaker, workers, and a probe every 5 s
 	mostCommands = 100.0                                // of one worker, a second
 )
 
@@ -55,13 +55,13 @@ func (w *world) playOutage(ctx context.Context) error {
 // handOver enqueues one small voucher for each of many orders, as fast as can be.
 func (w *world) handOver(ctx context.Context) (*producers, error) {
 	p := w.newProducers()
-	w.say("handing over %d vouchers", w.opts.vouchers)
+	w.say("enqueueing %d vouchers", w.opts.vouchers)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 * producerCount)
 	for n := range w.opts.vouchers {
 		const size = 2 << 10
 		v := plan.Voucher{Number: n, Size: size}
-		o := plan.Order{ID: fmt.Sprintf("20225-%d", n), Lane: w.lanes[0].lane, Vouchers: []plan.Voucher{v}}
+		o := plan.Order{ID: fmt.Sprintf("20225-%d", n), Account: w.accounts[0].name, Vouchers: []plan.Voucher{v}}
 		g.Go(func() error { p.order(ctx, line{order: o}); return ctx.Err() })
 	}
 	err := g.Wait()
@@ -159,7 +159,7 @@ func (w *world) growth(healed time.Time) {
 			}
 		}
 		ends = append(still, r.AnsweredAt)
-		check.Looked++
+		check.ScanResult++
 		if allowed := w.opts.workers + answered; under > allowed {
 			check.Broken++
 			check.Where = append(check.Where[:min(len(check.Where), 10)], fmt.Sprintf(

@@ -17,11 +17,11 @@ import (
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 )
 
-// playRebuild empties Redis while vouchers come in and go out, and rebuilds it from the vault on disk. Then it does so
+// playRebuild empties Redis while vouchers come in and go out, and rebuilds it from the blob store on disk. Then it does so
 // once more while nothing moves, to see that rebuilding twice changes nothing.
 func (w *world) playRebuild(ctx context.Context) error {
 	p := plan.New(plan.Options{
-		Seed: w.opts.seed, Vouchers: w.opts.vouchers, Workers: w.opts.workers, Lanes: []string{w.lanes[0].lane, w.lanes[1].lane},
+		Seed: w.opts.seed, Vouchers: w.opts.vouchers, Workers: w.opts.workers, Accounts: []string{w.accounts[0].name, w.accounts[1].name},
 	})
 	for _, o := range p.Orders {
 		o.Once()
@@ -47,7 +47,7 @@ func (w *world) playRebuild(ctx context.Context) error {
 	err = errors.Join(err, w.retryRejected(ctx))
 	after, cancel := lastLook(ctx)
 	defer cancel()
-	err = errors.Join(err, w.vaultEmpties(after, producers.handed))
+	err = errors.Join(err, w.storeEmpties(after, producers.handed))
 	return errors.Join(err, w.reconcileLosses(after, producers.handed, retried))
 }
 

@@ -22,18 +22,18 @@ type settings struct {
 	cfg    config.Config
 }
 
-// account is one lane and what it signs with.
+// account is one account and what it signs with.
 type account struct {
-	lane  string
+	name  string
 	creds pandapon.Credentials
 }
 
-// accounts gives the lanes of a run. Their secrets are made up, and easy to find where they must not stand.
-func accounts(lanes ...string) []account {
+// accounts gives the accounts of a run. Their secrets are made up, and easy to find where they must not stand.
+func accounts(names ...string) []account {
 	var all []account
-	for i, lane := range lanes {
+	for i, name := range names {
 		n := strconv.Itoa(i + 1)
-		all = append(all, account{lane, pandapon.Credentials{
+		all = append(all, account{name, pandapon.Credentials{
 			AccessKey: "chaoskey" + n + strings.Repeat("0", 8), Secret: pandapon.Secret("chaos-secret-" + n + "-must-not-leak"),
 			UserID: "210000734120" + n,
 		}})
@@ -70,26 +70,26 @@ func compressed() [][2]string {
 }
 
 // newSettings adds where everything is to the settings of a scenario, and reads them as the workers will.
-func newSettings(dir, redisURL, apiURL, vaultURL string, lanes []account, vars [][2]string) (settings, error) {
+func newSettings(dir, redisURL, apiURL, storeURL string, accounts []account, vars [][2]string) (settings, error) {
 	s := settings{vars: slices.Concat([][2]string{
 		{"VOUCHERD_REDIS_URL", redisURL},
-		{"VOUCHERD_VAULT", vaultURL},
+		{"VOUCHERD_STORE", storeURL},
 		{"PANDAPON_BASE_URL", apiURL},
-		{"VOUCHERD_LANES_FILE", filepath.Join(dir, "lanes.yaml")},
+		{"VOUCHERD_ACCOUNTS_FILE", filepath.Join(dir, "accounts.yaml")},
 	}, vars)}
 	var file strings.Builder
-	file.WriteString("lanes:\n")
-	for i, a := range lanes {
+	file.WriteString("accounts:\n")
+	for i, a := range accounts {
 		env := fmt.Sprintf("CHAOS_SECRET_%d", i+1)
-		fmt.Fprintf(&file, "  - {name: %s, accessKey: %s, secretEnv: %s, userId: %q}\n", a.lane, a.creds.AccessKey, env, a.creds.UserID)
+		fmt.Fprintf(&file, "  - {name: %s, accessKey: %s, secretEnv: %s, userId: %q}\n", a.name, a.creds.AccessKey, env, a.creds.UserID)
 		s.hidden = append(s.hidden, env+"="+a.creds.Secret.Reveal())
 	}
-	if err := os.WriteFile(filepath.Join(dir, "lanes.yaml"), []byte(file.String()), 0o600); err != nil {
-		return s, fmt.Errorf("write the lanes file: %w", err)
+	if err := os.WriteFile(filepath.Join(dir, "accounts.yaml"), []byte(file.String()), 0o600); err != nil {
+		return s, fmt.Errorf("write the accounts file: %w", err)
 	}
 	in := config.Input{
 		Sections: []config.Section{
-			config.Connection, config.Door, config.Delivery, config.Retries, config.Gate, config.Keeping, config.Upkeep,
+			config.Connection, config.Intake, config.Delivery, config.Retries, config.Breaker, config.Keeping, config.Upkeep,
 		},
 		Given: map[string]config.Given{},
 	}

@@ -14,13 +14,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/chaos/audit"
 	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // world is all that a run consists of: real processes, and the API's stand-in in this one.
@@ -28,14 +28,14 @@ type world struct {
 	opts     options
 	dir      string
 	settings settings
-	lanes    []account
+	accounts []account
 	began    time.Time
 
 	redis  *redisServer
 	api    *api
 	fleet  *fleet
 	rdb    redis.UniversalClient
-	vault  vault.Vault
+	store  blob.Store
 	client *tasks.Client
 	losses []audit.Loss // of what Redis knew
 
@@ -44,20 +44,20 @@ type world struct {
 
 // stage is what differs between scenarios.
 type stage struct {
-	lanes   []account
-	vars    [][2]string
-	workers int
-	delay   time.Duration // of a healthy answer
+	accounts []account
+	vars     [][2]string
+	workers  int
+	delay    time.Duration // of a healthy answer
 }
 
 // newWorld starts all but the workers. The world is to be closed even after an error.
 func newWorld(ctx context.Context, o options, s stage) (w *world, err error) {
-	w = &world{opts: o, lanes: s.lanes, began: time.Now(), report: newReport(o)}
+	w = &world{opts: o, accounts: s.accounts, began: time.Now(), report: newReport(o)}
 	if w.dir, err = os.MkdirTemp("", "voucherd-chaos-"); err != nil {
 		return w, fmt.Errorf("make a directory: %w", err)
 	}
 	w.say("starting redis and the API's stand-in, in %s", w.dir)
-	for _, sub := range []string{"redis", "vault", "workers"} {
+	for _, sub := range []string{"redis", "store", "workers"} {
 		if err = os.Mkdir(filepath.Join(w.dir, sub), 0o700); err != nil {
 			return w, fmt.Errorf("make a directory: %w", err)
 		}
@@ -68,7 +68,7 @@ func newWorld(ctx context.Context, o options, s stage) (w *world, err error) {
 	if w.api, err = serveAPI(ctx, o.seed, s); err != nil {
 		return w, err
 	}
-	w.settings, err = newSettings(w.dir, w.redis.url(), w.api.url, w.vaultURL(), s.lanes, s.vars)
+	w.settings, err = newSettings(w.dir, w.redis.url(), w.api.url, w.storeURL(), s.accounts, s.vars)
 	if err != nil {
 		return w, err
 	}
@@ -76,9 +76,9 @@ func newWorld(ctx context.Context, o options, s stage) (w *world, err error) {
 	return w, w.connect(ctx)
 }
 
-func (w *world) vaultURL() string {
-	if w.opts.vault == vaultFile {
-		return "file://" + filepath.Join(w.dir, "vault")
+func (w *world) storeURL() string {
+	if w.opts.store == storeFile {
+		return "file://" + filepath.Join(w.dir, "store")
 	}
 	return "redis:"
 }
@@ -89,11 +89,11 @@ func (w *world) connect(ctx context.Context) (err error) {
 	if w.rdb, err = redisconn.Open(cfg.RedisURL, 0); err != nil {
 		return fmt.Errorf("open redis: %w", err)
 	}
-	if w.vault, err = vault.Open(ctx, cfg.Vault, w.rdb); err != nil {
-		return fmt.Errorf("open the vault: %w", err)
+	if w.store, err = blob.Open(ctx, cfg.Store, w.rdb); err != nil {
+		return fmt.Errorf("open the blob store: %w", err)
 	}
 	w.client = tasks.New(tasks.Config{
-		Redis: w.rdb, Vault: w.vault, Ledger: ledger.New(w.rdb, cfg.Ledger), MaxVoucherBytes: cfg.MaxVoucherBytes,
+		Redis: w.rdb, Store: w.store, Ledger: ledger.New(w.rdb, cfg.Ledger), MaxVoucherBytes: cfg.MaxVoucherBytes,
 		MediaTypes: cfg.MediaTypes, Retention: cfg.TaskRetention,
 	})
 	return nil
@@ -123,8 +123,8 @@ func (w *world) close(keep bool) {
 	if w.api != nil {
 		w.api.close()
 	}
-	if w.vault != nil {
-		_ = w.vault.Close()
+	if w.store != nil {
+		_ = w.store.Close()
 	}
 	if w.rdb != nil {
 		_ = w.rdb.Close()
@@ -156,8 +156,8 @@ func serveAPI(ctx context.Context, seed uint64, s stage) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the API's stand-in: %w", err)
 	}
-	creds := make([]pandapon.Credentials, len(s.lanes))
-	for i, l := range s.lanes {
+	creds := make([]pandapon.Credentials, len(s.accounts))
+	for i, l := range s.accounts {
 		creds[i] = l.creds
 	}
 	a := &api{

@@ -24,9 +24,9 @@ func (l *loader) crossCheck() {
 		least, top time.Duration
 	}{
 		{"VOUCHERD_RETRY_AFTER_MIN", "VOUCHERD_RETRY_AFTER_MAX", c.Policy.RetryAfterMin, c.Policy.RetryAfterMax},
-		{"VOUCHERD_OUTAGE_BASE", "VOUCHERD_OUTAGE_MAX", c.Ledger.Gate.OutageBase, c.Ledger.Gate.OutageMax},
-		{"VOUCHERD_PROBE_BASE", "VOUCHERD_PROBE_MAX", c.Ledger.Gate.ProbeBase, c.Ledger.Gate.ProbeMax},
-		{"VOUCHERD_THROTTLE_BASE", "VOUCHERD_THROTTLE_MAX", c.Ledger.Gate.ThrottleBase, c.Ledger.Gate.ThrottleMax},
+		{"VOUCHERD_OUTAGE_BASE", "VOUCHERD_OUTAGE_MAX", c.Ledger.Breaker.OutageBase, c.Ledger.Breaker.OutageMax},
+		{"VOUCHERD_PROBE_BASE", "VOUCHERD_PROBE_MAX", c.Ledger.Breaker.ProbeBase, c.Ledger.Breaker.ProbeMax},
+		{"VOUCHERD_THROTTLE_BASE", "VOUCHERD_THROTTLE_MAX", c.Ledger.Breaker.ThrottleBase, c.Ledger.Breaker.ThrottleMax},
 		{"VOUCHERD_FIRST_LOOK", "VOUCHERD_LONG_LOOK", c.Ledger.FirstLook, c.Ledger.LongLook},
 	} {
 		if l.both(pair.low, pair.high) && pair.top < pair.least {

@@ -15,7 +15,7 @@ import (
 // Config is every setting, read and checked. What belongs to sections that were not asked for has its default.
 type Config struct {
 	RedisURL string
-	Vault    string // as vault.Open takes it
+	Store    string // as store.Open takes it
 
 	MaxVoucherBytes int64
 	MediaTypes      []string
@@ -25,8 +25,8 @@ type Config struct {
 	Policy worker.Policy
 	Worker worker.Settings
 
-	Rule  pandapon.SignRule
-	Lanes []Lane // only where the account was asked for
+	Rule     pandapon.SignRule
+	Accounts []Account // only where the account was asked for
 
 	LogDebug   bool
 	LogConsole bool
@@ -34,13 +34,13 @@ type Config struct {
 	// Warnings are sentences about what is allowed and seldom meant.
 	Warnings []string
 
-	account     account
-	lanesFile   string
-	concurrency int
+	account      account
+	accountsFile string
+	concurrency  int
 }
 
-// Lane is one PandaPon account's road to the API.
-type Lane struct {
+// Account is one PandaPon account's road to the API.
+type Account struct {
 	Name        string
 	Credentials pandapon.Credentials
 	BaseURL     string
@@ -48,7 +48,7 @@ type Lane struct {
 	Concurrency int
 }
 
-// account is what the PANDAPON_ settings say; it makes the lane `default`.
+// account is what the PANDAPON_ settings say; it makes the account `default`.
 type account struct {
 	baseURL, uploadPath string
 	accessKey, userID   string
@@ -64,7 +64,7 @@ type Given struct{ Name, Text string }
 type Input struct {
 	Sections []Section           // those that the command has
 	Given    map[string]Given    // by Setting.Env
-	Env      func(string) string // looks up variables that a lanes file names; nil: there are none
+	Env      func(string) string // looks up variables that a accounts file names; nil: there are none
 }
 
 // Fault is one thing that is wrong with the settings.
@@ -99,8 +99,8 @@ func Load(in Input) (Config, error) {
 		}
 	}
 	l.crossCheck()
-	if Account.in(in.Sections) {
-		l.lanes()
+	if PandaPon.in(in.Sections) {
+		l.accounts()
 	}
 	if len(l.faults) > 0 {
 		return Config{}, &Error{Faults: l.faults}

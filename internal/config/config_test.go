@@ -23,7 +23,7 @@ import (
 // all are the sections but Account, which wants credentials.
 func all() []config.Section {
 	return []config.Section{
-		config.Connection, config.Door, config.Delivery, config.Retries, config.Gate, config.Keeping, config.Upkeep, config.Logging,
+		config.Connection, config.Intake, config.Delivery, config.Retries, config.Breaker, config.Keeping, config.Upkeep, config.Logging,
 	}
 }
 
@@ -89,7 +89,7 @@ func TestDefaultsAreThoseOfThePackages(t *testing.T) {
 	if diff := cmp.Diff(tasks.DefaultMediaTypes(), cfg.MediaTypes); diff != "" || cfg.MaxVoucherBytes != tasks.DefaultMaxVoucherBytes {
 		t.Errorf("vouchers: %d %s", cfg.MaxVoucherBytes, diff)
 	}
-	if cfg.RedisURL != "redis://127.0.0.1:6379/0" || cfg.Vault != "redis:" || cfg.TaskRetention != time.Hour {
+	if cfg.RedisURL != "redis://127.0.0.1:6379/0" || cfg.Store != "redis:" || cfg.TaskRetention != time.Hour {
 		t.Errorf("got %+v", cfg)
 	}
 }
@@ -102,7 +102,7 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := map[string]string{
-		"VOUCHERD_REDIS_URL": "rediss://h:1/2", "VOUCHERD_VAULT": "file:///v", "VOUCHERD_MAX_VOUCHER_BYTES": "3KB",
+		"VOUCHERD_REDIS_URL": "rediss://h:1/2", "VOUCHERD_STORE": "file:///v", "VOUCHERD_MAX_VOUCHER_BYTES": "3KB",
 		"VOUCHERD_MEDIA_TYPES": "image/png", "VOUCHERD_CONCURRENCY": "3", "VOUCHERD_WORKER_NAME": "w", "VOUCHERD_LOG": "debug",
 		"VOUCHERD_LOG_FORMAT": "console", "VOUCHERD_SHORT_SCHEDULE": "1s, 2s", "VOUCHERD_LONG_SCHEDULE": "3s", "VOUCHERD_JITTER": "0",
 		"PANDAPON_CODES_FINAL": "1, 2", "PANDAPON_CODES_THROTTLED": "3", "PANDAPON_CODES_CREDENTIALS": "-4",
@@ -110,7 +110,7 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		"VOUCHERD_LONG_LOOK": "7d", "VOUCHERD_SHUTDOWN_TIMEOUT": "7d",
 	}
 	for _, s := range config.Settings() {
-		if s.Section == config.Account || s.Env == "VOUCHERD_CONCURRENCY" {
+		if s.Section == config.PandaPon || s.Env == "VOUCHERD_CONCURRENCY" {
 			continue // needs credentials, and has tests of its own
 		}
 		text, named := other[s.Env]
@@ -163,21 +163,21 @@ func TestFaultsAreReportedTogetherByTheNameTyped(t *testing.T) {
 	}
 }
 
-func TestTheAccountMakesTheDefaultLane(t *testing.T) {
+func TestTheAccountMakesTheDefaultAccount(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{
 		"PANDAPON_ACCESS_KEY": "k", "PANDAPON_USER_ID": "u", "PANDAPON_ACCESS_SECRET_FILE": write(t, "s3cret\r\n"),
 		"PANDAPON_BASE_URL": "http://api.example.com", "PANDAPON_UPLOAD_PATH": "/up", "VOUCHERD_CONCURRENCY": "3",
 	}
-	cfg, err := load([]config.Section{config.Account, config.Delivery}, env)
+	cfg, err := load([]config.Section{config.PandaPon, config.Delivery}, env)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []config.Lane{{
+	want := []config.Account{{
 		Name: "default", Credentials: pandapon.Credentials{AccessKey: "k", UserID: "u", Secret: "s3cret"},
 		BaseURL: "http://api.example.com", UploadPath: "/up", Concurrency: 3,
 	}}
-	if diff := cmp.Diff(want, cfg.Lanes); diff != "" {
+	if diff := cmp.Diff(want, cfg.Accounts); diff != "" {
 		t.Error(diff)
 	}
 	if len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0], "unencrypted") {
@@ -188,7 +188,7 @@ func TestTheAccountMakesTheDefaultLane(t *testing.T) {
 		"http://localhost": false, "https://api.example.com": false, "http://8.8.8.8": true,
 	} {
 		env["PANDAPON_BASE_URL"] = url
-		cfg, err := load([]config.Section{config.Account}, env)
+		cfg, err := load([]config.Section{config.PandaPon}, env)
 		if err != nil || len(cfg.Warnings) > 0 != warned {
 			t.Errorf("%s: warnings %v, error %v", url, cfg.Warnings, err)
 		}
@@ -197,7 +197,7 @@ func TestTheAccountMakesTheDefaultLane(t *testing.T) {
 
 func TestMissingAndDoubleSecrets(t *testing.T) {
 	t.Parallel()
-	account := []config.Section{config.Account}
+	account := []config.Section{config.PandaPon}
 	found := faults(t, second(load(account, nil)))
 	for _, name := range []string{"PANDAPON_ACCESS_KEY", "PANDAPON_USER_ID", "PANDAPON_ACCESS_SECRET"} {
 		if !strings.Contains(found[name], "is not set") {

@@ -23,7 +23,7 @@ func retries() []Setting {
 			span(func(c *Config) *time.Duration { return &c.Policy.RetryAfterMax })),
 		codes("codes-final", "codes that reject an upload at once",
 			func(c *Config) *[]string { return &c.Policy.CodesFinal }),
-		codes("codes-throttled", "codes that hold the lane as HTTP 429 does",
+		codes("codes-throttled", "codes that hold the account as HTTP 429 does",
 			func(c *Config) *[]string { return &c.Policy.CodesThrottled }),
 		codes("codes-credentials", "codes that speak of the account, as HTTP 401 and 403 do",
 			func(c *Config) *[]string { return &c.Policy.CodesCredentials }),
@@ -36,26 +36,26 @@ func codes(flag, help string, field func(*Config) *[]string) Setting {
 	return named("PANDAPON_"+s.Env[len("VOUCHERD_"):], s)
 }
 
-func gate() []Setting {
+func breaker() []Setting {
 	return []Setting{
-		row(Gate, "outage-row", "5", "N", "attempts in a row without an answer that shut a lane's gate",
-			count(1000, func(c *Config) *int { return &c.Ledger.Gate.OutageRow })),
-		row(Gate, "outage-base", "5s", "TIME", "first hold of an outage, doubling",
-			span(func(c *Config) *time.Duration { return &c.Ledger.Gate.OutageBase })),
-		row(Gate, "outage-max", "60s", "TIME", "longest hold of an outage",
-			span(func(c *Config) *time.Duration { return &c.Ledger.Gate.OutageMax })),
-		row(Gate, "lane-row", "3", "N", "answers in a row about credentials, or about the endpoint, that shut the gate",
-			count(1000, func(c *Config) *int { return &c.Ledger.Gate.LaneRow })),
-		row(Gate, "refusing-row", "5", "N", "different uploads in a row with the same refusal that shut the gate",
-			count(1000, func(c *Config) *int { return &c.Ledger.Gate.RefusingRow })),
-		row(Gate, "probe-base", "10s", "TIME", "first hold for credentials, endpoint, refusing and vault, doubling",
-			span(func(c *Config) *time.Duration { return &c.Ledger.Gate.ProbeBase })),
-		row(Gate, "probe-max", "5m", "TIME", "longest of these holds",
-			span(func(c *Config) *time.Duration { return &c.Ledger.Gate.ProbeMax })),
-		row(Gate, "throttle-base", "30s", "TIME", "first hold of throttling without Retry-After, doubling",
-			span(func(c *Config) *time.Duration { return &c.Ledger.Gate.ThrottleBase })),
-		row(Gate, "throttle-max", "1h", "TIME", "longest of these holds",
-			span(func(c *Config) *time.Duration { return &c.Ledger.Gate.ThrottleMax })),
+		row(Breaker, "outage-row", "5", "N", "attempts in a row without an answer that open an account's breaker",
+			count(1000, func(c *Config) *int { return &c.Ledger.Breaker.OutageRow })),
+		row(Breaker, "outage-base", "5s", "TIME", "first hold of an outage, doubling",
+			span(func(c *Config) *time.Duration { return &c.Ledger.Breaker.OutageBase })),
+		row(Breaker, "outage-max", "60s", "TIME", "longest hold of an outage",
+			span(func(c *Config) *time.Duration { return &c.Ledger.Breaker.OutageMax })),
+		row(Breaker, "account-row", "3", "N", "answers in a row about credentials, or about the endpoint, that open the breaker",
+			count(1000, func(c *Config) *int { return &c.Ledger.Breaker.AccountRow })),
+		row(Breaker, "refusing-row", "5", "N", "different uploads in a row with the same refusal that open the breaker",
+			count(1000, func(c *Config) *int { return &c.Ledger.Breaker.RefusingRow })),
+		row(Breaker, "probe-base", "10s", "TIME", "first hold for credentials, endpoint, refusing and blob store, doubling",
+			span(func(c *Config) *time.Duration { return &c.Ledger.Breaker.ProbeBase })),
+		row(Breaker, "probe-max", "5m", "TIME", "longest of these holds",
+			span(func(c *Config) *time.Duration { return &c.Ledger.Breaker.ProbeMax })),
+		row(Breaker, "throttle-base", "30s", "TIME", "first hold of throttling without Retry-After, doubling",
+			span(func(c *Config) *time.Duration { return &c.Ledger.Breaker.ThrottleBase })),
+		row(Breaker, "throttle-max", "1h", "TIME", "longest of these holds",
+			span(func(c *Config) *time.Duration { return &c.Ledger.Breaker.ThrottleMax })),
 	}
 }
 
@@ -67,7 +67,7 @@ func keeping() []Setting {
 			span(func(c *Config) *time.Duration { return &c.Ledger.KeepDead })),
 		row(Keeping, "keep-vouchers", "0s", "TIME", "how long the voucher of a delivered upload stays; 0s: it leaves at once",
 			atLeast(0, func(c *Config) []*time.Duration { return []*time.Duration{&c.Ledger.KeepSent} })),
-		row(Keeping, "keep-notes", "1h", "TIME", "how long a file vault knows what was delivered, should Redis have forgotten it",
+		row(Keeping, "keep-notes", "1h", "TIME", "how long a file store knows what was delivered, should Redis have forgotten it",
 			span(func(c *Config) *time.Duration { return &c.Worker.KeepNotes })),
 		row(Keeping, "task-retention", "1h", "TIME", "how long asynq shows a finished task; 0s: not at all",
 			atLeast(0, func(c *Config) []*time.Duration {
@@ -90,7 +90,7 @@ func upkeep() []Setting {
 			span(func(c *Config) *time.Duration { return &c.Worker.OrphanAge })),
 		row(Upkeep, "hold-limit", "1h", "TIME", "how long a task waits in its handler before it goes round once more",
 			span(func(c *Config) *time.Duration { return &c.Worker.HoldLimit })),
-		row(Upkeep, "poll-every", "250ms", "TIME", "how often an idle lane asks for tasks",
+		row(Upkeep, "poll-every", "250ms", "TIME", "how often an idle account asks for tasks",
 			span(func(c *Config) *time.Duration { return &c.Worker.PollEvery })),
 		row(Upkeep, "finish-patience", "10m", "TIME", "how long an outcome is tried to be recorded while Redis is away",
 			span(func(c *Config) *time.Duration { return &c.Worker.FinishPatience })),

@@ -27,12 +27,12 @@ type Section string
 
 // The sections of the table.
 const (
-	Connection Section = "Redis and vault"
-	Account    Section = "PandaPon account"
-	Door       Section = "Vouchers"
+	Connection Section = "Redis and blob store"
+	PandaPon   Section = "PandaPon account"
+	Intake     Section = "Vouchers"
 	Delivery   Section = "Delivery"
 	Retries    Section = "Retries"
-	Gate       Section = "Gate"
+	Breaker    Section = "Breaker"
 	Keeping    Section = "Keeping"
 	Upkeep     Section = "Upkeep"
 	Logging    Section = "Log"
@@ -46,7 +46,7 @@ func (s Setting) In(sections []Section) bool { return s.Section.in(sections) }
 // Settings gives the table, in the order of its sections.
 func Settings() []Setting {
 	return slices.Concat(
-		connection(), accountSettings(), door(), delivery(), retries(), gate(), keeping(), upkeep(), logging(),
+		connection(), accountSettings(), door(), delivery(), retries(), breaker(), keeping(), upkeep(), logging(),
 	)
 }
 
@@ -66,8 +66,8 @@ func connection() []Setting {
 	return []Setting{
 		named("VOUCHERD_REDIS_URL", row(Connection, "redis", "redis://127.0.0.1:6379/0", "URL",
 			"Redis that holds queue and ledger (redis://, rediss:// or unix://)", redisURL)),
-		row(Connection, "vault", "redis:", "URL", "where voucher bytes lie: redis: or file:///dir",
-			text(func(c *Config) *string { return &c.Vault })),
+		row(Connection, "store", "redis:", "URL", "where voucher bytes lie: redis: or file:///dir",
+			text(func(c *Config) *string { return &c.Store })),
 	}
 }
 
@@ -82,7 +82,7 @@ func redisURL(c *Config, s string) error {
 
 func accountSettings() []Setting {
 	api := func(flag, def, value, help string, read reader) Setting {
-		s := row(Account, flag, def, value, help, read)
+		s := row(PandaPon, flag, def, value, help, read)
 		return named("PANDAPON_"+strings.TrimPrefix(s.Env, "VOUCHERD_"), s)
 	}
 	return []Setting{
@@ -90,7 +90,7 @@ func accountSettings() []Setting {
 		api("upload-path", pandapon.DefaultUploadPath, "PATH", "path that vouchers are sent to", uploadPath),
 		api("access-key", "", "KEY", "access key of the account", text(func(c *Config) *string { return &c.account.accessKey })),
 		{
-			Env: "PANDAPON_ACCESS_SECRET", Section: Account, Value: "SECRET", Help: "access secret of the account",
+			Env: "PANDAPON_ACCESS_SECRET", Section: PandaPon, Value: "SECRET", Help: "access secret of the account",
 			read: func(c *Config, s string) error {
 				c.account.secret = pandapon.Secret(s)
 				return nil
@@ -109,8 +109,8 @@ func accountSettings() []Setting {
 				c.Rule.Unit, err = pandapon.ParseTimestampUnit(s)
 				return err
 			}),
-		row(Account, "lanes-file", "", "FILE", "YAML file that names several accounts, a lane each",
-			text(func(c *Config) *string { return &c.lanesFile })),
+		row(PandaPon, "accounts-file", "", "FILE", "YAML file that names several accounts, an account each",
+			text(func(c *Config) *string { return &c.accountsFile })),
 	}
 }
 
@@ -136,9 +136,9 @@ func checkClient(cfg pandapon.Config, itsName string) error {
 
 func door() []Setting {
 	return []Setting{
-		row(Door, "max-voucher-bytes", "10MiB", "SIZE", "largest voucher that is accepted",
+		row(Intake, "max-voucher-bytes", "10MiB", "SIZE", "largest voucher that is accepted",
 			size(func(c *Config) *int64 { return &c.MaxVoucherBytes })),
-		row(Door, "media-types", "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/heic,image/heif,application/pdf",
+		row(Intake, "media-types", "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/heic,image/heif,application/pdf",
 			"LIST", "kinds of voucher that are accepted, told from their bytes",
 			list(mediaType, func(c *Config) *[]string { return &c.MediaTypes })),
 	}
@@ -146,7 +146,7 @@ func door() []Setting {
 
 func delivery() []Setting {
 	return []Setting{
-		row(Delivery, "concurrency", "16", "N", "most calls to the API at a time, for each lane of this worker",
+		row(Delivery, "concurrency", "16", "N", "most calls to the API at a time, for each account of this worker",
 			count(1000, func(c *Config) *int { return &c.concurrency })),
 		row(Delivery, "call-timeout", "60s", "TIME", "limit of one call to the API; the same for all workers",
 			span(func(c *Config) *time.Duration { return &c.Worker.CallTimeout })),

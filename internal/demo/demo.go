@@ -1,4 +1,4 @@
-// Package demo shows vouchers surviving an outage: it hands over receipts, lets the stand-in API fail, and tells what
+// Package demo shows vouchers surviving an outage: it enqueues receipts, lets the stand-in API fail, and tells what
 // becomes of each upload. It runs on a sandbox and a worker that its caller has started.
 package demo
 
@@ -19,11 +19,11 @@ import (
 
 // Stage is what the demo runs on. All of it is required but Own.
 type Stage struct {
-	Tasks *tasks.Client
-	Box   *sandbox.Sandbox
-	Lane  string
-	View  View
-	Own   *Own // the user's own voucher; nil: only generated ones
+	Tasks   *tasks.Client
+	Box     *sandbox.Sandbox
+	Account string
+	View    View
+	Own     *Own // the user's own voucher; nil: only generated ones
 }
 
 // Own is a voucher of the user's.
@@ -49,7 +49,7 @@ type outage struct{ from, to time.Time }
 
 // New prepares a demo.
 func New(st Stage) *Show {
-	return &Show{Stage: st, watch: newWatcher(st.Tasks, st.Lane), began: time.Now()}
+	return &Show{Stage: st, watch: newWatcher(st.Tasks, st.Account), began: time.Now()}
 }
 
 // The times of the short demo.
@@ -60,7 +60,7 @@ const (
 )
 
 // Once plays the short demo: six receipts, an outage, a lost answer. It returns nil only if every upload was delivered
-// as it was handed over.
+// as it was enqueued.
 func (s *Show) Once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, onceEnds)
 	defer cancel()
@@ -74,7 +74,7 @@ func (s *Show) Once(ctx context.Context) error {
 
 // play is the script of the short demo.
 func (s *Show) play(ctx context.Context) error {
-	s.View.act("Two receipts are handed over while the API is well.")
+	s.View.act("Two receipts are enqueued while the API is well.")
 	if err := s.handOver(ctx, 2); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (s *Show) comeBack() {
 	s.outages[len(s.outages)-1].to = time.Now()
 }
 
-// handOver hands receipts over, one after the other.
+// handOver enqueues receipts, one after the other.
 func (s *Show) handOver(ctx context.Context, n int) error {
 	for range n {
 		r, err := s.next()
@@ -117,7 +117,7 @@ func (s *Show) handOver(ctx context.Context, n int) error {
 		}
 		u, err := s.Tasks.Enqueue(ctx, r)
 		if err != nil {
-			return fmt.Errorf("hand over the voucher of order %s: %w", r.OrderID, err)
+			return fmt.Errorf("enqueue the voucher of order %s: %w", r.OrderID, err)
 		}
 		s.handed++
 		if s.handed == 4 {
@@ -131,16 +131,16 @@ func (s *Show) handOver(ctx context.Context, n int) error {
 	return nil
 }
 
-// next is what to hand over next. The user's own voucher comes third, so that it meets the outage; it is sent even if an
+// next is what to enqueue next. The user's own voucher comes third, so that it meets the outage; it is sent even if an
 // earlier demo delivered it.
 func (s *Show) next() (tasks.Request, error) {
 	if s.handed == 2 && s.Own != nil {
 		return tasks.Request{
-			Lane: s.Lane, OrderID: s.Own.Order, Voucher: bytes.NewReader(s.Own.Voucher), Again: true,
+			Account: s.Account, OrderID: s.Own.Order, Voucher: bytes.NewReader(s.Own.Voucher), Again: true,
 		}, nil
 	}
 	p, err := drawReceipt(s.handed)
-	return tasks.Request{Lane: s.Lane, OrderID: p.order, Voucher: p}, err
+	return tasks.Request{Account: s.Account, OrderID: p.order, Voucher: p}, err
 }
 
 // lookEvery is how often the uploads are looked at.
@@ -157,7 +157,7 @@ func (s *Show) follow(ctx context.Context, until time.Time, done func() bool) er
 		if err != nil {
 			return err
 		}
-		s.View.show(frame{at: time.Since(s.began), events: events, uploads: s.watch.uploads, lane: s.watch.lane})
+		s.View.show(frame{at: time.Since(s.began), events: events, uploads: s.watch.uploads, account: s.watch.account})
 		if done() || time.Now().After(until) {
 			return nil
 		}

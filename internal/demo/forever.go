@@ -17,7 +17,7 @@ const (
 	lastChance = 5 * time.Second // for what is under way when the demo is stopped
 )
 
-// Forever hands receipts over and lets the API go away now and then, until the context ends. Then it reports what it
+// Forever enqueues receipts and lets the API go away now and then, until the context ends. Then it reports what it
 // has seen.
 func (s *Show) Forever(ctx context.Context) error {
 	err := s.cycle(ctx)

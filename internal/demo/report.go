@@ -11,14 +11,14 @@ import (
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 )
 
-// report prints what became of every upload, and returns an error unless all were delivered as they were handed over.
+// report prints what became of every upload, and returns an error unless all were delivered as they were enqueued.
 func (s *Show) report() error {
 	var table bytes.Buffer
-	table.WriteString("UPLOAD\tORDER\tATTEMPTS\tVERDICT\tREQUEST ID\n")
+	table.WriteString("UPLOAD\tORDER\tATTEMPTS\tOUTCOME\tREQUEST ID\n")
 	arrived := arrivals(s.Box.Requests())
 	var faults []error
 	for _, u := range s.watch.uploads {
-		fmt.Fprintf(&table, "%s\t%s\t%d\t%s\t%s\n", u.ID, u.OrderID, u.AttemptCount, u.Verdict, u.RequestID)
+		fmt.Fprintf(&table, "%s\t%s\t%d\t%s\t%s\n", u.ID, u.OrderID, u.AttemptCount, u.Outcome, u.RequestID)
 		switch {
 		case u.State != ledger.Delivered:
 			faults = append(faults, fmt.Errorf("order %s is %s, not delivered", u.OrderID, u.State))
@@ -76,7 +76,7 @@ func (s *Show) seen() string {
 		}
 	}
 	text := fmt.Sprintf("What was seen: of %d vouchers %d were delivered, byte for byte, although the API was away for %s; "+
-		"it was asked %d times meanwhile, for the gate lets one probe at a time through.",
+		"it was asked %d times meanwhile, for the breaker lets one probe at a time through.",
 		s.earlier+len(s.watch.uploads), delivered, away.Round(100*time.Millisecond), during)
 	if twice > 0 {
 		text += fmt.Sprintf(" %d arrived twice: its first answer was cut off, and a voucher that may have arrived is sent again, and said so (unclear).", twice)

@@ -25,7 +25,7 @@ type frame struct {
 	at      time.Duration
 	events  []event
 	uploads []ledger.Upload
-	lane    tasks.LaneStatus
+	account tasks.AccountStatus
 }
 
 // act says what the demo does now.
@@ -60,7 +60,7 @@ func seconds(d time.Duration) string { return fmt.Sprintf("%5.1f s", d.Seconds()
 func (v *View) picture(f frame) []string {
 	lines := []string{
 		v.headline, "",
-		seconds(f.at) + "   " + gateLine(f.lane), "",
+		seconds(f.at) + "   " + breakerLine(f.account), "",
 		fmt.Sprintf("%-20s  %-10s  %-8s  %s", "ORDER", "STATE", "ATTEMPTS", "LAST"),
 	}
 	for _, u := range f.uploads {
@@ -73,14 +73,14 @@ func (v *View) picture(f frame) []string {
 func trail(u ledger.Upload) string {
 	var b strings.Builder
 	for _, a := range u.Attempts {
-		switch a.Verdict {
-		case ledger.VerdictDelivered:
+		switch a.Outcome {
+		case ledger.OutcomeDelivered:
 			b.WriteByte('+')
 		case "":
 			b.WriteByte('>')
-		case ledger.VerdictUnclear, ledger.VerdictInterrupted:
+		case ledger.OutcomeUnclear, ledger.OutcomeInterrupted:
 			b.WriteByte('?')
-		case ledger.VerdictThrottled, ledger.VerdictRefused, ledger.VerdictUnavailable, ledger.VerdictInvalid:
+		case ledger.OutcomeThrottled, ledger.OutcomeRefused, ledger.OutcomeUnavailable, ledger.OutcomeInvalid:
 			b.WriteByte('x')
 		}
 	}

@@ -14,14 +14,14 @@ import (
 type watcher struct {
 	tasks   *tasks.Client
 	name    string
-	uploads []ledger.Upload // in the order they were handed over
-	lane    tasks.LaneStatus
+	uploads []ledger.Upload // in the order they were enqueued
+	account tasks.AccountStatus
 }
 
 // event is something that happened to an upload.
 type event struct{ order, what string }
 
-func newWatcher(t *tasks.Client, lane string) *watcher { return &watcher{tasks: t, name: lane} }
+func newWatcher(t *tasks.Client, account string) *watcher { return &watcher{tasks: t, name: account} }
 
 // add begins to follow an upload.
 func (w *watcher) add(u ledger.Upload) {
@@ -55,14 +55,14 @@ func (w *watcher) look(ctx context.Context) ([]event, error) {
 		}
 		w.uploads[i] = now
 	}
-	lanes, err := w.tasks.Lanes(ctx)
+	accounts, err := w.tasks.Accounts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, l := range lanes {
-		if l.Lane == w.name {
-			events = append(events, gateNews(w.lane, l)...)
-			w.lane = l
+	for _, l := range accounts {
+		if l.Account == w.name {
+			events = append(events, breakerNews(w.account, l)...)
+			w.account = l
 		}
 	}
 	return events, nil
@@ -74,15 +74,15 @@ func news(was, now ledger.Upload) []string {
 	if was.State == "" {
 		all = append(all, "queued")
 	}
-	known := map[int]ledger.Verdict{}
+	known := map[int]ledger.Outcome{}
 	for _, a := range was.Attempts {
-		known[a.Number] = cmp.Or(a.Verdict, "under way")
+		known[a.Number] = cmp.Or(a.Outcome, "under way")
 	}
 	for _, a := range now.Attempts {
 		if known[a.Number] == "" {
 			all = append(all, fmt.Sprintf("attempt %d: sending", a.Number))
 		}
-		if a.Verdict != "" && known[a.Number] != a.Verdict {
+		if a.Outcome != "" && known[a.Number] != a.Outcome {
 			all = append(all, fmt.Sprintf("attempt %d: %s", a.Number, answer(a)))
 		}
 	}
@@ -104,41 +104,41 @@ func answer(a ledger.Attempt) string {
 	if a.HTTPStatus != 0 {
 		status = fmt.Sprintf(" (HTTP %d)", a.HTTPStatus)
 	}
-	switch a.Verdict {
-	case ledger.VerdictUnavailable:
+	switch a.Outcome {
+	case ledger.OutcomeUnavailable:
 		return "the API is away" + status
-	case ledger.VerdictUnclear:
+	case ledger.OutcomeUnclear:
 		return "no readable answer, it may have arrived"
-	case ledger.VerdictDelivered:
+	case ledger.OutcomeDelivered:
 		return "accepted" + status
-	case ledger.VerdictThrottled, ledger.VerdictRefused, ledger.VerdictInterrupted, ledger.VerdictInvalid:
+	case ledger.OutcomeThrottled, ledger.OutcomeRefused, ledger.OutcomeInterrupted, ledger.OutcomeInvalid:
 	}
-	return string(a.Verdict) + status
+	return string(a.Outcome) + status
 }
 
-// gateNews tells when a lane's gate opens or shuts.
-func gateNews(was, now tasks.LaneStatus) []event {
+// breakerNews tells when an account's breaker opens or shuts.
+func breakerNews(was, now tasks.AccountStatus) []event {
 	switch {
-	case was.Lane == "" || was.Reason == now.Reason:
+	case was.Account == "" || was.Reason == now.Reason:
 		return nil
 	case now.Open:
-		return []event{{what: "the gate opens"}}
+		return []event{{what: "the breaker opens"}}
 	default:
-		return []event{{what: "the gate shuts (" + now.Reason + "): from now on one probe at a time asks whether the API is back"}}
+		return []event{{what: "the breaker shuts (" + now.Reason + "): from now on one probe at a time asks whether the API is back"}}
 	}
 }
 
-// gateLine says how a lane stands, for the live view.
-func gateLine(l tasks.LaneStatus) string {
+// breakerLine says how an account stands, for the live view.
+func breakerLine(l tasks.AccountStatus) string {
 	switch {
-	case l.Lane == "":
-		return "gate: -"
+	case l.Account == "":
+		return "breaker: -"
 	case l.Open:
-		return fmt.Sprintf("gate: open      backlog: %d", l.Backlog)
+		return fmt.Sprintf("breaker: open      backlog: %d", l.Backlog)
 	case l.Probing:
-		return fmt.Sprintf("gate: shut (%s), a probe is asking      backlog: %d", l.Reason, l.Backlog)
+		return fmt.Sprintf("breaker: shut (%s), a probe is asking      backlog: %d", l.Reason, l.Backlog)
 	default:
 		in := max(0, time.Until(l.NextProbeAt.Time)).Round(100 * time.Millisecond)
-		return fmt.Sprintf("gate: shut (%s), next probe in %s      backlog: %d", l.Reason, in, l.Backlog)
+		return fmt.Sprintf("breaker: shut (%s), next probe in %s      backlog: %d", l.Reason, in, l.Backlog)
 	}
 }

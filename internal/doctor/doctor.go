@@ -11,10 +11,10 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 // Grade says how bad a finding is.
@@ -38,11 +38,11 @@ type Finding struct {
 // Patient is what is looked at.
 type Patient struct {
 	Redis redis.UniversalClient
-	Vault vault.Vault
+	Store blob.Store
 	Tasks *tasks.Client
 }
 
-// Examine looks at all. It changes nothing but a test file of a file vault.
+// Examine looks at all. It changes nothing but a test file of a file store.
 func Examine(ctx context.Context, p Patient) []Finding {
 	e := &examination{Patient: p}
 	if !e.redis(ctx) {
@@ -51,8 +51,8 @@ func Examine(ctx context.Context, p Patient) []Finding {
 	e.persistence(ctx)
 	e.memory(ctx)
 	e.clock(ctx)
-	e.vaultItself(ctx)
-	e.lanes(ctx)
+	e.storeItself(ctx)
+	e.accounts(ctx)
 	return e.found
 }
 
@@ -154,7 +154,7 @@ func (e *examination) memory(_ context.Context) {
 			"set `maxmemory` below what the machine has: then producers are refused in time, instead of Redis being killed")
 	case used*100 > most*fullShare:
 		e.add(Fail, "redis memory", fmt.Sprintf("%s of %s used (%d %%)", size(used), size(most), used*100/most),
-			"producers are refused above 80 %: let the backlog drain, raise maxmemory, or use a file vault")
+			"producers are refused above 80 %: let the backlog drain, raise maxmemory, or use a file store")
 	default:
 		e.add(OK, "redis memory", fmt.Sprintf("%s of %s used (%d %%)", size(used), size(most), used*100/most), "")
 	}
@@ -178,33 +178,33 @@ func (e *examination) clock(ctx context.Context) {
 	e.add(g, "clock", fmt.Sprintf("redis is %v ahead of this host", off), "set both clocks by NTP")
 }
 
-const vaultAdvice = "a file vault: mount it, mend its permissions or make room; a redis vault: see redis. " +
-	"Until then its lanes hold, and nothing is rejected"
+const storeAdvice = "a file store: mount it, mend its permissions or make room; a redis store: see redis. " +
+	"Until then its accounts hold, and nothing is rejected"
 
-func (e *examination) vaultItself(ctx context.Context) {
-	if err := e.Vault.Check(ctx); err != nil {
-		e.add(Fail, "vault", e.words(err), vaultAdvice)
+func (e *examination) storeItself(ctx context.Context) {
+	if err := e.Store.Check(ctx); err != nil {
+		e.add(Fail, "store", e.words(err), storeAdvice)
 		return
 	}
-	id, err := e.Vault.Identity(ctx)
+	id, err := e.Store.Identity(ctx)
 	if err != nil {
-		e.add(Fail, "vault", e.words(err), "see above")
+		e.add(Fail, "store", e.words(err), "see above")
 		return
 	}
-	e.add(OK, "vault", id, "")
+	e.add(OK, "store", id, "")
 }
 
-// lanes looks at each lane and at who works on it.
-func (e *examination) lanes(ctx context.Context) {
-	lanes, err := e.Tasks.Lanes(ctx)
+// accounts looks at each account and at who works on it.
+func (e *examination) accounts(ctx context.Context) {
+	accounts, err := e.Tasks.Accounts(ctx)
 	if err != nil {
-		e.add(Fail, "lanes", err.Error(), "see redis")
+		e.add(Fail, "accounts", err.Error(), "see redis")
 		return
 	}
 	workers := e.workers()
-	for _, l := range lanes {
-		what := "lane " + l.Lane
-		if workers != nil && workers[ledger.Queue(l.Lane)] == 0 {
+	for _, l := range accounts {
+		what := "account " + l.Account
+		if workers != nil && workers[ledger.Queue(l.Account)] == 0 {
 			g := OK
 			if l.Backlog > 0 {
 				g = Fail
@@ -219,14 +219,14 @@ func (e *examination) lanes(ctx context.Context) {
 			e.add(Warn, what+" clock", fmt.Sprintf("PandaPon's clock is %v ahead of the workers'", skew),
 				"set the workers' clocks by NTP; until then calls are signed with PandaPon's time")
 		}
-		e.gate(what, l)
-		e.sizes(ctx, what, l.Lane)
+		e.breaker(what, l)
+		e.sizes(ctx, what, l.Account)
 	}
 }
 
-// sizes compares the indexes of a lane: a worker puts right what differs, once it is looked at.
-func (e *examination) sizes(ctx context.Context, what, lane string) {
-	s, err := e.Tasks.Sizes(ctx, lane)
+// sizes compares the indexes of an account: a worker puts right what differs, once it is looked at.
+func (e *examination) sizes(ctx context.Context, what, account string) {
+	s, err := e.Tasks.Sizes(ctx, account)
 	if err != nil {
 		e.add(Fail, what+" indexes", err.Error(), "see redis")
 		return
@@ -259,10 +259,10 @@ func (e *examination) workers() map[string]int {
 	return n
 }
 
-func (e *examination) gate(what string, l tasks.LaneStatus) {
+func (e *examination) breaker(what string, l tasks.AccountStatus) {
 	said := "no answer of PandaPon yet"
 	if a := l.LastAnswer; a != nil {
-		said = fmt.Sprintf("last answer %s: %s", a.At.Local().Format(time.DateTime), a.Verdict)
+		said = fmt.Sprintf("last answer %s: %s", a.At.Local().Format(time.DateTime), a.Outcome)
 		if a.HTTPStatus != 0 {
 			said += fmt.Sprintf(", HTTP %d", a.HTTPStatus)
 		}
@@ -281,7 +281,7 @@ func (e *examination) gate(what string, l tasks.LaneStatus) {
 		l.Since.Local().Format(time.DateTime), l.Reason, l.Backlog, said), Advice(l.Reason))
 }
 
-// Advice says what a person can do about a lane that is held for this reason.
+// Advice says what a person can do about an account that is held for this reason.
 func Advice(reason string) string {
 	switch reason {
 	case "outage":
@@ -294,10 +294,10 @@ func Advice(reason string) string {
 		return "the endpoint is gone or moved: ask PandaPon, and set PANDAPON_BASE_URL or PANDAPON_UPLOAD_PATH"
 	case "refusing":
 		return "every upload gets the same refusal: ask PandaPon what its code means, giving a requestId"
-	case "vault":
-		return "the vault cannot be read: mount it or mend its permissions"
+	case "store":
+		return "the blob store cannot be read: mount it or mend its permissions"
 	default:
-		return "see `voucherd lanes`"
+		return "see `voucherd accounts`"
 	}
 }
 

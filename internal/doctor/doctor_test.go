@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/doctor"
 	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/tasks"
-	"github.com/voucherd/voucherd/vault"
 )
 
 func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
@@ -16,8 +16,8 @@ func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 func examine(t *testing.T, o redistest.Options, lost ...string) map[string]doctor.Finding {
 	t.Helper()
 	rdb := redistest.Start(t, o).Client()
-	v := vault.NewRedis(rdb)
-	client := tasks.New(tasks.Config{Redis: rdb, Vault: v})
+	v := blob.NewRedis(rdb)
+	client := tasks.New(tasks.Config{Redis: rdb, Store: v})
 	_, err := client.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: strings.NewReader("%PDF-1.4 receipt")})
 	if err != nil && !strings.Contains(err.Error(), "no room") {
 		t.Fatal(err)
@@ -28,7 +28,7 @@ func examine(t *testing.T, o redistest.Options, lost ...string) map[string]docto
 		}
 	}
 	by := map[string]doctor.Finding{}
-	for _, f := range doctor.Examine(t.Context(), doctor.Patient{Redis: rdb, Vault: v, Tasks: client}) {
+	for _, f := range doctor.Examine(t.Context(), doctor.Patient{Redis: rdb, Store: v, Tasks: client}) {
 		by[f.What] = f
 		if f.Grade != doctor.OK && f.Advice == "" {
 			t.Errorf("%s is %s without advice", f.What, f.Grade)
@@ -40,13 +40,13 @@ func examine(t *testing.T, o redistest.Options, lost ...string) map[string]docto
 func TestHealthy(t *testing.T) {
 	t.Parallel()
 	by := examine(t, redistest.Options{AOF: true, MaxMemory: "100mb"})
-	for _, what := range []string{"redis version", "redis persistence", "redis memory", "clock", "vault", "lane default", "lane default indexes"} {
+	for _, what := range []string{"redis version", "redis persistence", "redis memory", "clock", "store", "account default", "account default indexes"} {
 		if by[what].Grade != doctor.OK {
 			t.Errorf("%s: %+v", what, by[what])
 		}
 	}
-	if by["lane default workers"].Grade != doctor.Fail {
-		t.Errorf("an upload waits and nobody works, but: %+v", by["lane default workers"])
+	if by["account default workers"].Grade != doctor.Fail {
+		t.Errorf("an upload waits and nobody works, but: %+v", by["account default workers"])
 	}
 }
 
@@ -76,7 +76,7 @@ func TestLostKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := examine(t, redistest.Options{}, c.key)["lane default indexes"]
+			f := examine(t, redistest.Options{}, c.key)["account default indexes"]
 			if f.Grade != doctor.Warn || !strings.Contains(f.Saw, c.says) || !strings.Contains(f.Advice, "voucherd rebuild") {
 				t.Errorf("%+v, want that %s", f, c.says)
 			}
@@ -89,8 +89,8 @@ func TestAway(t *testing.T) {
 	s := redistest.Start(t, redistest.Options{})
 	rdb := s.Client()
 	s.Kill()
-	v := vault.NewRedis(rdb)
-	found := doctor.Examine(t.Context(), doctor.Patient{Redis: rdb, Vault: v, Tasks: tasks.New(tasks.Config{Redis: rdb, Vault: v})})
+	v := blob.NewRedis(rdb)
+	found := doctor.Examine(t.Context(), doctor.Patient{Redis: rdb, Store: v, Tasks: tasks.New(tasks.Config{Redis: rdb, Store: v})})
 	if len(found) != 1 || found[0].Grade != doctor.Fail || found[0].What != "redis" ||
 		found[0].Saw != "redis at "+s.Addr+" could not be reached: connection refused" {
 		t.Errorf("found %+v", found)
@@ -100,7 +100,7 @@ func TestAway(t *testing.T) {
 func TestEveryReasonHasItsAdvice(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}
-	for _, r := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "vault"} {
+	for _, r := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store"} {
 		a := doctor.Advice(r)
 		if other, ok := seen[a]; ok || a == doctor.Advice("") {
 			t.Errorf("%s has no advice of its own (%s)", r, other)

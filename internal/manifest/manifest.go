@@ -18,14 +18,14 @@ type Line struct {
 	Order     string
 	File      string // as it stands in the manifest
 	User      string
-	Lane      string
+	Account   string
 	Reference string
 }
 
 // maxLines bounds what is kept in memory.
 const maxLines = 1_000_000
 
-// Read reads a manifest: a header with order and file, and in any order and number user, lane and reference, then a line
+// Read reads a manifest: a header with order and file, and in any order and number user, account and reference, then a line
 // for each voucher. Spaces around values do not count. All faults are reported, each with its line; then nothing is
 // returned.
 func Read(r io.Reader) ([]Line, error) {
@@ -34,7 +34,7 @@ func Read(r io.Reader) ([]Line, error) {
 	rows.TrimLeadingSpace = true
 	header, err := rows.Read()
 	if errors.Is(err, io.EOF) {
-		return nil, errors.New("it is empty: the first line is order,file[,user][,lane][,reference]")
+		return nil, errors.New("it is empty: the first line is order,file[,user][,account][,reference]")
 	}
 	if err != nil {
 		return nil, plain(err)
@@ -97,7 +97,7 @@ func plain(err error) error {
 	return err
 }
 
-func known() []string { return []string{"order", "file", "user", "lane", "reference"} }
+func known() []string { return []string{"order", "file", "user", "account", "reference"} }
 
 func readHeader(header []string) ([]string, error) {
 	columns := make([]string, len(header))
@@ -105,14 +105,14 @@ func readHeader(header []string) ([]string, error) {
 		columns[i] = strings.ToLower(strings.TrimSpace(name))
 		switch {
 		case !slices.Contains(known(), columns[i]):
-			return nil, fmt.Errorf("line 1: there is no column %q: the header is order,file[,user][,lane][,reference]", name)
+			return nil, fmt.Errorf("line 1: there is no column %q: the header is order,file[,user][,account][,reference]", name)
 		case slices.Contains(columns[:i], columns[i]):
 			return nil, fmt.Errorf("line 1: the column %s stands twice", columns[i])
 		}
 	}
 	for _, must := range known()[:2] {
 		if !slices.Contains(columns, must) {
-			return nil, fmt.Errorf("line 1: the column %s is missing: the header is order,file[,user][,lane][,reference]", must)
+			return nil, fmt.Errorf("line 1: the column %s is missing: the header is order,file[,user][,account][,reference]", must)
 		}
 	}
 	return columns, nil
@@ -135,8 +135,8 @@ func readLine(columns, row []string) (Line, error) {
 			l.File = value
 		case "user":
 			l.User = value
-		case "lane":
-			l.Lane = value
+		case "account":
+			l.Account = value
 		case "reference":
 			l.Reference = value
 		}

@@ -11,7 +11,7 @@ import (
 
 func TestReadsColumnsByName(t *testing.T) {
 	t.Parallel()
-	text := "\ufeffFile, order ,reference,lane,user\r\n" +
+	text := "\ufeffFile, order ,reference,account,user\r\n" +
 		"a.png,1,\"two\nlines, and a comma\",eu,u1\r\n" +
 		"\r\n" +
 		" b.jpg , 2 ,,,\r\n"
@@ -20,7 +20,7 @@ func TestReadsColumnsByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []manifest.Line{
-		{Number: 2, File: "a.png", Order: "1", Reference: "two\nlines, and a comma", Lane: "eu", User: "u1"},
+		{Number: 2, File: "a.png", Order: "1", Reference: "two\nlines, and a comma", Account: "eu", User: "u1"},
 		{Number: 5, File: "b.jpg", Order: "2"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -68,7 +68,7 @@ func TestStopsComplainingAboutWhatIsNoManifest(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	for _, seed := range []string{"order,file\n1,a\n", "\ufefforder,file,user,lane,reference\n1,a,b,c,d\n", "order,file\n1,\"a\n", ""} {
+	for _, seed := range []string{"order,file\n1,a\n", "\ufefforder,file,user,account,reference\n1,a,b,c,d\n", "order,file\n1,\"a\n", ""} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -31,15 +31,15 @@ func New() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "voucherd_attempts_total", Help: "Attempts that this worker made, by verdict.",
-		}, []string{"lane", "verdict"}),
+			Name: "voucherd_attempts_total", Help: "Attempts that this worker made, by outcome.",
+		}, []string{"account", "outcome"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "voucherd_attempt_duration_seconds", Help: "How long attempts took, from opening the voucher to the answer.",
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
-		}, []string{"lane"}),
+		}, []string{"account"}),
 		repairs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "voucherd_repairs_total", Help: "Tasks that the reconciler put because an unfinished upload had none.",
-		}, []string{"lane"}),
+		}, []string{"account"}),
 		enqueued: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "voucherd_enqueue_duration_seconds", Help: "How long it took to accept a voucher, or to refuse it.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30},
@@ -54,17 +54,17 @@ func New() *Metrics {
 }
 
 // Attempted counts one attempt of a worker.
-func (m *Metrics) Attempted(lane string, verdict ledger.Verdict, took time.Duration) {
-	m.attempts.WithLabelValues(lane, string(verdict)).Inc()
-	m.duration.WithLabelValues(lane).Observe(took.Seconds())
+func (m *Metrics) Attempted(account string, outcome ledger.Outcome, took time.Duration) {
+	m.attempts.WithLabelValues(account, string(outcome)).Inc()
+	m.duration.WithLabelValues(account).Observe(took.Seconds())
 }
 
 // Repaired counts tasks that a reconciler put.
-func (m *Metrics) Repaired(lane string, tasks int) {
-	m.repairs.WithLabelValues(lane).Add(float64(tasks))
+func (m *Metrics) Repaired(account string, tasks int) {
+	m.repairs.WithLabelValues(account).Add(float64(tasks))
 }
 
-// Enqueued counts one voucher that was handed over: accepted, duplicate, refused (the caller's fault) or failed (ours).
+// Enqueued counts one voucher that was enqueued: accepted, duplicate, refused (the caller's fault) or failed (ours).
 func (m *Metrics) Enqueued(result string, took time.Duration) {
 	m.enqueued.WithLabelValues(result).Observe(took.Seconds())
 }

@@ -36,46 +36,46 @@ func has(t *testing.T, text string, lines ...string) {
 	}
 }
 
-// lanes counts how often it is asked.
-type lanes struct {
+// accounts counts how often it is asked.
+type accounts struct {
 	asked atomic.Int64
 	err   error
 }
 
-func (l *lanes) Lanes(context.Context) ([]tasks.LaneStatus, error) {
+func (l *accounts) Accounts(context.Context) ([]tasks.AccountStatus, error) {
 	l.asked.Add(1)
-	return []tasks.LaneStatus{{
-		Lane: "default", Reason: "outage", OldestAgeMS: 90_500, Uploads: map[ledger.State]int64{ledger.Waiting: 3},
+	return []tasks.AccountStatus{{
+		Account: "default", Reason: "outage", OldestAgeMS: 90_500, Uploads: map[ledger.State]int64{ledger.Waiting: 3},
 	}}, l.err
 }
 
 func TestExports(t *testing.T) {
 	t.Parallel()
 	m := metrics.New()
-	m.WatchLanes(&lanes{})
-	m.Attempted("default", ledger.VerdictUnclear, 300*time.Millisecond)
+	m.WatchAccounts(&accounts{})
+	m.Attempted("default", ledger.OutcomeUnclear, 300*time.Millisecond)
 	m.Repaired("default", 4)
 	m.Enqueued("accepted", time.Millisecond)
 	has(t, scrape(t, m),
-		`voucherd_attempts_total{lane="default",verdict="unclear"} 1`,
-		`voucherd_attempt_duration_seconds_bucket{lane="default",le="0.5"} 1`,
-		`voucherd_attempt_duration_seconds_bucket{lane="default",le="0.25"} 0`,
-		`voucherd_repairs_total{lane="default"} 4`,
+		`voucherd_attempts_total{account="default",outcome="unclear"} 1`,
+		`voucherd_attempt_duration_seconds_bucket{account="default",le="0.5"} 1`,
+		`voucherd_attempt_duration_seconds_bucket{account="default",le="0.25"} 0`,
+		`voucherd_repairs_total{account="default"} 4`,
 		`voucherd_enqueue_duration_seconds_count{result="accepted"} 1`,
-		`voucherd_uploads{lane="default",state="waiting"} 3`,
-		`voucherd_uploads{lane="default",state="rejected"} 0`,
-		`voucherd_oldest_unfinished_seconds{lane="default"} 90.5`,
-		`voucherd_gate_shut{lane="default",reason="outage"} 1`,
-		`voucherd_gate_shut{lane="default",reason="vault"} 0`,
-		`voucherd_lane_paused{lane="default"} 0`,
+		`voucherd_uploads{account="default",state="waiting"} 3`,
+		`voucherd_uploads{account="default",state="rejected"} 0`,
+		`voucherd_oldest_unfinished_seconds{account="default"} 90.5`,
+		`voucherd_breaker_shut{account="default",reason="outage"} 1`,
+		`voucherd_breaker_shut{account="default",reason="blob store"} 0`,
+		`voucherd_account_paused{account="default"} 0`,
 		`voucherd_ledger_up 1`,
 	)
 }
 
 func TestScrapingDoesNotLoadRedis(t *testing.T) {
 	t.Parallel()
-	m, l := metrics.New(), &lanes{}
-	m.WatchLanes(l)
+	m, l := metrics.New(), &accounts{}
+	m.WatchAccounts(l)
 	for range 50 {
 		scrape(t, m)
 	}
@@ -87,7 +87,7 @@ func TestScrapingDoesNotLoadRedis(t *testing.T) {
 func TestLedgerDown(t *testing.T) {
 	t.Parallel()
 	m := metrics.New()
-	m.WatchLanes(&lanes{err: errors.New("away")})
+	m.WatchAccounts(&accounts{err: errors.New("away")})
 	has(t, scrape(t, m), `voucherd_ledger_up 0`)
 }
 

@@ -30,8 +30,8 @@ func TestAlertRules(t *testing.T) {
 func TestRulesAndDashboardNameWhatIsExported(t *testing.T) {
 	t.Parallel()
 	m := metrics.New()
-	m.WatchLanes(&lanes{})
-	m.Attempted("default", ledger.VerdictDelivered, time.Second)
+	m.WatchAccounts(&accounts{})
+	m.Attempted("default", ledger.OutcomeDelivered, time.Second)
 	m.Repaired("default", 1)
 	m.Enqueued("accepted", time.Second)
 	exported := scrape(t, m)

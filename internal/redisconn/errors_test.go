@@ -82,7 +82,7 @@ func TestErrorsOfOthersStay(t *testing.T) {
 	}
 	for _, err := range []error{
 		errors.New("something else"), redis.Nil, context.Canceled,
-		&fs.PathError{Op: "write", Path: "/vault/x", Err: syscall.ENOSPC},
+		&fs.PathError{Op: "write", Path: "/store/x", Err: syscall.ENOSPC},
 		rdb.Do(t.Context(), "no-such-command").Err(),
 	} {
 		if got := redisconn.Explain(rdb, err); !errors.Is(err, got) {

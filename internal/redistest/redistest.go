@@ -2,13 +2,13 @@
 // loopback port, without touching any other Redis on the machine.
 //
 // A test binary starts one shared server in TestMain; parallel tests keep apart
-// by lane names:
+// by account names:
 //
 //	func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 //
 //	func TestX(t *testing.T) {
 //		t.Parallel()
-//		rdb, lane := redistest.Client(t), redistest.Lane(t)
+//		rdb, account := redistest.Client(t), redistest.Account(t)
 //		...
 //	}
 //
@@ -30,8 +30,8 @@ import (
 
 //nolint:gochecknoglobals // One server for the whole test binary is what this package is for.
 var (
-	shared atomic.Pointer[process]
-	lanes  atomic.Int64
+	shared   atomic.Pointer[process]
+	accounts atomic.Int64
 )
 
 // Main starts the shared server, runs the tests, stops the server and returns
@@ -84,12 +84,12 @@ func URL() string {
 	return ""
 }
 
-// Lane returns a lane name that no other call in this test binary gets. It
+// Account returns an account name that no other call in this test binary gets. It
 // matches [a-z0-9-]{1,32} and begins with a part of the test's name.
-func Lane(tb testing.TB) string {
+func Account(tb testing.TB) string {
 	tb.Helper()
 	const longest = 32
-	suffix := "-" + strconv.FormatInt(lanes.Add(1), 36)
+	suffix := "-" + strconv.FormatInt(accounts.Add(1), 36)
 	name := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':

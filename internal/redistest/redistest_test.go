@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 
 func TestSharedServerAnswers(t *testing.T) {
 	t.Parallel()
-	rdb, lane := redistest.Client(t), redistest.Lane(t)
-	if err := rdb.Set(t.Context(), lane, "v", 0).Err(); err != nil {
+	rdb, account := redistest.Client(t), redistest.Account(t)
+	if err := rdb.Set(t.Context(), account, "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	opt, err := redis.ParseURL(redistest.URL())
@@ -35,23 +35,23 @@ func TestSharedServerAnswers(t *testing.T) {
 	}
 	byURL := redis.NewClient(opt)
 	defer func() { _ = byURL.Close() }()
-	if got, err := byURL.Get(t.Context(), lane).Result(); err != nil || got != "v" {
+	if got, err := byURL.Get(t.Context(), account).Result(); err != nil || got != "v" {
 		t.Fatalf("through URL(): %q, %v", got, err)
 	}
 }
 
-func TestLaneNamesAreValidAndDiffer(t *testing.T) {
+func TestAccountNamesAreValidAndDiffer(t *testing.T) {
 	t.Parallel()
 	valid := regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 	seen := map[string]bool{}
-	t.Run("Ünusual / name, which is far too long for a lane", func(t *testing.T) {
+	t.Run("Ünusual / name, which is far too long for an account", func(t *testing.T) {
 		t.Parallel()
 		for range 100 {
-			lane := redistest.Lane(t)
-			if !valid.MatchString(lane) || seen[lane] {
-				t.Fatalf("lane %q: not valid, or seen before", lane)
+			account := redistest.Account(t)
+			if !valid.MatchString(account) || seen[account] {
+				t.Fatalf("account %q: not valid, or seen before", account)
 			}
-			seen[lane] = true
+			seen[account] = true
 		}
 	})
 }

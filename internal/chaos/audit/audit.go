@@ -28,7 +28,7 @@ type Facts struct {
 
 // Handed is a voucher that Enqueue accepted.
 type Handed struct {
-	UploadID, Lane, OrderID, SHA256 string
+	UploadID, Account, OrderID, SHA256 string
 
 	Place int       // among the vouchers of its order
 	At    time.Time // when the producer was told
@@ -42,10 +42,10 @@ func (s Span) overlaps(from, to time.Time) bool { return s.From.Before(to) && fr
 
 // Check is one thing that must hold, and where it does not.
 type Check struct {
-	Name   string   `json:"name"`
-	Looked int      `json:"looked"` // at so many things
-	Broken int      `json:"broken"`
-	Where  []string `json:"where,omitempty"` // the first of them
+	Name       string   `json:"name"`
+	ScanResult int      `json:"looked"` // at so many things
+	Broken     int      `json:"broken"`
+	Where      []string `json:"where,omitempty"` // the first of them
 }
 
 // shown is how many breaches are told of each kind.
@@ -70,8 +70,8 @@ type Result struct {
 	Checks   []Check
 	Resent   []Resent
 	Attempts map[int]int // number of uploads by their attempts
-	Verdicts map[ledger.Verdict]int
-	Late     int             // calls that had left when their lane was told to wait, and arrived a tenth of a second later or more
+	Outcomes map[ledger.Outcome]int
+	Late     int             // calls that had left when their account was told to wait, and arrived a tenth of a second later or more
 	Resumed  []time.Duration // after which uploads went on whose attempt was interrupted, shortest first
 }
 
@@ -110,12 +110,12 @@ func newBooks(f Facts) books {
 // Run makes all checks of a run in which Redis forgets nothing.
 func Run(f Facts) Result {
 	b := newBooks(f)
-	r := Result{Attempts: map[int]int{}, Verdicts: map[ledger.Verdict]int{}}
+	r := Result{Attempts: map[int]int{}, Outcomes: map[ledger.Outcome]int{}}
 	for _, u := range b.Uploads {
 		r.Attempts[u.AttemptCount]++
 		for i, a := range u.Attempts {
-			r.Verdicts[a.Verdict]++
-			if a.Verdict == ledger.VerdictInterrupted && i+1 < len(u.Attempts) {
+			r.Outcomes[a.Outcome]++
+			if a.Outcome == ledger.OutcomeInterrupted && i+1 < len(u.Attempts) {
 				r.Resumed = append(r.Resumed, u.Attempts[i+1].StartedAt.Sub(a.StartedAt.Time))
 			}
 		}
@@ -124,7 +124,7 @@ func Run(f Facts) Result {
 	var resent Check
 	resent, r.Resent = b.resent()
 	r.Checks = []Check{
-		b.lost(), b.unknown(), b.written(), b.verdicts(), b.answers(), b.searchable(), resent,
+		b.lost(), b.unknown(), b.written(), b.outcomes(), b.answers(), b.searchable(), resent,
 		b.interrupted(), b.order(), b.oneAtATime(),
 	}
 	throttled, late := b.throttled()
@@ -134,14 +134,14 @@ func Run(f Facts) Result {
 
 // lost looks for accepted vouchers that did not arrive.
 func (b books) lost() Check {
-	c := Check{Name: "every voucher that Enqueue accepted is delivered", Looked: len(b.Handed)}
+	c := Check{Name: "every voucher that Enqueue accepted is delivered", ScanResult: len(b.Handed)}
 	for _, h := range b.Handed {
 		u, ok := b.Uploads[h.UploadID]
 		switch {
 		case !ok:
 			c.breach("%s (order %s) is not in the ledger", h.UploadID, h.OrderID)
 		case u.State != ledger.Delivered:
-			c.breach("%s (order %s) is %s: %s %s", h.UploadID, h.OrderID, u.State, u.Verdict, u.Msg)
+			c.breach("%s (order %s) is %s: %s %s", h.UploadID, h.OrderID, u.State, u.Outcome, u.Msg)
 		case b.accepted[h.OrderID+" "+h.SHA256] == 0:
 			c.breach("%s (order %s) counts as delivered, but the API never took it", h.UploadID, h.OrderID)
 		}
@@ -149,9 +149,9 @@ func (b books) lost() Check {
 	return c
 }
 
-// unknown looks for vouchers that the API took and nobody handed over.
+// unknown looks for vouchers that the API took and nobody enqueued.
 func (b books) unknown() Check {
-	c := Check{Name: "the API took nothing that was not handed over", Looked: len(b.accepted)}
+	c := Check{Name: "the API took nothing that was not enqueued", ScanResult: len(b.accepted)}
 	rest := maps.Clone(b.accepted)
 	for _, h := range b.Handed {
 		delete(rest, h.OrderID+" "+h.SHA256)
@@ -164,7 +164,7 @@ func (b books) unknown() Check {
 
 // written looks for requests that left without their attempt.
 func (b books) written() Check {
-	c := Check{Name: "every request at the API stands in the ledger as one attempt", Looked: len(b.Requests)}
+	c := Check{Name: "every request at the API is recorded as one attempt", ScanResult: len(b.Requests)}
 	seen := map[string]int{}
 	for _, r := range b.Requests {
 		t, ok := b.tries[r.Nonce]

@@ -15,9 +15,9 @@ func at(ms int) time.Time { return time.UnixMilli(1_700_000_000_000 + int64(ms))
 // agreeing gives facts of two vouchers of one order that all agree: the first needed two attempts, because its answer
 // was lost.
 func agreeing() audit.Facts {
-	attempt := func(n, from, to int, v ledger.Verdict, nonce, request string) ledger.Attempt {
+	attempt := func(n, from, to int, v ledger.Outcome, nonce, request string) ledger.Attempt {
 		a := ledger.Attempt{
-			Number: n, StartedAt: ledger.Time{Time: at(from)}, EndedAt: ledger.Time{Time: at(to)}, Verdict: v, Nonce: nonce,
+			Number: n, StartedAt: ledger.Time{Time: at(from)}, EndedAt: ledger.Time{Time: at(to)}, Outcome: v, Nonce: nonce,
 			RequestID: request, Worker: "w1",
 		}
 		if request != "" {
@@ -35,19 +35,19 @@ func agreeing() audit.Facts {
 	lost.HTTPStatus, lost.Code, lost.Fault = 0, 0, sandbox.Reset
 	return audit.Facts{
 		Handed: []audit.Handed{
-			{UploadID: "u1", Lane: "main", OrderID: "o", SHA256: "s1", Place: 0},
-			{UploadID: "u2", Lane: "main", OrderID: "o", SHA256: "s2", Place: 1},
+			{UploadID: "u1", Account: "main", OrderID: "o", SHA256: "s1", Place: 0},
+			{UploadID: "u2", Account: "main", OrderID: "o", SHA256: "s2", Place: 1},
 		},
 		Uploads: map[string]ledger.Upload{
 			"u1": {
-				ID: "u1", Lane: "main", OrderID: "o", SHA256: "s1", State: ledger.Delivered, AttemptCount: 2,
+				ID: "u1", Account: "main", OrderID: "o", SHA256: "s1", State: ledger.Delivered, AttemptCount: 2,
 				Attempts: []ledger.Attempt{
-					attempt(1, 5, 25, ledger.VerdictUnclear, "n1", ""), attempt(2, 30, 50, ledger.VerdictDelivered, "n2", "r2"),
+					attempt(1, 5, 25, ledger.OutcomeUnclear, "n1", ""), attempt(2, 30, 50, ledger.OutcomeDelivered, "n2", "r2"),
 				},
 			},
 			"u2": {
-				ID: "u2", Lane: "main", OrderID: "o", SHA256: "s2", State: ledger.Delivered, AttemptCount: 1,
-				Attempts: []ledger.Attempt{attempt(1, 60, 80, ledger.VerdictDelivered, "n3", "r3")},
+				ID: "u2", Account: "main", OrderID: "o", SHA256: "s2", State: ledger.Delivered, AttemptCount: 1,
+				Attempts: []ledger.Attempt{attempt(1, 60, 80, ledger.OutcomeDelivered, "n3", "r3")},
 			},
 		},
 		Requests: []sandbox.Request{
@@ -76,8 +76,8 @@ func TestAgreeingFacts(t *testing.T) {
 	if len(r.Resent) != 1 || r.Resent[0].UploadID != "u1" || len(r.Resent[0].Attempts) != 2 {
 		t.Errorf("sent twice: %+v", r.Resent)
 	}
-	if r.Attempts[1] != 1 || r.Attempts[2] != 1 || r.Verdicts[ledger.VerdictUnclear] != 1 {
-		t.Errorf("counted %v and %v", r.Attempts, r.Verdicts)
+	if r.Attempts[1] != 1 || r.Attempts[2] != 1 || r.Outcomes[ledger.OutcomeUnclear] != 1 {
+		t.Errorf("counted %v and %v", r.Attempts, r.Outcomes)
 	}
 }
 
@@ -101,24 +101,24 @@ func TestEveryBreachIsFound(t *testing.T) {
 			f.Uploads["u2"] = u
 		}, "is delivered"},
 		{"delivered, but it never arrived", func(f *audit.Facts) { f.Requests = f.Requests[:2] }, "is delivered"},
-		{"nobody handed it over", func(f *audit.Facts) { f.Handed = f.Handed[:1] }, "not handed over"},
-		{"a request without an attempt", func(f *audit.Facts) { f.Requests[2].Nonce = "other" }, "stands in the ledger"},
-		{"a request sent twice with one nonce", func(f *audit.Facts) { f.Requests = append(f.Requests, f.Requests[2]) }, "stands in the ledger"},
-		{"a request with another's voucher", func(f *audit.Facts) { f.Requests[2].SHA256 = "s1" }, "stands in the ledger"},
+		{"nobody handed it over", func(f *audit.Facts) { f.Handed = f.Handed[:1] }, "not enqueued"},
+		{"a request without an attempt", func(f *audit.Facts) { f.Requests[2].Nonce = "other" }, "is recorded"},
+		{"a request sent twice with one nonce", func(f *audit.Facts) { f.Requests = append(f.Requests, f.Requests[2]) }, "is recorded"},
+		{"a request with another's voucher", func(f *audit.Facts) { f.Requests[2].SHA256 = "s1" }, "is recorded"},
 		{"an attempt that is counted and not kept", func(f *audit.Facts) {
 			u := f.Uploads["u2"]
 			u.AttemptCount = 2
 			f.Uploads["u2"] = u
-		}, "stands in the ledger"},
+		}, "is recorded"},
 		{"an attempt that never ended", func(f *audit.Facts) {
-			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = "" })
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Outcome = "" })
 		}, "contradicts"},
 		{"unavailable, and it was taken", func(f *audit.Facts) {
-			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictUnavailable })
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Outcome = ledger.OutcomeUnavailable })
 		}, "contradicts"},
 		{"delivered, and it was not taken", func(f *audit.Facts) { f.Requests[2].Accepted = false }, "contradicts"},
-		{"the vault lost it", func(f *audit.Facts) {
-			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictInvalid })
+		{"the blob store lost it", func(f *audit.Facts) {
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Outcome = ledger.OutcomeInvalid })
 		}, "contradicts"},
 		{"a request id was not written down", func(f *audit.Facts) {
 			change(f, "u2", 0, func(a *ledger.Attempt) { a.RequestID = "" })
@@ -126,30 +126,30 @@ func TestEveryBreachIsFound(t *testing.T) {
 		{"a request id is not found", func(f *audit.Facts) { delete(f.Found, "r3") }, "came back is found"},
 		{"a request id in the ledger is not found", func(f *audit.Facts) { delete(f.Found, "r3") }, "in the ledger is found"},
 		{"sent again after it was delivered", func(f *audit.Facts) {
-			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictDelivered })
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Outcome = ledger.OutcomeDelivered })
 		}, "sent again"},
 		{"interrupted by nobody", func(f *audit.Facts) {
-			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictInterrupted })
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Outcome = ledger.OutcomeInterrupted })
 		}, "interrupted only"},
 		{"killed long before", func(f *audit.Facts) {
-			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictInterrupted })
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Outcome = ledger.OutcomeInterrupted })
 			f.Killed = map[string]time.Time{"w1": at(-60_000)}
 		}, "interrupted only"},
 		{"killed long after", func(f *audit.Facts) {
-			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictInterrupted })
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Outcome = ledger.OutcomeInterrupted })
 			f.Killed = map[string]time.Time{"w1": at(60_000)}
 		}, "interrupted only"},
 		{"sent, and not written down when Redis was back", func(f *audit.Facts) {
-			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictInterrupted })
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Outcome = ledger.OutcomeInterrupted })
 			f.RedisAway = []audit.Span{{From: at(0), To: at(3000)}}
 		}, "interrupted only"},
 		{"the second voucher came first", func(f *audit.Facts) { f.Handed[0].Place, f.Handed[1].Place = 1, 0 }, "in the order"},
 		{"two at a time", func(f *audit.Facts) { f.Requests[2].At = at(40) }, "at a time"},
-		{"a call while the lane was told to wait", func(f *audit.Facts) {
+		{"a call while the account was told to wait", func(f *audit.Facts) {
 			f.Requests[0].Fault, f.Requests[0].Accepted = sandbox.Throttle, false
-			change(f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictThrottled })
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Outcome = ledger.OutcomeThrottled })
 			f.Requests[2].At = at(500)
-		}, "told its lane to wait"},
+		}, "told its account to wait"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -178,7 +178,7 @@ func TestExcuses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			f := agreeing()
-			change(&f, "u1", 0, func(a *ledger.Attempt) { a.Verdict = ledger.VerdictInterrupted })
+			change(&f, "u1", 0, func(a *ledger.Attempt) { a.Outcome = ledger.OutcomeInterrupted })
 			c.change(&f)
 			r := audit.Run(f)
 			if b := broken(r); len(b) > 0 {

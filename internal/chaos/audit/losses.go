@@ -18,7 +18,7 @@ type Loss struct {
 
 const (
 	replicates = time.Second     // within this a replica has a write, on a busy machine
-	settles    = 5 * time.Second // within this a call's voucher has left the vault
+	settles    = 5 * time.Second // within this a call's voucher has left the blob store
 )
 
 // forgets says whether a write at this time may have been lost.
@@ -44,9 +44,9 @@ func RunLosses(f Facts) (Result, Forgotten) {
 }
 
 // arrived looks for accepted vouchers that did not arrive. What was accepted just before a loss may be lost with the
-// vault in Redis; what a file vault held must be there, unless it was delivered and so had left.
+// blob store in Redis; what a file store held must be there, unless it was delivered and so had left.
 func (b books) arrived() (c Check, lost Forgotten) {
-	c = Check{Name: "every voucher that Enqueue accepted, and Redis did not lose, is delivered", Looked: len(b.Handed)}
+	c = Check{Name: "every voucher that Enqueue accepted, and Redis did not lose, is delivered", ScanResult: len(b.Handed)}
 	for _, h := range b.Handed {
 		u, known := b.Uploads[h.UploadID]
 		taken := b.accepted[h.OrderID+" "+h.SHA256] > 0
@@ -54,7 +54,7 @@ func (b books) arrived() (c Check, lost Forgotten) {
 		switch {
 		case known && u.State == ledger.Delivered && taken:
 		case known:
-			c.breach("%s (order %s) is %s: %s %s; the API took it: %v", h.UploadID, h.OrderID, u.State, u.Verdict, u.Msg, taken)
+			c.breach("%s (order %s) is %s: %s %s; the API took it: %v", h.UploadID, h.OrderID, u.State, u.Outcome, u.Msg, taken)
 		case forgotten || taken && !b.InRedis:
 			lost.Uploads++
 			if taken {
@@ -70,7 +70,7 @@ func (b books) arrived() (c Check, lost Forgotten) {
 // known looks for requests that the ledger does not know and Redis did not lose. An answer that came after the loss
 // is written to the Redis that is there then, unless that has lost the upload too.
 func (b books) known() (c Check, lost int) {
-	c = Check{Name: "every request at the API stands in the ledger, or was lost with Redis", Looked: len(b.Requests)}
+	c = Check{Name: "every request at the API is recorded, or was lost with Redis", ScanResult: len(b.Requests)}
 	handed := map[string]Handed{}
 	for _, h := range b.Handed {
 		handed[h.OrderID+" "+h.SHA256] = h
@@ -101,7 +101,7 @@ func (b books) twice() (Check, []Resent) {
 			taken[r.OrderID+" "+r.SHA256] = append(taken[r.OrderID+" "+r.SHA256], r)
 		}
 	}
-	c := Check{Name: "only what was sent just before a loss is sent twice", Looked: len(taken)}
+	c := Check{Name: "only what was sent just before a loss is sent twice", ScanResult: len(taken)}
 	var all []Resent
 	for _, h := range b.Handed {
 		rs := taken[h.OrderID+" "+h.SHA256]
@@ -120,16 +120,16 @@ func (b books) twice() (Check, []Resent) {
 // excuses says whether a voucher is sent again because this loss took the record of the first time.
 func (l Loss) excuses(first, second sandbox.Request) bool {
 	from := l.From
-	if from.IsZero() { // what the vault has let go is not sent again
+	if from.IsZero() { // what the blob store has let go is not sent again
 		from = l.Gone
 	}
 	return first.At.Before(l.Gone.Add(replicates)) && first.AnsweredAt.After(from.Add(-settles)) && second.At.After(l.Gone)
 }
 
-// inOrder looks for vouchers that arrived before an earlier one of their order. What was handed over after a loss and
+// inOrder looks for vouchers that arrived before an earlier one of their order. What was enqueued after a loss and
 // before the rebuilding could not know of those before it, whose producers may have had their answer after the loss.
 func (b books) inOrder() Check {
-	c := Check{Name: "vouchers of one order arrive in the order in which they were handed over"}
+	c := Check{Name: "vouchers of one order arrive in the order in which they were enqueued"}
 	type arrival struct {
 		Handed
 
@@ -144,7 +144,7 @@ func (b books) inOrder() Check {
 	first := map[seat]arrival{}
 	for _, h := range b.Handed {
 		if n, ok := arrivals[h.OrderID+" "+h.SHA256]; ok {
-			first[seat{h.Lane + " " + h.OrderID, h.Place}] = arrival{h, n}
+			first[seat{h.Account + " " + h.OrderID, h.Place}] = arrival{h, n}
 		}
 	}
 	for s, later := range first {
@@ -154,9 +154,9 @@ func (b books) inOrder() Check {
 		}) {
 			continue
 		}
-		c.Looked++
+		c.ScanResult++
 		if before.number > later.number {
-			c.breach("order %s: voucher %d came before voucher %d (handed over at %s and %s)",
+			c.breach("order %s: voucher %d came before voucher %d (enqueued at %s and %s)",
 				later.OrderID, s.place+1, s.place, clock(later.At), clock(before.At))
 		}
 	}

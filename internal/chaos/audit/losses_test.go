@@ -53,13 +53,13 @@ func TestWhatRedisMayForget(t *testing.T) {
 			forget(f)
 			f.Requests[1].At, f.Requests[1].AnsweredAt = at(within), at(within)
 		}, "is delivered", audit.Forgotten{Calls: 1}},
-		{"of a file vault, and it was taken", func(f *audit.Facts) {
+		{"of a file store, and it was taken", func(f *audit.Facts) {
 			once(f)
 			move(f, within)
 			forget(f)
 			f.InRedis = false
 		}, "", audit.Forgotten{Uploads: 1, Taken: 1, Calls: 1}},
-		{"of a file vault, and it was not", func(f *audit.Facts) {
+		{"of a file store, and it was not", func(f *audit.Facts) {
 			once(f)
 			move(f, within)
 			forget(f)
@@ -76,7 +76,7 @@ func TestWhatRedisMayForget(t *testing.T) {
 			once(f)
 			f.Requests[1].Nonce = "forgotten"
 			delete(f.Found, "r3")
-		}, "stands in the ledger", audit.Forgotten{}},
+		}, "is recorded", audit.Forgotten{}},
 		{"a call made before, of which the request id is known", func(f *audit.Facts) {
 			once(f)
 			f.Requests[1].Nonce = "forgotten"
@@ -86,7 +86,7 @@ func TestWhatRedisMayForget(t *testing.T) {
 			f.Requests[1].Nonce = "forgotten"
 			delete(f.Found, "r3")
 			f.Requests[1].At, f.Requests[1].AnsweredAt = at(109_900), at(112_000)
-		}, "stands in the ledger", audit.Forgotten{}},
+		}, "is recorded", audit.Forgotten{}},
 		{"sent twice around a loss", func(f *audit.Facts) {
 			f.Requests[0].At, f.Requests[0].AnsweredAt = at(within), at(within)
 			f.Requests[1].At, f.Requests[1].AnsweredAt = at(112_000), at(112_100)

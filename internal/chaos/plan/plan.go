@@ -1,4 +1,4 @@
-// Package plan makes, from a seed, all that a chaos run is going to do: which vouchers are handed over when, when the API
+// Package plan makes, from a seed, all that a chaos run is going to do: which vouchers are enqueued when, when the API
 // fails and how, and what is done to the processes. The same options give the same plan.
 package plan
 
@@ -17,7 +17,7 @@ type Options struct {
 	Seed     uint64
 	Vouchers int
 	Workers  int
-	Lanes    []string
+	Accounts []string
 }
 
 // FinalCode is the code that doomed orders are refused with; the workers' settings call it final.
@@ -32,22 +32,22 @@ type Plan struct {
 	Length  time.Duration // until the API is healed for good
 }
 
-// Order is an order and its vouchers, which are handed over one after the other.
+// Order is an order and its vouchers, which are enqueued one after the other.
 type Order struct {
-	ID, Lane string
-	Vouchers []Voucher
-	Doomed   bool // the API refuses its vouchers for good until the end of the run
+	ID, Account string
+	Vouchers    []Voucher
+	Doomed      bool // the API refuses its vouchers for good until the end of the run
 }
 
-// Voucher is one file to be handed over.
+// Voucher is one file to be enqueued.
 type Voucher struct {
 	Number int
 	Size   int           // bytes
 	At     time.Duration // not before
-	Again  time.Duration // handed over once more then, as a backend does that has forgotten; 0: not
+	Again  time.Duration // enqueued once more then, as a backend does that has forgotten; 0: not
 }
 
-// Once hands each voucher over only once: a ledger that forgets cannot know a duplicate.
+// Once enqueues each voucher only once: a ledger that forgets cannot know a duplicate.
 func (o Order) Once() {
 	for i := range o.Vouchers {
 		o.Vouchers[i].Again = 0
@@ -60,7 +60,7 @@ type Strike struct {
 	Fault sandbox.Fault // with its For
 }
 
-// Outage is a time when the API is away altogether. From Quiet on nothing is handed over, so that what the workers ask
+// Outage is a time when the API is away altogether. From Quiet on nothing is enqueued, so that what the workers ask
 // of Redis can be counted.
 type Outage struct{ From, Quiet, To time.Duration }
 
@@ -74,17 +74,17 @@ const (
 	PauseWorker Kind = "SIGSTOP worker"  // for For
 	KillRedis   Kind = "kill -9 redis"   // and started again after For
 	PauseRedis  Kind = "SIGSTOP redis"   // for For
-	FlushQueue  Kind = "flush queue"     // of Lane
+	FlushQueue  Kind = "flush queue"     // of Account
 	LoseWrites  Kind = "fail over redis" // to a replica without the writes of For
 )
 
 // Blow is one thing that is done to a process.
 type Blow struct {
-	At     time.Duration
-	Kind   Kind
-	Worker int
-	Lane   string
-	For    time.Duration
+	At      time.Duration
+	Kind    Kind
+	Worker  int
+	Account string
+	For     time.Duration
 }
 
 // String tells what is done.
@@ -97,7 +97,7 @@ func (b Blow) String() string {
 	case KillRedis, PauseRedis:
 		return fmt.Sprintf("%s for %v", b.Kind, b.For)
 	case FlushQueue:
-		return fmt.Sprintf("%s of lane %s", b.Kind, b.Lane)
+		return fmt.Sprintf("%s of account %s", b.Kind, b.Account)
 	case LoseWrites:
 		return fmt.Sprintf("%s, without the last writes of %v", b.Kind, b.For)
 	default:
@@ -205,12 +205,12 @@ const longPause = 7 * time.Second
 // blows strike one after the other within a round, in any order. What a killed worker leaves takes asynq half a minute
 // to give up; so the first of them come early.
 func (p planner) blows(from, to time.Duration, first bool) []Blow {
-	lane := p.Lanes[p.dice.IntN(len(p.Lanes))]
+	account := p.Accounts[p.dice.IntN(len(p.Accounts))]
 	rest := []Blow{
 		{Kind: StopWorker, Worker: p.dice.IntN(p.Workers), For: p.between(0, time.Second)},
 		{Kind: KillRedis, For: p.between(0, 2*time.Second)},
 		{Kind: PauseRedis, For: p.between(time.Second, 3*time.Second)},
-		{Kind: FlushQueue, Lane: lane},
+		{Kind: FlushQueue, Account: account},
 	}
 	if first {
 		rest[2].For = longPause
@@ -251,9 +251,9 @@ func (p planner) orders(within time.Duration) []Order {
 		}
 		size = min(size, p.Vouchers-n)
 		o := Order{
-			ID:     "10225" + strconv.Itoa(int(p.Seed%1000)) + "-" + strconv.Itoa(len(all)),
-			Lane:   p.Lanes[max(0, p.dice.IntN(2*len(p.Lanes))-len(p.Lanes))],
-			Doomed: p.dice.IntN(60) == 0,
+			ID:      "10225" + strconv.Itoa(int(p.Seed%1000)) + "-" + strconv.Itoa(len(all)),
+			Account: p.Accounts[max(0, p.dice.IntN(2*len(p.Accounts))-len(p.Accounts))],
+			Doomed:  p.dice.IntN(60) == 0,
 		}
 		at := p.between(0, within)
 		for range size {
@@ -271,7 +271,7 @@ func (p planner) orders(within time.Duration) []Order {
 	return all
 }
 
-// size throws a voucher's size: most are small, some need several chunks of a Redis vault.
+// size throws a voucher's size: most are small, some need several chunks of a Redis store.
 func (p planner) size() int {
 	const kib = 1 << 10
 	if p.dice.IntN(25) == 0 {

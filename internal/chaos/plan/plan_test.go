@@ -13,7 +13,7 @@ import (
 )
 
 func options(seed uint64, vouchers int) plan.Options {
-	return plan.Options{Seed: seed, Vouchers: vouchers, Workers: 2, Lanes: []string{"a", "b"}}
+	return plan.Options{Seed: seed, Vouchers: vouchers, Workers: 2, Accounts: []string{"a", "b"}}
 }
 
 func TestTheSameSeedGivesTheSamePlan(t *testing.T) {

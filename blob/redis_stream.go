@@ -1,0 +1,202 @@
+package blob
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// pieceOverhead is what Redis puts around a list element of its own node:
+	// listpack header and end (7 bytes), length before (5) and after (up to 5).
+	pieceOverhead = 24
+	// pieceMost is the longest list element. With its overhead it fills an
+	// allocation of 128 KiB exactly. A reader of a large voucher holds one.
+	pieceMost = 128<<10 - pieceOverhead
+	// chunkSize is how much is held in memory per voucher being written, and
+	// what a reader gets at once when that is all that is left.
+	chunkSize = 2 * pieceMost
+	// wasteLimit is how many unused bytes at the end of an allocation are
+	// worth less than a further list node.
+	wasteLimit = 512
+)
+
+var errTwice = errors.New("a write reached Redis twice, or was lost: enqueue the voucher again")
+
+// redisWriter appends to one voucher.
+type redisWriter struct {
+	rdb     redis.UniversalClient
+	keys    redisKeys
+	place   place
+	meta    Meta
+	pieces  int64 // list elements written so far
+	failed  bool  // a write did
+	started bool
+}
+
+// write appends a chunk that is not the last one.
+func (w *redisWriter) write(ctx context.Context, chunk []byte) error {
+	pipe := w.rdb.Pipeline()
+	if !w.started {
+		if err := w.index(ctx, pipe, Entry{Key: w.place.key}); err != nil {
+			return err
+		}
+	}
+	return w.exec(ctx, pipe, w.push(ctx, pipe, chunk))
+}
+
+// finish appends the last bytes and completes the index.
+func (w *redisWriter) finish(ctx context.Context, e Entry, tail []byte) error {
+	pipe := w.rdb.Pipeline()
+	if !w.started {
+		if err := w.index(ctx, pipe, e); err != nil {
+			return err
+		}
+		return w.exec(ctx, pipe, w.push(ctx, pipe, tail))
+	}
+	var push *redis.IntCmd
+	if len(tail) > 0 {
+		push = w.push(ctx, pipe, tail)
+	}
+	text, err := json.Marshal(redisMeta{Entry: e, Meta: w.meta})
+	if err != nil {
+		return fmt.Errorf("write voucher metadata: %w", err)
+	}
+	known := pipe.Eval(ctx, finishScript, []string{w.keys.index, w.keys.metas, w.keys.voucher}, w.place.random, text)
+	if err := w.exec(ctx, pipe, push); err != nil {
+		return err
+	}
+	if n, err := known.Int(); err != nil || n == 0 {
+		return errors.New("put in the Redis store: deleted while it was being written")
+	}
+	return nil
+}
+
+func (w *redisWriter) index(ctx context.Context, pipe redis.Pipeliner, e Entry) error {
+	text, err := json.Marshal(redisMeta{Entry: e, Meta: w.meta})
+	if err != nil {
+		return fmt.Errorf("write voucher metadata: %w", err)
+	}
+	pipe.Eval(ctx, indexScript, []string{w.keys.index, w.keys.metas}, w.place.random, text)
+	return nil
+}
+
+// push appends pieces; after the first, only to a list that is still there.
+func (w *redisWriter) push(ctx context.Context, pipe redis.Pipeliner, chunk []byte) *redis.IntCmd {
+	args := make([]any, 0, 4)
+	for _, piece := range cut(chunk) {
+		args = append(args, piece)
+	}
+	push := pipe.RPush
+	if w.started {
+		push = pipe.RPushX
+	}
+	w.started = true
+	w.pieces += int64(len(args))
+	return push(ctx, w.keys.voucher, args...)
+}
+
+// exec sends pipe. The client repeats what got no answer, and a push is not
+// idempotent, so the list's length is compared.
+func (w *redisWriter) exec(ctx context.Context, pipe redis.Pipeliner, push *redis.IntCmd) error {
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("put in the Redis store: %w", err)
+	}
+	if push != nil && push.Val() != w.pieces {
+		return fmt.Errorf("put in the Redis store: %w", errTwice)
+	}
+	return nil
+}
+
+// pieceSize says how much of the last n bytes go into one list element. Redis
+// takes memory in sizes that are a quarter of a doubling apart (jemalloc), up
+// to a fifth more than needed; pieces that fill theirs keep a voucher near its
+// own size. Readers do not depend on it.
+func pieceSize(n int) int {
+	need := n + pieceOverhead
+	step := 1 << max(bits.Len(uint(need))-3, 0)
+	down := need / step * step
+	if down == need || down+step-need <= wasteLimit || down <= pieceOverhead {
+		return n
+	}
+	return down - pieceOverhead
+}
+
+// Open implements Store. It holds one chunk in memory; a voucher of at most one
+// chunk takes one round trip.
+func (v *Redis) Open(ctx context.Context, e Entry) (io.ReadCloser, error) {
+	p, err := placeOf(e.Key)
+	if err != nil {
+		return nil, err
+	}
+	src := &redisReader{ctx: ctx, rdb: v.rdb, list: keysOf(p).voucher, key: e.Key, left: e.Size}
+	if err := src.fetch(); err != nil {
+		return nil, err
+	}
+	return newVerified(src, e), nil
+}
+
+// redisReader reads one voucher's list from its start.
+type redisReader struct {
+	ctx    context.Context //nolint:containedctx // io.Reader has no other way to end a read.
+	rdb    redis.UniversalClient
+	list   string
+	key    string
+	pieces []string // fetched, not yet given
+	next   int64    // index of the first piece not fetched
+	left   int64    // bytes not fetched, by what the entry says
+	ended  bool     // the whole list was fetched
+}
+
+func (r *redisReader) Read(p []byte) (int, error) {
+	for {
+		for len(r.pieces) > 0 && r.pieces[0] == "" {
+			r.pieces = r.pieces[1:]
+		}
+		if len(r.pieces) > 0 {
+			n := copy(p, r.pieces[0])
+			r.pieces[0] = r.pieces[0][n:]
+			return n, nil
+		}
+		if r.ended {
+			return 0, io.EOF
+		}
+		if err := r.fetch(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// fetch gets one piece, or all that are left once these fit into one chunk.
+func (r *redisReader) fetch() error {
+	last := r.next
+	if r.left <= chunkSize {
+		last, r.ended = -1, true
+	}
+	pieces, err := r.rdb.LRange(r.ctx, r.list, r.next, last).Result()
+	if err != nil {
+		r.ended = false
+		return fmt.Errorf("read from the Redis store: %w", err)
+	}
+	if len(pieces) == 0 {
+		if r.next == 0 {
+			return fmt.Errorf("%w: %s", ErrMissing, r.key)
+		}
+		r.ended = true
+	}
+	r.pieces, r.next = pieces, r.next+int64(len(pieces))
+	for _, p := range pieces {
+		r.left -= int64(len(p))
+	}
+	return nil
+}
+
+func (r *redisReader) Close() error {
+	r.pieces, r.ended = nil, true
+	return nil
+}

@@ -1,0 +1,134 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
+)
+
+// mayHaveArrived says whether an outcome admits that the API may have taken the voucher.
+func mayHaveArrived(v ledger.Outcome) bool {
+	return v == ledger.OutcomeUnclear || v == ledger.OutcomeInterrupted
+}
+
+// outcomes looks for attempts whose outcome the API's log contradicts.
+func (b books) outcomes() Check {
+	c := Check{Name: "no outcome contradicts the API's log", ScanResult: len(b.tries)}
+	byNonce := map[string]sandbox.Request{}
+	for _, r := range b.Requests {
+		byNonce[r.Nonce] = r
+	}
+	for nonce, t := range b.tries {
+		r, arrived := byNonce[nonce]
+		switch {
+		case t.Outcome == "":
+			c.breach("%s attempt %d never ended", t.upload.ID, t.Number)
+		case t.Outcome == ledger.OutcomeDelivered && !r.Accepted:
+			c.breach("%s attempt %d: delivered, but the API did not take it (%s)", t.upload.ID, t.Number, r.Fault)
+		case r.Accepted && t.Outcome != ledger.OutcomeDelivered && !mayHaveArrived(t.Outcome):
+			c.breach("%s attempt %d: %s, but the API took it (%s)", t.upload.ID, t.Number, t.Outcome, r.Fault)
+		case t.Outcome == ledger.OutcomeInvalid:
+			c.breach("%s attempt %d: the blob store had lost or damaged the voucher: %s", t.upload.ID, t.Number, t.Error)
+		case arrived && t.Outcome == ledger.OutcomeRefused && r.HTTPStatus == 0:
+			c.breach("%s attempt %d: refused, but the API gave no answer", t.upload.ID, t.Number)
+		}
+	}
+	return c
+}
+
+// answers looks for request ids that came back and are not found. An answer that left while its worker was killed, or
+// had just given up, did not come back.
+func (b books) answers() Check {
+	c := Check{Name: "every request id that came back is found"}
+	for _, r := range b.Requests {
+		t, ok := b.tries[r.Nonce]
+		if !ok || r.Code == 0 || r.RequestID == "" {
+			continue
+		}
+		gone := t.Outcome == ledger.OutcomeInterrupted || t.HTTPStatus == 0 && t.Outcome == ledger.OutcomeUnclear
+		if gone {
+			continue
+		}
+		c.ScanResult++
+		if t.RequestID != r.RequestID {
+			c.breach("request %d (%s, HTTP %d) gave %s, attempt %d of %s (%s) has %q",
+				r.Number, r.Fault, r.HTTPStatus, r.RequestID, t.Number, t.upload.ID, t.Outcome, t.RequestID)
+		} else if !slices.Contains(b.Found[r.RequestID], t.upload.ID) {
+			c.breach("a search for %s (request %d) gives %v and not %s", r.RequestID, r.Number, b.Found[r.RequestID], t.upload.ID)
+		}
+	}
+	return c
+}
+
+// searchable looks for request ids that the ledger shows and does not find.
+func (b books) searchable() Check {
+	c := Check{Name: "every request id in the ledger is found"}
+	for _, t := range b.tries {
+		if t.RequestID == "" {
+			continue
+		}
+		c.ScanResult++
+		if !slices.Contains(b.Found[t.RequestID], t.upload.ID) {
+			c.breach("a search for %s gives %v and not %s", t.RequestID, b.Found[t.RequestID], t.upload.ID)
+		}
+	}
+	return c
+}
+
+// resent lists what the API took more than once, and looks for those where the ledger does not say why.
+func (b books) resent() (Check, []Resent) {
+	c := Check{Name: "sent again after the API took it only where the earlier attempt says that it may have arrived", ScanResult: len(b.Uploads)}
+	taken := map[string][]sandbox.Request{}
+	for _, r := range b.Requests {
+		if t, ok := b.tries[r.Nonce]; ok && r.Accepted {
+			taken[t.upload.ID] = append(taken[t.upload.ID], r)
+		}
+	}
+	var all []Resent
+	for id, rs := range taken {
+		if len(rs) == 1 {
+			continue
+		}
+		one := Resent{UploadID: id, OrderID: rs[0].OrderID}
+		for i, r := range rs {
+			t := b.tries[r.Nonce]
+			one.Attempts = append(one.Attempts, fmt.Sprintf("attempt %d by %s: %s (API: fault %q)", t.Number, t.Worker, t.Outcome, r.Fault))
+			if i < len(rs)-1 && !mayHaveArrived(t.Outcome) {
+				c.breach("%s (order %s) was sent again after attempt %d, which says %s", id, r.OrderID, t.Number, t.Outcome)
+			}
+		}
+		all = append(all, one)
+	}
+	slices.SortFunc(all, func(x, y Resent) int { return taken[x.UploadID][0].Number - taken[y.UploadID][0].Number })
+	return c, all
+}
+
+// soon is within how long an attempt has ended and is written down, whatever happens to Redis: the longest that a run
+// keeps it away, a call's limit, and a command's.
+const soon = 15 * time.Second
+
+// interrupted looks for attempts that count as cut off although nobody cut them off. Where Redis was away a worker may
+// not have learned that its attempt had begun, and then sent nothing; but what it has sent it writes down, however late.
+func (b books) interrupted() Check {
+	c := Check{Name: "attempts are interrupted only where a worker was killed, or unsent where Redis was away"}
+	arrived := map[string]bool{}
+	for _, r := range b.Requests {
+		arrived[r.Nonce] = true
+	}
+	for nonce, t := range b.tries {
+		if t.Outcome != ledger.OutcomeInterrupted {
+			continue
+		}
+		c.ScanResult++
+		killed, ok := b.Killed[t.Worker]
+		cut := ok && killed.After(t.StartedAt.Add(-time.Second)) && killed.Before(t.StartedAt.Add(soon))
+		unsent := !arrived[nonce] && b.redisAway(t.StartedAt.Add(-soon), t.StartedAt.Add(soon))
+		if !cut && !unsent {
+			c.breach("%s attempt %d by %s at %s, which reached the API: %v", t.upload.ID, t.Number, t.Worker, clock(t.StartedAt.Time), arrived[nonce])
+		}
+	}
+	return c
+}

@@ -1,0 +1,256 @@
+package ledger_test
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// fresh opens an upload of an order of its own.
+func (b *bundle) fresh() string {
+	b.t.Helper()
+	n, err := b.rdb.Incr(b.ctx, b.prefix()+"seq").Result()
+	b.must(err)
+	return b.open("fresh-"+strconv.FormatInt(n, 10), "receipt").ID
+}
+
+// shut makes attempts of different uploads end like this, n times.
+func (b *bundle) shut(n int, o ledger.AttemptResult) {
+	b.t.Helper()
+	for range n {
+		b.attempt(b.fresh(), o)
+	}
+}
+
+// pass lets the breaker's hold pass.
+func (b *bundle) pass() {
+	b.t.Helper()
+	b.later(b.breaker().Wait + time.Millisecond)
+}
+
+// probe makes the attempt of an account that is shut, whose hold is over.
+func (b *bundle) probe(o ledger.AttemptResult) ledger.FinishResult {
+	b.t.Helper()
+	run := b.started(b.fresh(), 1, "probe"+strconv.FormatInt(time.Now().UnixNano(), 36))
+	if !run.Probe {
+		b.t.Fatalf("attempt %+v of a shut account is no probe", run)
+	}
+	return b.finish(run, o)
+}
+
+// shutFor asserts that the breaker is open for a reason, and for how long, give or take the jitter of a fifth.
+func (b *bundle) shutFor(reason string, d time.Duration) {
+	b.t.Helper()
+	g := b.breaker()
+	if g.Reason != reason || g.Since.IsZero() || g.NextProbe.IsZero() {
+		b.t.Fatalf("breaker %+v, want it shut for %s", g, reason)
+	}
+	const slow = 2 * time.Second // of a machine that is busy
+	if low, high := d*8/10-slow, d*12/10; g.Wait < low || g.Wait > high {
+		b.t.Fatalf("breaker is open for %v, want %v to %v", g.Wait, low, high)
+	}
+}
+
+func (b *bundle) isOpen() {
+	b.t.Helper()
+	if g := b.breaker(); g.Reason != "" || g.Wait != 0 || g.Probing || g.Step != 0 {
+		b.t.Fatalf("breaker %+v, want it open", g)
+	}
+}
+
+func TestBreakerOutage(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	b.shut(2, unavailable())
+	b.shut(2, unclear())
+	b.isOpen()
+	rec := b.attempt(b.fresh(), unavailable())
+	if rec.BreakerReason != "outage" || rec.BreakerWait <= 0 {
+		t.Fatalf("recorded %+v, want the account held", rec)
+	}
+	id := b.fresh()
+	for want := 5 * time.Second; want < 70*time.Second; want = min(2*want, time.Minute) {
+		b.shutFor("outage", want)
+		if h := b.stopped(id, 1, "n", ledger.Held); h.Reason != "outage" || h.Wait <= 0 || h.Wait > want*12/10 {
+			t.Fatalf("held %+v, want it for about %v", h, want)
+		}
+		since := b.breaker().Since
+		b.pass()
+		b.probe(unavailable())
+		if got := b.breaker().Since; !got.Before(since.Time) {
+			t.Fatalf("shut since %v, want it unchanged but for the time that passed: %v", got, since)
+		}
+		if want == time.Minute {
+			break
+		}
+	}
+	b.shutFor("outage", time.Minute)
+	b.pass()
+	b.probe(delivered("r"))
+	b.isOpen()
+	b.shut(5, unclear())
+	b.shutFor("outage", 5*time.Second)
+}
+
+func TestBreakerOutageRowIsBrokenByAnyAnswer(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]ledger.AttemptResult{
+		"delivered": delivered("r"), "refused": refused(ledger.FaultRefusing), "refused for good": final(),
+		"credentials": refused(ledger.FaultCredentials),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, ledger.Settings{})
+			b.shut(4, unavailable())
+			b.attempt(b.fresh(), o)
+			b.shut(4, unavailable())
+			b.isOpen()
+			b.shut(1, unavailable())
+			b.shutFor("outage", 5*time.Second)
+		})
+	}
+}
+
+func TestBreakerCountsNoAttemptThatSentNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	b.shut(4, unavailable())
+	b.attempt(b.fresh(), invalid())
+	if g := b.breaker(); g.LastOutcome != ledger.OutcomeUnavailable {
+		t.Errorf("last answer %+v, want what the API said last", g)
+	}
+	b.shut(1, unavailable())
+	b.shutFor("outage", 5*time.Second)
+}
+
+func TestBreakerUnavailableWithRetryAfter(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	o := unavailable()
+	o.Hold = 10 * time.Minute
+	b.attempt(b.fresh(), o)
+	b.shutFor("outage", 10*time.Minute)
+	b.pass()
+	b.probe(delivered("r"))
+	b.isOpen()
+}
+
+func TestBreakerOneProbeAmongMany(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	b.shut(5, unavailable())
+	const n = 12
+	var ids [n]string
+	for i := range ids {
+		ids[i] = b.fresh()
+	}
+	b.pass()
+	var probes, held atomic.Int64
+	var wg sync.WaitGroup
+	for i, id := range ids {
+		wg.Go(func() {
+			a := ledger.NewAttempt{ID: id, Generation: 1, Nonce: strconv.Itoa(i), Worker: "w", Lease: lease}
+			g, err := b.Begin(b.ctx, a)
+			switch {
+			case err != nil:
+				t.Error(err)
+			case g.Answer == ledger.Started && g.Running.Probe:
+				probes.Add(1)
+			case g.Answer == ledger.Held && g.Hold.Wait > 0:
+				held.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if probes.Load() != 1 || held.Load() != n-1 {
+		t.Fatalf("%d probes and %d held, want 1 and %d", probes.Load(), held.Load(), n-1)
+	}
+	if g := b.breaker(); !g.Probing {
+		t.Errorf("breaker %+v, want a probe under way", g)
+	}
+}
+
+func TestBreakerProbeIsRepeatable(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	b.shut(5, unavailable())
+	b.pass()
+	id := b.fresh()
+	first := b.started(id, 1, "probe")
+	again := b.started(id, 1, "probe")
+	if !first.Probe || !again.Probe {
+		t.Fatalf("probes %+v and %+v: the reply to a repeated call differs", first, again)
+	}
+	b.finish(again, delivered("r"))
+	b.isOpen()
+}
+
+func TestBreakerDeadProbeGivesItsTurnBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	b.shut(5, unavailable())
+	b.pass()
+	b.started(b.fresh(), 1, "dead")
+	b.stopped(b.fresh(), 1, "n", ledger.Held)
+	b.later(lease)
+	b.probe(unavailable())
+	b.shutFor("outage", 10*time.Second)
+}
+
+func TestBreakerProbeThatSendsNothingGivesItsTurnBack(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*bundle, ledger.Running){
+		"released":   func(b *bundle, r ledger.Running) { b.must(b.Release(b.ctx, r, false)) },
+		"no voucher": func(b *bundle, r ledger.Running) { b.finish(r, invalid()) },
+		"released, retried": func(b *bundle, r ledger.Running) {
+			b.must(b.Release(b.ctx, r, false))
+			b.must(b.Release(b.ctx, r, false))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, ledger.Settings{})
+			b.shut(5, unavailable())
+			b.pass()
+			run := b.started(b.fresh(), 1, "probe")
+			end(b, run)
+			if g := b.breaker(); g.Probing || g.Reason != "outage" || g.Step != 0 {
+				t.Fatalf("breaker %+v, want it shut as before and nobody probing", g)
+			}
+			b.probe(delivered("r"))
+			b.isOpen()
+		})
+	}
+}
+
+func TestBreakerOutageIsOpenedByAnySuccess(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	rs := b.running(2)
+	b.shut(5, unclear())
+	b.finish(rs[0], unclear())
+	b.shutFor("outage", 5*time.Second)
+	b.finish(rs[1], delivered("r"))
+	b.isOpen()
+}
+
+func TestBreakerStore(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	b.must(b.Release(b.ctx, b.started(b.fresh(), 1, "n"), true))
+	b.shutFor("store", 10*time.Second)
+	b.pass()
+	r := b.started(b.fresh(), 1, "probe")
+	b.must(b.Release(b.ctx, r, true))
+	b.shutFor("store", 20*time.Second)
+	b.pass()
+	b.probe(unavailable())
+	b.shutFor("outage", 5*time.Second)
+	b.pass()
+	b.probe(delivered("r"))
+	b.isOpen()
+}

@@ -1,0 +1,85 @@
+package tasks
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// AccountStatus is how an account stands, as it is shown to people and programs.
+type AccountStatus struct {
+	Account     string                 `json:"account"`
+	Open        bool                   `json:"open"`             // the breaker lets attempts pass
+	Reason      string                 `json:"reason,omitempty"` // why the breaker is open
+	Since       ledger.Time            `json:"since,omitzero"`
+	NextProbeAt ledger.Time            `json:"nextProbeAt,omitzero"`
+	Probing     bool                   `json:"probing,omitempty"`
+	LastAnswer  *LastAnswer            `json:"lastAnswer,omitempty"`
+	ClockSkewMS int64                  `json:"clockSkewMs,omitempty"` // the API's clock is ahead of the workers' by this
+	Paused      bool                   `json:"paused"`                // asynqmon's Pause
+	Backlog     int64                  `json:"backlog"`
+	OldestAgeMS int64                  `json:"oldestAgeMs,omitempty"` // of the oldest unfinished upload
+	Uploads     map[ledger.State]int64 `json:"uploads"`
+}
+
+// LastAnswer is what the API last said to an account, or that it said nothing.
+type LastAnswer struct {
+	At         ledger.Time    `json:"at"`
+	Outcome    ledger.Outcome `json:"outcome"`
+	HTTPStatus int            `json:"httpStatus,omitempty"`
+	Code       string         `json:"code,omitempty"`
+	Msg        string         `json:"msg,omitempty"`
+}
+
+// Accounts tells how every account stands, by name. Its cost does not grow with the number of uploads.
+func (c *Client) Accounts(ctx context.Context) ([]AccountStatus, error) {
+	names, err := c.ledger.Accounts(ctx)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	slices.Sort(names)
+	out := make([]AccountStatus, 0, len(names))
+	for _, name := range names {
+		s, err := c.account(ctx, name)
+		if err != nil {
+			return nil, c.explain(err)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (c *Client) account(ctx context.Context, name string) (AccountStatus, error) {
+	g, err := c.ledger.Breaker(ctx, name)
+	if err != nil {
+		return AccountStatus{}, err
+	}
+	counts, err := c.ledger.Counts(ctx, name)
+	if err != nil {
+		return AccountStatus{}, err
+	}
+	// asynq keeps a queue's pause under this key; its Inspector would sample the memory of every task to say so.
+	paused, err := c.cfg.Redis.Exists(ctx, "asynq:{"+ledger.Queue(name)+"}:paused").Result()
+	if err != nil {
+		return AccountStatus{}, fmt.Errorf("ask whether account %s is paused: %w", name, err)
+	}
+	s := AccountStatus{
+		Account: name, Open: g.Reason == "", Reason: g.Reason, Since: g.Since, NextProbeAt: g.NextProbe, Probing: g.Probing,
+		ClockSkewMS: g.Skew.Milliseconds(),
+		Paused:      paused == 1, Backlog: counts.Unfinished(), OldestAgeMS: counts.Oldest.Milliseconds(), Uploads: counts.ByState,
+	}
+	if !g.LastAt.IsZero() {
+		s.LastAnswer = &LastAnswer{
+			At: g.LastAt, Outcome: g.LastOutcome, HTTPStatus: g.LastStatus, Code: g.LastCode, Msg: g.LastMsg,
+		}
+	}
+	return s, nil
+}
+
+// Sizes compares an account's indexes with each other and with its queue.
+func (c *Client) Sizes(ctx context.Context, account string) (ledger.Sizes, error) {
+	s, err := c.ledger.Sizes(ctx, account)
+	return s, c.explain(err)
+}
