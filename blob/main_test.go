@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redistest"
 )
@@ -25,7 +23,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(helperEnv) != "" {
 		os.Exit(helper())
 	}
-	os.Exit(redistest.Main(m, func() error { return goleak.Find() }))
+	os.Exit(redistest.Main(m))
 }
 
 const week = 7 * 24 * time.Hour

@@ -29,11 +29,12 @@ func (c *Client) List(ctx context.Context, q ledger.Query) (ledger.Page, error) 
 // waitEvery is how often Wait asks; a person watching does not notice more.
 const waitEvery = 250 * time.Millisecond
 
-// Wait returns an upload once it is final, or with the context's error. Redis being away for a while does not end it.
+// Wait returns an upload once it is final, or with the context's error as it was last seen, which may be its id alone.
+// Redis being away for a while does not end it.
 func (c *Client) Wait(ctx context.Context, id string) (ledger.Upload, error) {
 	tick := time.NewTicker(waitEvery)
 	defer tick.Stop()
-	var last ledger.Upload
+	last := ledger.Upload{ID: id}
 	for {
 		u, err := c.Get(ctx, id)
 		switch {

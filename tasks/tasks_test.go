@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redisconn"
@@ -23,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(redistest.Main(m, func() error { return goleak.Find() }))
+	os.Exit(redistest.Main(m))
 }
 
 // bundle is one test's account in the shared Redis.

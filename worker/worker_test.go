@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -26,7 +25,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(redistest.Main(m, func() error { return goleak.Find() }))
+	os.Exit(redistest.Main(m))
 }
 
 const (

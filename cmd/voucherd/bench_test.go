@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9/logging"
-	"go.uber.org/goleak"
 
 	main "github.com/voucherd/voucherd/cmd/voucherd"
 	"github.com/voucherd/voucherd/internal/receipt"
@@ -33,7 +32,7 @@ func TestMain(m *testing.M) {
 		stop()
 		os.Exit(code)
 	}
-	os.Exit(redistest.Main(m, func() error { return goleak.Find() }))
+	os.Exit(redistest.Main(m))
 }
 
 // secret is what must be found nowhere in what the program prints.

@@ -6,12 +6,11 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9/logging"
-	"go.uber.org/goleak"
 
 	"github.com/voucherd/voucherd/internal/redistest"
 )
 
 func TestMain(m *testing.M) {
 	logging.Disable() // go-redis prints by itself
-	os.Exit(redistest.Main(m, func() error { return goleak.Find() }))
+	os.Exit(redistest.Main(m))
 }

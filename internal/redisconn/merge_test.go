@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(redistest.Main(m, func() error { return nil }))
+	os.Exit(redistest.Main(m))
 }
 
 func open(t *testing.T) redis.UniversalClient {

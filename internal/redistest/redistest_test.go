@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/voucherd/voucherd/internal/redistest"
 )
@@ -20,7 +19,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("REDISTEST_NO_MAIN") != "" {
 		os.Exit(m.Run())
 	}
-	os.Exit(redistest.Main(m, func() error { return goleak.Find() }))
+	os.Exit(redistest.Main(m))
 }
 
 func TestSharedServerAnswers(t *testing.T) {
