@@ -57,7 +57,7 @@ bench: $(if $(BENCH),.tools/benchstat) ## Measures side by side, 10 minutes (ARG
 	@scripts/ensure redis-server
 	@mkdir -p artefacts
 ifeq ($(BENCH),)
-	$(GO) run ./internal/bench $(ARGS)
+	$(GO) run ./test/bench $(ARGS)
 else
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) >artefacts/bench.txt || { cat artefacts/bench.txt; exit 1; }
 	.tools/benchstat $(OLD) artefacts/bench.txt
@@ -65,7 +65,7 @@ endif
 
 chaos: ## Kills and breaks everything for a while, then counts the vouchers (N=vouchers SEED=number SCENARIO=name)
 	@scripts/ensure redis-server
-	$(GO) run ./internal/chaos $(if $(SCENARIO),--scenario=$(SCENARIO)) $(if $(N),--n=$(N)) $(if $(SEED),--seed=$(SEED)) $(CHAOS_ARGS)
+	$(GO) run ./test/chaos $(if $(SCENARIO),--scenario=$(SCENARIO)) $(if $(N),--n=$(N)) $(if $(SEED),--seed=$(SEED)) $(CHAOS_ARGS)
 
 cover: ## Shows the coverage of pandapon, ledger and worker; under 85 % of one of them it fails
 	@scripts/ensure redis-server

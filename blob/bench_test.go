@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/voucherd/voucherd/blob"
-	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 func eachStoreAndSize(b *testing.B, bench func(b *testing.B, v blob.Store, bytes []byte)) {

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/gateway"
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/pandapon"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // drop is PandaPon's upload call, as its page has it: base64 first.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/internal/redisconn"
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // browse makes a call as a browser does.

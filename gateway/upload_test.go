@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/voucherd/voucherd/blob"
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // part is one part of a form; file when it is the voucher.

@@ -23,7 +23,7 @@ const (
 	Stale   Answer = "stale"   // this task no longer counts: drop it
 )
 
-// Begun is what Begin gives: Running when the answer is Started, else Hold.
+// BeginResult is what Begin gives: Running when the answer is Started, else Hold.
 type BeginResult struct {
 	Answer  Answer
 	Running Running
@@ -117,7 +117,7 @@ const (
 	FaultRefusing    Fault = "refusing"    // if every upload gets it
 )
 
-// Outcome is what an attempt came to, and the plan of what follows if the answer is the upload's own.
+// AttemptResult is what an attempt came to, and the plan of what follows if the answer is the upload's own.
 type AttemptResult struct {
 	Outcome    Outcome
 	HTTPStatus int
@@ -135,7 +135,7 @@ type AttemptResult struct {
 	Drop  bool          // once Delivered, the voucher leaves the ledger's own Redis at once
 }
 
-// Recorded says what Finish made of an outcome.
+// FinishResult says what Finish made of an outcome.
 type FinishResult struct {
 	How           string // "recorded", "late" (the attempt counted as interrupted already) or "repeated"
 	State         State

@@ -4,8 +4,8 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 func BenchmarkOpen(b *testing.B) {

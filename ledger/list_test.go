@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // list reads all pages of a query and gives the ids.

@@ -16,7 +16,7 @@ type Repair struct {
 	Wait time.Duration // until the upload's next attempt is due
 }
 
-// Looked is what a look at the unfinished uploads found.
+// ScanResult is what a look at the unfinished uploads found.
 type ScanResult struct {
 	Repairs []Repair
 	Full    bool   // there may be more that is due

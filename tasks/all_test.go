@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"github.com/voucherd/voucherd/blob"
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 func TestEnqueueAll(t *testing.T) {

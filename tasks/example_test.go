@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/voucherd/voucherd/blob"
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // A backend enqueues a voucher and keeps the upload's id. Doing it twice is harmless: the same voucher for the same

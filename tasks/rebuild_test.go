@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/blob"
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 func TestRebuildAfterFlushAll(t *testing.T) {

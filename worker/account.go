@@ -31,7 +31,7 @@ type account struct {
 	log    *zap.Logger
 	count  Observer
 
-	breaker  *breaker
+	slots    *slots
 	skew     *skew
 	sweeper  *sweeper
 	recent   recent
@@ -48,7 +48,7 @@ func newAccount(cfg Config, lc AccountConfig) *account {
 		name: lc.Name, creds: lc.Credentials, set: cfg.Settings, policy: cfg.Policy,
 		ledger: cfg.Ledger, store: cfg.Store, tasks: cfg.Tasks, api: lc.API,
 		log: cfg.Log.With(zap.String("account", lc.Name)), count: cfg.Observer,
-		breaker: newBreaker(lc.Concurrency), skew: &skew{}, stopping: make(chan struct{}), givingUp: make(chan struct{}),
+		slots: newSlots(lc.Concurrency), skew: &skew{}, stopping: make(chan struct{}), givingUp: make(chan struct{}),
 	}
 	if near, ok := cfg.Store.(*blob.Redis); ok {
 		l.near, l.bring = near, blob.BringMost
@@ -125,7 +125,7 @@ func (l *account) stop() {
 	down.Wait()
 	l.end()
 	l.sweeper.close()
-	l.breaker.close()
+	l.slots.close()
 	l.work.Wait()
 }
 

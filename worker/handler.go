@@ -17,19 +17,19 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 )
 
-// giveBackError is the error that hands a task back to asynq, due again after Delay. Only an attempt that failed counts as
+// retryLater is the error that hands a task back to asynq, due again after Delay. Only an attempt that failed counts as
 // a failure in asynq's statistics; a task that merely waited does not.
-type RetryLater struct {
+type retryLater struct { //nolint:errname // it says what happens next
 	Delay  time.Duration
 	Failed bool
 	Reason string
 }
 
-func (g *RetryLater) Error() string { return g.Reason }
+func (g *retryLater) Error() string { return g.Reason }
 
 // isFailure is asynq's IsFailure.
 func isFailure(err error) bool {
-	if g, ok := errors.AsType[*RetryLater](err); ok {
+	if g, ok := errors.AsType[*retryLater](err); ok {
 		return g.Failed
 	}
 	return !errors.Is(err, asynq.ErrLeaseExpired)
@@ -38,7 +38,7 @@ func isFailure(err error) bool {
 // retryDelay is asynq's RetryDelayFunc: our error carries the delay. Any other is asynq's own (a lost lease) or a
 // fault of ours (a panic); then the ledger's lease keeps the upload from being sent twice, and it may be asked soon.
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
-	if g, ok := errors.AsType[*RetryLater](err); ok {
+	if g, ok := errors.AsType[*retryLater](err); ok {
 		return g.Delay
 	}
 	return time.Second
@@ -48,7 +48,7 @@ func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 func (l *account) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	p, err := l.read(t)
 	if errors.Is(err, tasks.ErrNewerPayload) {
-		return &RetryLater{Delay: strangeDelay, Reason: err.Error()}
+		return &retryLater{Delay: strangeDelay, Reason: err.Error()}
 	}
 	if err != nil {
 		// Neither tried again nor archived: nobody could make anything of it later.
@@ -86,8 +86,8 @@ const strangeDelay = time.Minute
 // deliver takes a task through the breaker and makes one attempt.
 func (l *account) deliver(ctx context.Context, p tasks.Payload) (ledger.FinishResult, error) {
 	for {
-		if err := l.breaker.enter(ctx, l.stopping, l.set.HoldLimit); err != nil {
-			return ledger.FinishResult{}, &RetryLater{Reason: err.Error()}
+		if err := l.slots.enter(ctx, l.stopping, l.set.HoldLimit); err != nil {
+			return ledger.FinishResult{}, &retryLater{Reason: err.Error()}
 		}
 		rec, again, err := l.attempt(ctx, p)
 		if !again {
@@ -100,7 +100,7 @@ func (l *account) deliver(ctx context.Context, p tasks.Payload) (ledger.FinishRe
 // the account is held and the task waits on.
 func (l *account) attempt(ctx context.Context, p tasks.Payload) (rec ledger.FinishResult, again bool, err error) {
 	success := false
-	defer func() { l.breaker.leave(success) }()
+	defer func() { l.slots.leave(success) }()
 
 	// The call and Finish must not be cut off by what happens to the task: they have deadlines of their own. The call's
 	// is counted from here, before Begin, so that it is over before the lease of the attempt ends.
@@ -112,10 +112,10 @@ func (l *account) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Fini
 	}
 	switch b.Answer {
 	case ledger.Held:
-		l.breaker.hold(b.Hold.Wait)
+		l.slots.hold(b.Hold.Wait)
 		return rec, true, nil
 	case ledger.Busy, ledger.Early:
-		return rec, false, &RetryLater{Delay: b.Hold.Wait, Reason: "not yet: " + string(b.Answer)}
+		return rec, false, &retryLater{Delay: b.Hold.Wait, Reason: "not yet: " + string(b.Answer)}
 	case ledger.Stale:
 		return rec, false, fmt.Errorf("no longer counts (%s): %w", b.Hold.Reason, asynq.RevokeTask)
 	case ledger.Started:
@@ -133,15 +133,15 @@ func (l *account) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Fini
 	l.count.Attempted(l.name, outcome.Outcome, outcome.Duration)
 	rec, err = l.finish(detached, b.Running, outcome)
 	if err != nil {
-		return rec, false, &RetryLater{Delay: l.set.RedisPause, Reason: "the outcome could not be recorded"}
+		return rec, false, &retryLater{Delay: l.set.RedisPause, Reason: "the outcome could not be recorded"}
 	}
 	if rec.BreakerReason != "" {
-		l.breaker.hold(rec.BreakerWait)
+		l.slots.hold(rec.BreakerWait)
 	}
 	success = outcome.Outcome == ledger.OutcomeDelivered || outcome.Fault == ledger.FaultFinal
 	l.follow(detached, b.Running, outcome, rec)
 	if !rec.State.Final() {
-		return rec, false, &RetryLater{Delay: rec.Wait, Failed: !rec.Account, Reason: reason(outcome)}
+		return rec, false, &retryLater{Delay: rec.Wait, Failed: !rec.Account, Reason: reason(outcome)}
 	}
 	return rec, false, nil
 }
@@ -151,10 +151,10 @@ func (l *account) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Fini
 func (l *account) notBegun(p tasks.Payload, err error) error {
 	if errors.Is(err, ledger.ErrScript) || errors.Is(err, ledger.ErrNewerRecord) {
 		l.log.Error("upload.not_begun", zap.String("upload_id", p.ID), zap.Error(err))
-		return &RetryLater{Delay: strangeDelay, Reason: "its record cannot be read"}
+		return &retryLater{Delay: strangeDelay, Reason: "its record cannot be read"}
 	}
 	l.log.Warn("ledger.unreachable", zap.String("upload_id", p.ID), zap.Error(err))
-	return &RetryLater{Delay: l.set.RedisPause, Reason: "the ledger cannot be reached"}
+	return &retryLater{Delay: l.set.RedisPause, Reason: "the ledger cannot be reached"}
 }
 
 func (l *account) begin(ctx context.Context, p tasks.Payload) (ledger.BeginResult, error) {

@@ -50,7 +50,7 @@ func (l *account) recordDelivered(ctx context.Context, run ledger.Running, a led
 		return err
 	})
 	if err != nil {
-		return rec, &RetryLater{Delay: l.set.RedisPause, Reason: "a delivery could not be recorded"}
+		return rec, &retryLater{Delay: l.set.RedisPause, Reason: "a delivery could not be recorded"}
 	}
 	l.log.Warn("upload.found_delivered", zap.String("upload_id", run.ID), zap.String("order_id", run.OrderID),
 		zap.String("request_id", a.RequestID), zap.Stringer("delivered_at", a.EndedAt))

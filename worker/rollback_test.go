@@ -4,10 +4,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // snapshot has Redis keep what it has now, and gives a function that kills it: it comes back without all that was

@@ -18,10 +18,10 @@ import (
 
 	main "github.com/voucherd/voucherd/cmd/voucherd"
 	"github.com/voucherd/voucherd/internal/receipt"
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 func TestMain(m *testing.M) {

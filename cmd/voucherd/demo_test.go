@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 func TestTheDemoNeedsNothingAndEndsWell(t *testing.T) {

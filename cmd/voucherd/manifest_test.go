@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 func TestAManifestReportsEveryLineAndIsSafeToRunAgain(t *testing.T) {

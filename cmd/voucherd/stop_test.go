@@ -11,8 +11,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // stopAt stands between a command and Redis, and calls stop when the command is about to send text to Redis for the

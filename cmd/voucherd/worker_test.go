@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	main "github.com/voucherd/voucherd/cmd/voucherd"
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // get asks an address and gives the status and the text.
@@ -153,7 +153,7 @@ func TestTheWorkerRefusesToStart(t *testing.T) {
 	}{
 		{b.env, "--listen " + taken.Addr().String(), 1, []string{"--listen", "address already in use"}},
 		{b.env, "--listen nowhere", 1, []string{"--listen", "missing port"}},
-		{b.env, "--blob store file://" + b.dir + "/none", 1, []string{"VOUCHERD_STORE", "does not exist"}},
+		{b.env, "--store file://" + b.dir + "/none", 1, []string{"VOUCHERD_STORE", "does not exist"}},
 		{account, "", 2, []string{"PANDAPON_ACCESS_SECRET: is not set", "PANDAPON_ACCESS_SECRET_FILE"}},
 		{bare, "", 2, []string{"3 settings", "PANDAPON_ACCESS_KEY", "PANDAPON_USER_ID", "PANDAPON_ACCESS_SECRET"}},
 		{

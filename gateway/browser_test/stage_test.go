@@ -16,11 +16,11 @@ import (
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/internal/receipt"
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/test/redistest"
 	"github.com/voucherd/voucherd/worker" //nolint:depguard // these tests run all there is, as an installation does
 )
 

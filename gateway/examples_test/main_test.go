@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9/logging"
 
-	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 func TestMain(m *testing.M) {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/doctor"
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }

@@ -30,7 +30,7 @@ func (m *Metrics) WatchAccounts(from accountSource) {
 			[]string{"account", "state"}, nil),
 		oldest: prometheus.NewDesc("voucherd_oldest_unfinished_seconds",
 			"Age of the oldest upload that is not finished; 0 when there is none.", []string{"account"}, nil),
-		shut: prometheus.NewDesc("voucherd_breaker_shut", "1 for the reason for which the account is held, else 0.",
+		shut: prometheus.NewDesc("voucherd_breaker_open", "1 for the reason for which the account is held, else 0.",
 			[]string{"account", "reason"}, nil),
 		paused: prometheus.NewDesc("voucherd_account_paused", "1 when the account's queue is paused in asynq.",
 			[]string{"account"}, nil),

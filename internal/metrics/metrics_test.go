@@ -12,9 +12,9 @@ import (
 
 	"github.com/voucherd/voucherd/internal/metrics"
 	"github.com/voucherd/voucherd/internal/redisconn"
-	"github.com/voucherd/voucherd/internal/redistest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
@@ -65,8 +65,8 @@ func TestExports(t *testing.T) {
 		`voucherd_uploads{account="default",state="waiting"} 3`,
 		`voucherd_uploads{account="default",state="rejected"} 0`,
 		`voucherd_oldest_unfinished_seconds{account="default"} 90.5`,
-		`voucherd_breaker_shut{account="default",reason="outage"} 1`,
-		`voucherd_breaker_shut{account="default",reason="blob store"} 0`,
+		`voucherd_breaker_open{account="default",reason="outage"} 1`,
+		`voucherd_breaker_open{account="default",reason="store"} 0`,
 		`voucherd_account_paused{account="default"} 0`,
 		`voucherd_ledger_up 1`,
 	)

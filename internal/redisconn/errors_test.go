@@ -17,7 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/voucherd/voucherd/internal/redisconn"
-	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // TestErrorsInWords meets what can be wrong with a Redis, and reads what is said about it.

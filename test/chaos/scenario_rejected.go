@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/voucherd/voucherd/internal/chaos/audit"
-	"github.com/voucherd/voucherd/internal/chaos/plan"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
+	"github.com/voucherd/voucherd/test/chaos/audit"
+	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
 // playRejected lets every upload be refused for good, more of them than asynq's archive would keep, and then sends all

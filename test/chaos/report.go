@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/voucherd/voucherd/internal/chaos/audit"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/chaos/audit"
 )
 
 // length is a time.Duration that stands in JSON as people write it.

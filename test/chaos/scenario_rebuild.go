@@ -11,10 +11,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/voucherd/voucherd/internal/chaos/audit"
-	"github.com/voucherd/voucherd/internal/chaos/plan"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
+	"github.com/voucherd/voucherd/test/chaos/audit"
+	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
 // playRebuild empties Redis while vouchers come in and go out, and rebuilds it from the blob store on disk. Then it does so

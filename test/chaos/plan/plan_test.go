@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/voucherd/voucherd/internal/chaos/plan"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
+	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
 func options(seed uint64, vouchers int) plan.Options {

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/voucherd/voucherd/internal/chaos/plan"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
+	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
 // doomed refuses some orders for good, whatever else the API does.

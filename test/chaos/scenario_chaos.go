@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/voucherd/voucherd/internal/chaos/plan"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
 // playChaos does everything at once, and then reconciles.

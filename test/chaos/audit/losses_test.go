@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/voucherd/voucherd/internal/chaos/audit"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/chaos/audit"
 )
 
 // losing gives facts that agree, of a Redis that lost what was written between the 100th and the 110th second.

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/voucherd/voucherd/internal/chaos/plan"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/pandapon"
+	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
 // settings are the environment variables that workers and producers of a run share. They are all that tells a chaos run

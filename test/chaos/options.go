@@ -124,9 +124,9 @@ func (o options) check() error {
 	case o.vouchers < 1 || o.workers < 1 || o.vouchers > 100_000 || o.workers > 20:
 		return errors.New("--n is 1 to 100000 and --workers 1 to 20")
 	case o.store != storeRedis && o.store != storeFile:
-		return errors.New("--blob store is redis or file")
+		return errors.New("--store is redis or file")
 	case o.scenario == scenarioRebuild && o.store != storeFile:
-		return errors.New("only a file store outlives Redis: --scenario rebuild needs --blob store file")
+		return errors.New("only a file store outlives Redis: --scenario rebuild needs --store file")
 	case o.minutes <= 0 || o.minutes > 120:
 		return errors.New("--minutes is above 0 and at most 120")
 	}

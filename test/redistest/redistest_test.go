@@ -12,7 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/voucherd/voucherd/internal/redistest"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 func TestMain(m *testing.M) {

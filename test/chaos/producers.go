@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/voucherd/voucherd/internal/chaos/audit"
-	"github.com/voucherd/voucherd/internal/chaos/plan"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/test/chaos/audit"
+	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
 // producers enqueue vouchers, as backends do: what fails they try again.

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/voucherd/voucherd/internal/chaos/plan"
+	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
 const (

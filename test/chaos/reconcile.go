@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/voucherd/voucherd/internal/chaos/audit"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/chaos/audit"
 )
 
 // atOnce is how many questions are asked of the ledger at a time.

@@ -8,10 +8,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/voucherd/voucherd/internal/chaos/audit"
-	"github.com/voucherd/voucherd/internal/chaos/plan"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
+	"github.com/voucherd/voucherd/test/chaos/audit"
+	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
 const (

@@ -8,8 +8,8 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/voucherd/voucherd/internal/bench/naive"
 	"github.com/voucherd/voucherd/internal/redisconn"
+	"github.com/voucherd/voucherd/test/bench/naive"
 )
 
 // The kinds of system.

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/voucherd/voucherd/internal/bench/naive"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/bench/naive"
 )
 
 // setup is one system in one situation.

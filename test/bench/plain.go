@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/voucherd/voucherd/internal/bench/naive"
 	"github.com/voucherd/voucherd/pandapon"
+	"github.com/voucherd/voucherd/test/bench/naive"
 )
 
 // plain is the yardstick: encode, sign and send in a loop, without queue or record. Nothing that delivers over HTTP can

@@ -17,7 +17,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/voucherd/voucherd/internal/chaos/audit"
+	"github.com/voucherd/voucherd/test/chaos/audit"
 )
 
 // redisServer is a real redis-server with an append-only file, which can be treated badly.

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/blob"
-	"github.com/voucherd/voucherd/internal/chaos/audit"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/chaos/audit"
 )
 
 // storeEmpties waits until no delivered upload's voucher is kept any more. What a producer stored and never got

@@ -1,0 +1,119 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// slots are how many attempts of an account one worker makes at a time, and the tasks that wait for one. The circuit
+// breaker, which all workers share, is the ledger's; slots only keep everyone waiting for as long as it said.
+//
+// Slots begin at 1 after start-up and after every hold, and double with each round of successes, so that an API that
+// has just come back is not met by everything that waited for it.
+type slots struct {
+	mu        sync.Mutex
+	most      int
+	size      int
+	used      int
+	successes int // since the slots last grew
+	until     time.Time
+	timer     *time.Timer
+	waiting   []chan struct{} // oldest first
+}
+
+func newSlots(most int) *slots { return &slots{most: most, size: 1} }
+
+// errWaited means that a task's turn did not come: the account stops, the task's context has ended, or it has waited long
+// enough to go round through the queue once more.
+var errWaited = errors.New("waited for the account")
+
+// enter waits for a slot, until stop is closed, the context ends or the limit is over.
+func (s *slots) enter(ctx context.Context, stop <-chan struct{}, limit time.Duration) error {
+	s.mu.Lock()
+	if len(s.waiting) == 0 && s.free() {
+		s.used++
+		s.mu.Unlock()
+		return nil
+	}
+	turn := make(chan struct{})
+	s.waiting = append(s.waiting, turn)
+	s.admit()
+	s.mu.Unlock()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+	case <-stop:
+	case <-timer.C:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.Index(s.waiting, turn); i >= 0 {
+		s.waiting = slices.Delete(s.waiting, i, i+1)
+		return errWaited
+	}
+	// Its turn came at the same moment: it is passed on.
+	s.used--
+	s.admit()
+	return errWaited
+}
+
+// leave gives a slot back. A success may make the slots grow.
+func (s *slots) leave(success bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used--
+	if success {
+		s.successes++
+		if s.successes >= s.size {
+			s.size, s.successes = min(2*s.size, s.most), 0
+		}
+	}
+	s.admit()
+}
+
+// hold lets nobody in for this long, and then one at a time.
+func (s *slots) hold(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.size, s.successes = 1, 0
+	if until := time.Now().Add(d); until.After(s.until) {
+		s.until = until
+		if s.timer != nil {
+			s.timer.Stop()
+		}
+		s.timer = time.AfterFunc(d, s.wake)
+	}
+}
+
+// close stops the timer.
+func (s *slots) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+func (s *slots) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.admit()
+}
+
+// admit lets in who may. The caller holds the lock.
+func (s *slots) admit() {
+	for len(s.waiting) > 0 && s.free() {
+		close(s.waiting[0])
+		s.waiting = s.waiting[1:]
+		s.used++
+	}
+}
+
+// free says whether a slot can be taken now. The caller holds the lock.
+func (s *slots) free() bool { return s.used < s.size && !time.Now().Before(s.until) }
