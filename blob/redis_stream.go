@@ -6,24 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/bits"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/internal/pieces"
 )
 
 const (
-	// pieceOverhead is what Redis puts around a list element of its own node:
-	// listpack header and end (7 bytes), length before (5) and after (up to 5).
-	pieceOverhead = 24
-	// pieceMost is the longest list element. With its overhead it fills an
-	// allocation of 128 KiB exactly. A reader of a large voucher holds one.
-	pieceMost = 128<<10 - pieceOverhead
 	// chunkSize is how much is held in memory per voucher being written, and
 	// what a reader gets at once when that is all that is left.
-	chunkSize = 2 * pieceMost
-	// wasteLimit is how many unused bytes at the end of an allocation are
-	// worth less than a further list node.
-	wasteLimit = 512
+	chunkSize = 2 * pieces.Most
 )
 
 var errTwice = errors.New("a write reached Redis twice, or was lost: enqueue the voucher again")
@@ -89,7 +81,7 @@ func (w *redisWriter) index(ctx context.Context, pipe redis.Pipeliner, e Entry) 
 // push appends pieces; after the first, only to a list that is still there.
 func (w *redisWriter) push(ctx context.Context, pipe redis.Pipeliner, chunk []byte) *redis.IntCmd {
 	args := make([]any, 0, 4)
-	for _, piece := range cut(chunk) {
+	for _, piece := range pieces.Cut(chunk) {
 		args = append(args, piece)
 	}
 	push := pipe.RPush
@@ -111,20 +103,6 @@ func (w *redisWriter) exec(ctx context.Context, pipe redis.Pipeliner, push *redi
 		return fmt.Errorf("put in the Redis store: %w", errTwice)
 	}
 	return nil
-}
-
-// pieceSize says how much of the last n bytes go into one list element. Redis
-// takes memory in sizes that are a quarter of a doubling apart (jemalloc), up
-// to a fifth more than needed; pieces that fill theirs keep a voucher near its
-// own size. Readers do not depend on it.
-func pieceSize(n int) int {
-	need := n + pieceOverhead
-	step := 1 << max(bits.Len(uint(need))-3, 0)
-	down := need / step * step
-	if down == need || down+step-need <= wasteLimit || down <= pieceOverhead {
-		return n
-	}
-	return down - pieceOverhead
 }
 
 // Open implements Store. It holds one chunk in memory; a voucher of at most one
@@ -178,19 +156,19 @@ func (r *redisReader) fetch() error {
 	if r.left <= chunkSize {
 		last, r.ended = -1, true
 	}
-	pieces, err := r.rdb.LRange(r.ctx, r.list, r.next, last).Result()
+	fetched, err := r.rdb.LRange(r.ctx, r.list, r.next, last).Result()
 	if err != nil {
 		r.ended = false
 		return fmt.Errorf("read from the Redis store: %w", err)
 	}
-	if len(pieces) == 0 {
+	if len(fetched) == 0 {
 		if r.next == 0 {
 			return fmt.Errorf("%w: %s", ErrMissing, r.key)
 		}
 		r.ended = true
 	}
-	r.pieces, r.next = pieces, r.next+int64(len(pieces))
-	for _, p := range pieces {
+	r.pieces, r.next = fetched, r.next+int64(len(fetched))
+	for _, p := range fetched {
 		r.left -= int64(len(p))
 	}
 	return nil

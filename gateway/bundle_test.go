@@ -53,6 +53,7 @@ type bundle struct {
 	rdb      *redis.Client
 	ledger   *ledger.Ledger
 	store    blob.Store
+	inline   int64
 	tasks    *tasks.Client
 	api      *sandbox.Sandbox
 	apiURL   string
@@ -83,12 +84,12 @@ func setup(tb testing.TB, opts ...option) *bundle {
 		Name: b.account, BaseURL: b.apiURL,
 		Credentials: pandapon.Credentials{AccessKey: accessKey, Secret: secret, UserID: userID},
 	}}
-	b.store = blob.NewRedis(b.rdb)
+	b.store, b.inline = blob.NewRedis(b.rdb), ledger.InlineMost
 	for _, o := range opts {
 		o(b)
 	}
 	b.ledger = ledger.New(b.rdb, ledger.Settings{})
-	b.tasks = tasks.New(tasks.Config{Redis: b.rdb, Store: b.store, Ledger: b.ledger, MaxVoucherBytes: b.cfg.MaxVoucherBytes})
+	b.tasks = tasks.New(tasks.Config{Redis: b.rdb, Store: b.store, Ledger: b.ledger, InlineMost: b.inline, MaxVoucherBytes: b.cfg.MaxVoucherBytes})
 	b.cfg.Tasks, b.cfg.Store = b.tasks, b.store
 	b.serve()
 	return b
@@ -284,7 +285,7 @@ func (b *bundle) stored(id string) []byte {
 	b.t.Helper()
 	u, err := b.tasks.Get(b.ctx, id)
 	b.must(err)
-	r, err := b.store.Open(b.ctx, blob.Entry{Key: u.StoreKey, Size: u.Size, SHA256: u.SHA256})
+	r, err := b.tasks.Voucher(b.ctx, u)
 	b.must(err)
 	defer r.Close()
 	all, err := io.ReadAll(r)

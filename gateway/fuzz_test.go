@@ -32,7 +32,7 @@ func fuzzedGateway(f *testing.F, base string) fuzzed {
 	f.Helper()
 	b := &bundle{t: f, ctx: f.Context(), account: redistest.Account(f), rdb: redistest.Client(f)}
 	b.store = blob.NewRedis(b.rdb)
-	b.tasks = tasks.New(tasks.Config{Redis: b.rdb, Store: b.store})
+	b.tasks = tasks.New(tasks.Config{Redis: b.rdb, Store: b.store, InlineMost: ledger.InlineMost})
 	g, err := gateway.New(gateway.Config{
 		Tasks: b.tasks, Store: b.store,
 		Accounts: []gateway.Account{{
@@ -63,7 +63,7 @@ func (g fuzzed) holds(t *testing.T, id, order string, voucher []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := g.bundle.store.Open(t.Context(), blob.Entry{Key: u.StoreKey, Size: u.Size, SHA256: u.SHA256})
+	r, err := g.bundle.tasks.Voucher(t.Context(), u)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,10 +22,10 @@ func (g *Gateway) getVoucher(w http.ResponseWriter, r *http.Request) error {
 		return err // explained by route
 	}
 	g.note(r, u)
-	if u.StoreKey == "" {
+	if !u.Kept() {
 		return &problem{kind: problemGone, detail: "the voucher is no longer kept"}
 	}
-	voucher, err := g.store.Open(r.Context(), blob.Entry{Key: u.StoreKey, Size: u.Size, SHA256: u.SHA256})
+	voucher, err := g.tasks.Voucher(r.Context(), u)
 	if err != nil {
 		return storeProblem(err)
 	}
@@ -46,7 +46,7 @@ func (g *Gateway) getVoucher(w http.ResponseWriter, r *http.Request) error {
 }
 
 func storeProblem(err error) error {
-	if errors.Is(err, blob.ErrMissing) || errors.Is(err, blob.ErrDamaged) {
+	if errors.Is(err, blob.ErrMissing) || errors.Is(err, blob.ErrDamaged) || errors.Is(err, ledger.ErrNotKept) {
 		return err
 	}
 	return &problem{

@@ -41,9 +41,7 @@ func TestVoucherThatLeftIs410(t *testing.T) {
 	b.post(b.operator, "/v1/uploads/"+discarded.ID+"/discard").want(http.StatusOK)
 	b.get(b.operator, "/v1/uploads/"+discarded.ID+"/voucher").problem(http.StatusGone, "voucher-not-kept")
 	lost := b.raw("2", png("y", 90))
-	u, err := b.tasks.Get(b.ctx, lost.ID)
-	b.must(err)
-	b.must(b.store.Delete(b.ctx, u.StoreKey))
+	b.must(b.rdb.Del(b.ctx, b.voucherKey(lost.ID)).Err())
 	b.get(b.operator, "/v1/uploads/"+lost.ID+"/voucher").problem(http.StatusGone, "voucher-not-kept")
 	b.get(b.operator, "/v1/uploads/"+b.account+"-abcdefghijklmnopqrstuvwxyz/voucher").problem(http.StatusNotFound, "not-found")
 }
@@ -54,9 +52,7 @@ func TestDamagedVoucher(t *testing.T) {
 	b := setup(t)
 	for _, size := range []int{90, 2 << 20} {
 		u := b.raw("1", png("x", size))
-		full, err := b.tasks.Get(b.ctx, u.ID)
-		b.must(err)
-		key := b.voucherKey(full.StoreKey)
+		key := b.voucherKey(u.ID)
 		last, err := b.rdb.LIndex(b.ctx, key, -1).Bytes()
 		b.must(err)
 		last[len(last)-1] ^= 1
@@ -74,15 +70,16 @@ func TestDamagedVoucher(t *testing.T) {
 	}
 }
 
-// voucherKey finds where the blob store keeps a voucher in Redis.
-func (b *bundle) voucherKey(storeKey string) string {
+// voucherKey finds where Redis keeps an upload's voucher: with its record, or in the blob store.
+func (b *bundle) voucherKey(id string) string {
 	b.t.Helper()
-	keys, err := b.rdb.Keys(b.ctx, "voucherd:{vouchers-"+b.account+"}:v:*"+strings.TrimPrefix(storeKey, b.account+"-")).Result()
+	u, err := b.tasks.Get(b.ctx, id)
 	b.must(err)
-	if len(keys) != 1 {
-		b.t.Fatalf("keys %q", keys)
+	prefix := "voucherd:{vouchers-" + b.account + "}:"
+	if u.Inline {
+		return prefix + "b:" + strings.TrimPrefix(id, b.account+"-")
 	}
-	return keys[0]
+	return prefix + "v:" + strings.TrimPrefix(u.StoreKey, b.account+"-")
 }
 
 func TestRetryAndDiscard(t *testing.T) {
@@ -110,7 +107,7 @@ func TestRetryAndDiscard(t *testing.T) {
 	lost := b.rejected("4")
 	full, err := b.tasks.Get(b.ctx, lost)
 	b.must(err)
-	if full.StoreKey == "" {
+	if !full.Kept() {
 		t.Fatal("not kept")
 	}
 }

@@ -43,7 +43,6 @@ type NewAttempt struct {
 	Nonce      string        // made by the caller, unique to this attempt
 	Worker     string        // who makes it
 	Lease      time.Duration // how long no other attempt may start; longer than the call can take
-	Bring      int64         // a voucher in the ledger's own Redis of at most this many bytes comes along; 0: none does
 }
 
 // Running is an attempt that has started, and what is needed to send it.
@@ -62,7 +61,8 @@ type Running struct {
 	Age                          time.Duration // since its creation or last retry
 	Refusals                     int           // spent of the budget so far
 	Unanswered                   int           // attempts without an answer since the last one that had one
-	Pieces                       []string      // of the voucher, in order, when it was to be brought and is there
+	Inline                       bool          // the ledger keeps the voucher itself
+	Pieces                       []string      // of such a voucher, in order, when it is small enough to come along
 }
 
 // Begin writes an attempt down, or says why it must not start now. It is safe to call again with the same nonce when
@@ -72,7 +72,7 @@ func (l *Ledger) Begin(ctx context.Context, a NewAttempt) (BeginResult, error) {
 	if err != nil {
 		return BeginResult{Answer: Stale, Hold: Hold{Reason: "unknown"}}, nil //nolint:nilerr // a task with such an id can only be dropped
 	}
-	r, err := l.run(ctx, l.scripts.begin, account, key, a.Generation, a.Nonce, line(a.Worker, 64), a.Lease.Milliseconds(), a.Bring)
+	r, err := l.run(ctx, l.scripts.begin, account, key, a.Generation, a.Nonce, line(a.Worker, 64), a.Lease.Milliseconds(), beginMost)
 	if err != nil {
 		return BeginResult{}, fmt.Errorf("begin an attempt of %s: %w", a.ID, err)
 	}
@@ -98,111 +98,8 @@ func readRunning(a NewAttempt, account string, r reply) Running {
 		Number: int(r.num(2)), StartedAt: at(r.num(3)), Probe: r.num(4) == 1, Interrupted: r.num(5) == 1,
 		OrderID: r.text(6), UserID: r.text(7), SHA256: unpackHash(r.text(8)), Size: r.num(9), StoreKey: r.text(10),
 		Age: millis(r.num(1) - r.num(11)), Refusals: int(r.num(12)), Unanswered: int(r.num(13)),
-		CRC32C: r.text(14), Pieces: r.texts(15),
+		CRC32C: r.text(14), Inline: r.num(15) == 1, Pieces: r.texts(16),
 	}
-}
-
-// maxRequestID bounds what is kept of a request id, in bytes; PandaPon's have 32.
-const maxRequestID = 128
-
-// Fault says what an answer that was no success may say about the account.
-type Fault string
-
-// The kinds of fault. An answer without one says nothing about the account.
-const (
-	FaultNone        Fault = ""
-	FaultFinal       Fault = "final"       // the upload's own beyond doubt; the account is well
-	FaultCredentials Fault = "credentials" // the account's, perhaps
-	FaultEndpoint    Fault = "endpoint"    // the endpoint's, perhaps
-	FaultRefusing    Fault = "refusing"    // if every upload gets it
-)
-
-// AttemptResult is what an attempt came to, and the plan of what follows if the answer is the upload's own.
-type AttemptResult struct {
-	Outcome    Outcome
-	HTTPStatus int
-	Code       string
-	RequestID  string
-	DevelopID  string
-	Msg        string
-	Error      string
-	Duration   time.Duration
-
-	Fault Fault
-	Hold  time.Duration // the API's own word on how long the account shall wait; 0: none
-	Next  State         // Delivered, Rejected, Expired or Waiting
-	Delay time.Duration // until the next attempt, when Waiting
-	Drop  bool          // once Delivered, the voucher leaves the ledger's own Redis at once
-}
-
-// FinishResult says what Finish made of an outcome.
-type FinishResult struct {
-	How           string // "recorded", "late" (the attempt counted as interrupted already) or "repeated"
-	State         State
-	Wait          time.Duration // until the next attempt is due
-	BreakerReason string        // why the breaker is open now; "": open
-	BreakerWait   time.Duration // 0 when only this upload must wait: then its answers alone open the breaker
-	Account       bool          // the answer was taken for the account's: it cost the upload nothing
-	NextID        string        // the upload that is now the head of the line; "": none
-	NextGen       int64
-}
-
-// Finish records an attempt's outcome and moves its upload on. It may be called again when its reply was lost, and
-// late, when the attempt was already taken for interrupted, or when Redis has lost what Begin had written down. The
-// error is ErrNotFound when it has lost the upload itself.
-func (l *Ledger) Finish(ctx context.Context, run Running, o AttemptResult) (FinishResult, error) {
-	return l.finish(ctx, run, o, Time{})
-}
-
-// RecordDelivery records a delivery that is known from elsewhere than the ledger, which has lost it. Doing it again
-// changes nothing. The error is ErrNotFound when there is no record of the upload.
-func (l *Ledger) RecordDelivery(ctx context.Context, id string, a Attempt) (FinishResult, error) {
-	run := Running{
-		ID: id, Number: a.Number, Generation: a.Generation, Nonce: a.Nonce, Worker: a.Worker, StartedAt: a.StartedAt,
-	}
-	return l.finish(ctx, run, AttemptResult{
-		Outcome: OutcomeDelivered, HTTPStatus: a.HTTPStatus, Code: a.Code, RequestID: a.RequestID, DevelopID: a.DevelopID,
-		Msg: a.Msg, Duration: millis(a.DurationMS), Next: Delivered,
-	}, a.EndedAt)
-}
-
-// Delivery gives the attempt that an outcome makes of what was running, as RecordDelivery takes it.
-func (r Running) Delivery(o AttemptResult) Attempt {
-	return Attempt{
-		Number: r.Number, Generation: r.Generation, Nonce: r.Nonce, Worker: r.Worker, StartedAt: r.StartedAt,
-		EndedAt: Time{r.StartedAt.Add(o.Duration)}, DurationMS: o.Duration.Milliseconds(), Outcome: o.Outcome,
-		HTTPStatus: o.HTTPStatus, Code: o.Code, RequestID: o.RequestID, DevelopID: o.DevelopID, Msg: o.Msg,
-	}
-}
-
-func (l *Ledger) finish(ctx context.Context, run Running, o AttemptResult, ended Time) (FinishResult, error) {
-	account, key, err := ParseID(run.ID)
-	if err != nil {
-		return FinishResult{}, err
-	}
-	g := l.set.Breaker
-	ms := time.Duration.Milliseconds
-	r, err := l.run(ctx, l.scripts.finish, account, key, run.Number, run.Nonce,
-		ms(o.Duration), string(o.Outcome), number(o.HTTPStatus), line(o.Code, 32), line(o.RequestID, maxRequestID),
-		line(o.DevelopID, 64), line(o.Error, 300), line(o.Msg, 300),
-		string(o.Fault), ms(o.Hold), string(o.Next), ms(o.Delay), ms(l.set.Grace), ms(l.set.KeepSent), ms(l.set.KeepDead), flag(o.Drop),
-		jitter(), g.OutageRow, g.AccountRow, g.RefusingRow, ms(g.OutageBase), ms(g.OutageMax),
-		ms(g.ProbeBase), ms(g.ProbeMax), ms(g.ThrottleBase), ms(g.ThrottleMax),
-		run.Generation, unix(run.StartedAt), line(run.Worker, 64), unix(ended))
-	if err != nil {
-		return FinishResult{}, fmt.Errorf("finish attempt %d of %s: %w", run.Number, run.ID, err)
-	}
-	rec := FinishResult{
-		How: r.text(0), State: State(r.text(1)), Account: r.num(4) == 1, BreakerReason: r.text(7), BreakerWait: millis(r.num(8)),
-	}
-	if rec.How == "unknown" {
-		return rec, fmt.Errorf("finish attempt %d of %s: %w", run.Number, run.ID, ErrNotFound)
-	}
-	rec.Wait = max(0, millis(r.num(2)-r.num(3)))
-	if k := r.text(5); k != "" {
-		rec.NextID, rec.NextGen = account+"-"+k, r.num(6)
-	}
-	return rec, nil
 }
 
 // Release takes back an attempt that sent nothing. With storeAway the account is held until its blob store is back.

@@ -1,12 +1,12 @@
 -- begin writes an attempt down before it is sent, or says why it must not start.
--- ARGV: key, generation, nonce, worker, lease ms, bring: most bytes of a voucher in this Redis to give along, 0: none
+-- ARGV: key, generation, nonce, worker, lease ms, bring: most bytes of a voucher of the ledger itself to give along
 -- Returns: { "started", now, number, started at, probe, interrupted, order, user, sha, size, store key, since,
---   refusals, soft, crc, pieces of the voucher } or { "held", reason, wait ms } or { "busy", wait ms } or { "early", wait ms } or
+--   refusals, soft, crc, inline, pieces of the voucher } or { "held", reason, wait ms } or { "busy", wait ms } or { "early", wait ms } or
 --   { "stale", why }.
 local generation, nonce, worker, lease = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local u, now = upload_key(KEY), now_ms()
 local r = redis.call('HMGET', u, 'state', 'gen', 'order', 'nonce', 'lease', 'next', 'n', 'v', 'made', 'user', 'sha', 'size',
-  'store', 'since', 'refusals', 'soft', 'crc')
+  'store', 'since', 'refusals', 'soft', 'crc', 'inline')
 local state, order, number = r[1], r[3], tonumber(r[7] or '0')
 local size, store, soft = tonumber(r[12]), r[13] or '', tonumber(r[16] or '0')
 
@@ -58,6 +58,6 @@ else
   redis.call('ZADD', P .. 'look', now + lease, KEY)
 end
 local pieces = {}
-if store ~= '' and size <= tonumber(ARGV[6]) then pieces = redis.call('LRANGE', voucher_list(store), 0, -1) end
+if r[18] and size <= tonumber(ARGV[6]) then pieces = redis.call('LRANGE', bytes_of(KEY), 0, -1) end
 return { 'started', now, number, started, probe and 1 or 0, interrupted, order, r[10] or '', r[11], size, store,
-  tonumber(r[14]), tonumber(r[15] or '0'), soft, r[17] or '', pieces }
+  tonumber(r[14]), tonumber(r[15] or '0'), soft, r[17] or '', r[18] and 1 or 0, pieces }

@@ -64,7 +64,7 @@ func (b *bundle) openAs(u ledger.NewUpload) ledger.Opened {
 	if o.At.IsZero() {
 		b.t.Errorf("open %s says not when", u.OrderID)
 	}
-	o.At, o.Since = ledger.Time{}, ledger.Time{} // the rest can be foretold
+	o.At, o.Since, o.Holds = ledger.Time{}, ledger.Time{}, "" // the rest can be foretold
 	return o
 }
 

@@ -17,6 +17,7 @@ if state == 'sending' then interrupt(KEY, now) end
 move(KEY, state, 'discarded', now)
 redis.call('HSET', u, 'done', now)
 redis.call('HDEL', u, 'next', 'nonce', 'lease', 'was', 'idle')
+drop_bytes(KEY)
 redis.call('ZADD', P .. 'keep', now, KEY)
 leave(KEY, order, now + tonumber(ARGV[2]))
 return reply()

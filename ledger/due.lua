@@ -48,7 +48,7 @@ local function put_back(key, r)
   redis.call('ZADD', P .. 's:' .. state, 'NX', done, key)
   redis.call('ZADD', P .. 'o:' .. r[2], 'NX', 0, key)
   local dead = state == 'rejected' or state == 'expired'
-  if r[10] or r[11] then redis.call('ZADD', P .. 'keep', 'NX', dead and done + keep_dead or now, key) end
+  if r[10] or r[11] or r[12] then redis.call('ZADD', P .. 'keep', 'NX', dead and done + keep_dead or now, key) end
 end
 
 -- Where nothing is to be looked at although something is unfinished, the index of looks was lost.
@@ -59,7 +59,7 @@ end
 local reply = { 0, needed, tasks, cursor }
 local function tend(key, sweep)
   local r = redis.call('HMGET', upload_key(key), 'state', 'order', 'gen', 'next', 'lease', 'idle', 'made', 'since', 'done',
-    'store', 'leaving')
+    'store', 'leaving', 'inline')
   local state, idle = r[1], tonumber(r[6] or '0')
   if state and FINAL[state] and sweep then put_back(key, r) end
   if not state or FINAL[state] then return redis.call('ZREM', P .. 'look', key) end

@@ -1,21 +1,12 @@
 -- finish records an attempt's outcome and moves its upload on.
--- ARGV: key, number, nonce, then the attempt's own: duration ms, outcome, http status, code, request id, develop id,
---   error, msg; then the plan: fault, hold ms, next state, delay ms, grace ms, keep ms (of a delivered voucher),
---   keep of the dead ms; then drop: 1 when a delivered voucher leaves this Redis now; then the breaker's settings: jitter, row_outage, row_account, row_refusing, outage base, outage max,
---   probe base, probe max, throttle base, throttle max; then what Begin had written down, should Redis have lost it:
---   generation, started at, worker; then ended at, 0: now
+-- ARGV: key, the attempt and the plan of what follows (finishArgs in Go), the settings (finishSettings), jitter
 -- Returns: { how ("recorded", "late", "repeated"), state, next attempt ms, now, account's fault, next in line or "",
 --   its generation, breaker's reason or "", wait ms }
-local number, nonce = tonumber(ARGV[2]), ARGV[3]
-local outcome, request_id = ARGV[5], ARGV[8]
-local plan = { fault = ARGV[12], hold = tonumber(ARGV[13]), state = ARGV[14], delay = tonumber(ARGV[15]),
-  grace = tonumber(ARGV[16]), keep = tonumber(ARGV[17]), keep_dead = tonumber(ARGV[18]), drop = ARGV[19] == '1' }
-local cfg = { jitter = tonumber(ARGV[20]), row_outage = tonumber(ARGV[21]), row_account = tonumber(ARGV[22]),
-  row_refusing = tonumber(ARGV[23]), outage_base = tonumber(ARGV[24]), outage_max = tonumber(ARGV[25]),
-  probe_base = tonumber(ARGV[26]), probe_max = tonumber(ARGV[27]),
-  throttle_base = tonumber(ARGV[28]), throttle_max = tonumber(ARGV[29]) }
+local attempt, cfg = cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
+cfg.jitter = tonumber(ARGV[4])
+local number, nonce, outcome, request_id = attempt.number, attempt.nonce, attempt.outcome, attempt.request_id
 local u, list, now = upload_key(KEY), P .. 'a:' .. KEY, now_ms()
-local r = redis.call('HMGET', u, 'state', 'order', 'nonce', 'n', 'next', 'store', 'made')
+local r = redis.call('HMGET', u, 'state', 'order', 'nonce', 'n', 'next', 'inline', 'made')
 local state, order, current, count = r[1], r[2], r[3] == nonce, tonumber(r[4] or '0')
 if not state then return { 'unknown', '', 0, now, 0, '', 0, '', 0 } end
 
@@ -48,14 +39,15 @@ if before and before ~= 'interrupted' then return reply('repeated') end
 
 -- ending is what the attempt's line has from its end on; insert puts a line where Redis has lost it. Its number may be
 -- another's by now, and one that runs stays the last.
-local ended_at = tonumber(ARGV[33])
-local ending = '\t' .. (ended_at > 0 and ended_at or now) .. '\t' .. table.concat(ARGV, '\t', 4, 11)
+local ended_at = attempt.ended
+local ending = '\t' .. (ended_at > 0 and ended_at or now) .. '\t' .. table.concat({ attempt.duration, outcome, attempt.http,
+  attempt.code, request_id, attempt.develop_id, attempt.error, attempt.msg }, '\t')
 local function insert()
   if not current then
     count = math.max(count + 1, number)
     redis.call('HSET', u, 'n', count)
   end
-  local made = table.concat({ count, ARGV[30], ARGV[31], nonce, ARGV[32] }, '\t') .. ending
+  local made = table.concat({ count, attempt.generation, attempt.started, nonce, attempt.worker }, '\t') .. ending
   local last = redis.call('LINDEX', list, -1)
   if last and state == 'sending' and not field(last, F_OUTCOME) then
     redis.call('LINSERT', list, 'BEFORE', last, made)
@@ -78,7 +70,7 @@ if line then
 elseif lost then
   ended = insert()
 else
-  ended = table.concat({ number, ARGV[30], ARGV[31], nonce, ARGV[32] }, '\t') .. ending
+  ended = table.concat({ number, attempt.generation, attempt.started, nonce, attempt.worker }, '\t') .. ending
   if request_id ~= '' and redis.call('HGET', bucket_of(request_id), request_id) ~= KEY then
     redis.call('RPUSH', P .. 'x:' .. KEY, request_id)
   end
@@ -86,9 +78,9 @@ end
 index_request(request_id, KEY)
 
 local probe = end_probe(nonce)
-if outcome ~= 'invalid' then note_answer(now, outcome, ARGV[6], ARGV[7], ARGV[11] ~= '' and ARGV[11] or ARGV[10]) end
-local account = judge(cfg, now, { outcome = outcome, fault = plan.fault, hold = plan.hold, probe = probe,
-  answer = ARGV[6] .. ':' .. ARGV[7] })
+if outcome ~= 'invalid' then note_answer(now, outcome, attempt.http, attempt.code, attempt.msg ~= '' and attempt.msg or attempt.error) end
+local account = judge(cfg, now, { outcome = outcome, fault = attempt.fault, hold = attempt.hold, probe = probe,
+  answer = attempt.http .. ':' .. attempt.code })
 
 -- Late: the attempt was taken for cut off, or trimmed, or the upload was given up on.
 local late = not adopted and (before == 'interrupted' or not current or state ~= 'sending')
@@ -106,24 +98,23 @@ local function finishes(to, keep)
   redis.call('ZADD', P .. 's:' .. to, now, KEY)
   redis.call('HSET', u, 'state', to, 'done', now)
   state = to
-  local store = r[6]
-  if to == 'delivered' and plan.drop and store then
-    redis.call('UNLINK', voucher_list(store))
-    redis.call('HDEL', u, 'next', 'nonce', 'lease', 'was', 'idle', 'store')
+  if to == 'delivered' and r[6] and cfg.keep == 0 then
+    redis.call('UNLINK', bytes_of(KEY))
+    redis.call('HDEL', u, 'next', 'nonce', 'lease', 'was', 'idle', 'inline')
     if late then redis.call('ZREM', P .. 'keep', KEY) end
   else
     redis.call('HDEL', u, 'next', 'nonce', 'lease', 'was', 'idle')
     redis.call('ZADD', P .. 'keep', now + keep, KEY)
   end
-  return leave(KEY, order, now + plan.grace)
+  return leave(KEY, order, now + cfg.grace)
 end
 
 -- A probe costs its upload nothing: only an answer that is beyond doubt its own ends it.
-local own = outcome == 'delivered' or outcome == 'invalid' or plan.fault == 'final'
+local own = outcome == 'delivered' or outcome == 'invalid' or attempt.fault == 'final'
 if outcome == 'refused' and not account and not probe then redis.call('HINCRBY', u, 'refusals', 1) end
-if FINAL[plan.state] and not account and (own or not probe) then
+if FINAL[attempt.next] and not account and (own or not probe) then
   local before_state = state
-  local next_key, next_generation = finishes(plan.state, plan.state == 'delivered' and plan.keep or plan.keep_dead)
+  local next_key, next_generation = finishes(attempt.next, attempt.next == 'delivered' and cfg.keep or cfg.keep_dead)
   -- Late, it may have been out of the line long since: then its head is asked for.
   if FINAL[before_state] then return reply('late', account) end
   return reply_with(late and 'late' or 'recorded', account, 0, next_key, next_generation)
@@ -131,7 +122,7 @@ end
 
 local due = tonumber(r[5] or '0')
 if not probe and not account then
-  due = now + plan.delay
+  due = now + attempt.delay
   if outcome == 'refused' then
     redis.call('HSET', u, 'soft', 0)
   else
@@ -141,6 +132,6 @@ end
 move(KEY, state, 'waiting', r[7])
 redis.call('HSET', u, 'next', due, 'idle', 0)
 redis.call('HDEL', u, 'nonce', 'lease', 'was')
-redis.call('ZADD', P .. 'look', math.max(due, now) + plan.grace, KEY)
+redis.call('ZADD', P .. 'look', math.max(due, now) + cfg.grace, KEY)
 state = 'waiting'
 return reply('recorded', account)

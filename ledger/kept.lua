@@ -1,4 +1,5 @@
--- kept lists vouchers that leave the store, or notes that they have left.
+-- kept drops vouchers of the ledger's own whose time has come, and lists those that leave the blob store, or notes that
+-- they have left.
 -- ARGV: "", limit: returns pairs of key and store key, of those whose time has come. From here on they count as gone,
 --   so that nobody sends an upload again whose voucher is just being deleted.
 -- ARGV: "gone", then pairs of key and store key: notes them as deleted.
@@ -8,8 +9,9 @@ if KEY ~= 'gone' then
     local key, leaving = string.match(member, '^(%S+) (.+)$')
     if not key then
       key = member
-      local r = redis.call('HMGET', upload_key(key), 'store', 'leaving', 'state')
+      local r = redis.call('HMGET', upload_key(key), 'store', 'leaving', 'state', 'inline')
       leaving = r[2]
+      if r[4] and FINAL[r[3]] then drop_bytes(key) end
       if r[1] and FINAL[r[3]] then
         leaving = r[1]
         redis.call('HSET', upload_key(key), 'leaving', leaving)

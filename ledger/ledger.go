@@ -105,15 +105,19 @@ const accountsKey = "voucherd:accounts"
 
 // Ledger reads and writes the record. It is safe for concurrent use; so are any number of them on one Redis.
 type Ledger struct {
-	rdb      redis.UniversalClient
-	set      Settings
-	scripts  scripts
-	accounts *sync.Map // that this process has noted
+	rdb       redis.UniversalClient
+	set       Settings
+	scripts   scripts
+	finishSet []byte    // encoded once
+	accounts  *sync.Map // that this process has noted
 }
 
 // New gives the ledger that lies in this Redis. The client stays the caller's to close.
 func New(rdb redis.UniversalClient, set Settings) *Ledger {
-	return &Ledger{rdb: rdb, set: set.withDefaults(), scripts: loadScripts(), accounts: &sync.Map{}}
+	set = set.withDefaults()
+	return &Ledger{
+		rdb: rdb, set: set, scripts: loadScripts(), finishSet: encodeFinishSettings(set), accounts: &sync.Map{},
+	}
 }
 
 // Settings gives the numbers in force, defaults filled in.

@@ -1,7 +1,7 @@
 -- Shared by every script of the ledger: it stands before each of them when they are loaded.
 --
--- KEYS[1] is the account's prefix, "voucherd:{vouchers-<account>}:"; all keys of a account are built from it and share its
--- hash tag with asynq's "asynq:{vouchers-<account>}:", so a account lives in one cluster slot. ARGV[1] is the upload's
+-- KEYS[1] is the account's prefix, "voucherd:{vouchers-<account>}:"; all keys of an account are built from it and share its
+-- hash tag with asynq's "asynq:{vouchers-<account>}:", so an account lives in one cluster slot. ARGV[1] is the upload's
 -- key: its id without the account.
 --
 --   u:<key>     hash    the upload
@@ -12,8 +12,9 @@
 --   look        zset    uploads that must have a task, by the time the reconciler looks at them next (ms)
 --   keep        zset    uploads whose voucher may leave the store, by the time it may (ms); with a store key behind
 --                       it: a voucher that a revived upload no longer holds
+--   b:<key>     list    the bytes of a small voucher, in pieces
 --   r:<bucket>  hash    request id -> upload key
---   breaker        hash    the account's breaker
+--   breaker     hash    the account's breaker
 --   store       string  identity of the store that holds the account's vouchers
 local P = KEYS[1]
 local KEY = ARGV[1]
@@ -31,9 +32,14 @@ local function bucket_of(request_id)
   return P .. 'r:' .. string.sub(redis.sha1hex(request_id), 1, 3)
 end
 
--- voucher_list gives the key of a voucher in the Redis store, which lies in the account's slot beside the ledger: so
--- small vouchers come and go with the ledger's own calls.
-local function voucher_list(store_key) return P .. 'v:' .. string.sub(store_key, -26) end
+-- bytes_of gives the key of a small voucher that the ledger keeps itself: it comes and goes with the ledger's own calls.
+local function bytes_of(key) return P .. 'b:' .. key end
+
+-- drop_bytes deletes a voucher that the ledger keeps itself.
+local function drop_bytes(key)
+  redis.call('UNLINK', bytes_of(key))
+  redis.call('HDEL', upload_key(key), 'inline')
+end
 
 -- head_of gives the key of the upload of this order that is being delivered, or false. An entry whose upload has ended
 -- or has no record is put right on the way: it must not hold up those behind it. Joining's record is not yet written.

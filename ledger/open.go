@@ -2,10 +2,13 @@ package ledger
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+
+	"github.com/voucherd/voucherd/internal/pieces"
 )
 
 // NewUpload is what Open records. The voucher lies in the blob store already, or comes along in Pieces.
@@ -15,14 +18,21 @@ type NewUpload struct {
 	CRC32C                              string // of the voucher, hex; "": not known
 	Size                                int64  // of the voucher, bytes
 	MediaType                           string
-	StoreKey                            string
-	Again                               bool // revives an upload that has ended
-	Replace                             bool // discards those of the same order that wait in line and were never sent
+	StoreKey                            string // where the blob store has the voucher; "": it comes along in Inline
+	Again                               bool   // revives an upload that has ended
+	Replace                             bool   // discards those of the same order that wait in line and were never sent
 	// Ended records it as rejected or expired already: what a blob store still knew of an upload whose record was lost.
-	Ended State
-	// Pieces of the voucher, for a blob store in the ledger's own Redis: they are stored in the same step, if it is needed.
-	Pieces [][]byte
+	Ended  State
+	Inline []byte // the voucher, when the ledger shall keep it itself, in the same step; at most InlineMost bytes
 }
+
+const (
+	// InlineMost is the largest voucher, in bytes, that the ledger can keep itself.
+	InlineMost = 2 * pieces.Most
+	// beginMost is the largest of these that comes along with Begin. Larger ones are read by themselves: passing them
+	// through a script costs Redis more.
+	beginMost = 64 << 10
+)
 
 // Opened says what Open found or made.
 type Opened struct {
@@ -31,6 +41,7 @@ type Opened struct {
 	Revived    bool   // it had ended, and is queued again
 	Generation int64  // of the task to put; 0: none, another upload of the order comes first
 	Drop       string // a store key that nothing holds any more; "" if none
+	Holds      string // of a duplicate that is not finished: the store key that it holds; "" if none
 	At         Time   // when, by Redis' clock
 	Since      Time   // its place in its order's line, when it was made or revived: At, or a little later
 }
@@ -58,8 +69,13 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 		key, u.OrderID, u.UserID, u.Reference, base64.RawURLEncoding.EncodeToString(hash), u.Size, u.MediaType, u.StoreKey,
 		flag(u.Again), flag(u.Replace), l.set.Grace.Milliseconds(), string(u.Ended), l.set.KeepDead.Milliseconds(), u.CRC32C,
 	}
-	for _, p := range u.Pieces {
-		args = append(args, p)
+	if u.StoreKey == "" {
+		args = append(args, rand.Text())
+		for _, p := range pieces.Cut(u.Inline) {
+			args = append(args, p)
+		}
+	} else {
+		args = append(args, "")
 	}
 	r, err := l.run(ctx, l.scripts.open, account, args...)
 	if err != nil {
@@ -68,7 +84,7 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	what := r.text(0)
 	return Opened{
 		ID: id, Duplicate: what == "duplicate", Revived: what == "revived", Generation: r.num(1), Drop: r.text(2),
-		At: at(r.num(3)), Since: at(r.num(4)),
+		At: at(r.num(3)), Since: at(r.num(4)), Holds: r.text(5),
 	}, nil
 }
 

@@ -1,11 +1,13 @@
 -- open records an upload, or finds the one that is there already.
 -- ARGV: key, order, user, reference, sha256, size, media type, store key, again, replace, grace ms, ended ("" or the
---   final state in which it is recorded), keep of the dead ms, crc32c or "", then the pieces of a voucher that is stored here
+--   final state in which it is recorded), keep of the dead ms, crc32c or "", token, then the pieces of a voucher that
+--   the ledger keeps itself. The token is this call's, and stands instead of a store key.
 -- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the store key to drop
--- ("": none), now.
+-- ("": none), now, its place in the line when it was made or revived, the store key that is held.
 local order, store, again, replace, grace = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
+local token, FIRST_PIECE = ARGV[15], 16
 local u, now = upload_key(KEY), now_ms()
-local was = redis.call('HMGET', u, 'state', 'store', 'leaving', 'gen', 'made', 'since')
+local was = redis.call('HMGET', u, 'state', 'store', 'leaving', 'gen', 'made', 'since', 'inline')
 local state = was[1]
 local ended = state and FINAL[state]
 
@@ -22,7 +24,8 @@ local function task()
 end
 
 -- The same call again (a reply that was lost): all is done, and the voucher it put is the one that is held.
-if state and was[2] == store then return { 'created', task(), '', now, was[6] } end
+local same = token ~= '' and was[7] == token or token == '' and was[2] == store
+if state and same then return { 'created', task(), '', now, was[6] } end
 -- What has ended is not sent, and so takes nobody's place.
 if ended and not again then return { 'duplicate', 0, store, now } end
 
@@ -32,31 +35,25 @@ if replace then
     if other ~= KEY and r[1] == 'queued' and (r[2] or '0') == '0' then
       move(other, 'queued', 'discarded', now)
       redis.call('HSET', upload_key(other), 'done', now)
+      drop_bytes(other)
       redis.call('ZADD', P .. 'keep', now, other)
       leave(other, order, now + grace)
     end
   end
 end
-local function is_here(v) return redis.call('EXISTS', voucher_list(v)) == 1 end
-if state and not ended then
-  -- A Redis that lost its last writes may have lost the voucher that was put before the record: this one takes its place.
-  local fresh = #ARGV > 14 or is_here(store)
-  if not fresh or is_here(was[2] or '') then return { 'duplicate', task(), store, now } end
-  if #ARGV > 14 then redis.call('RPUSH', voucher_list(store), unpack(ARGV, 15)) end
-  redis.call('HSET', u, 'store', store)
-  return { 'duplicate', task(), '', now }
-end
+if state and not ended then return { 'duplicate', task(), store, now, was[6], was[2] or '' } end
 
-if #ARGV > 14 then redis.call('RPUSH', voucher_list(store), unpack(ARGV, 15)) end
-local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7], 'store', store,
-  'made', now }
+if was[7] then drop_bytes(KEY) end
+if token ~= '' then redis.call('RPUSH', bytes_of(KEY), unpack(ARGV, FIRST_PIECE)) end
+local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7], 'made', now }
 local function note(...)
   for _, v in ipairs({ ... }) do table.insert(record, v) end
 end
 if state then
-  redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done', 'won', 'leaving')
+  redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done', 'won', 'leaving', 'store')
   redis.call('ZREM', P .. 'keep', KEY)
 end
+if token ~= '' then note('inline', token) else note('store', store) end
 if ARGV[14] ~= '' then note('crc', ARGV[14]) end
 if ARGV[3] ~= '' then note('user', ARGV[3]) end
 if ARGV[4] ~= '' then note('ref', ARGV[4]) end

@@ -114,6 +114,36 @@ func (l *Ledger) load(ctx context.Context, account string, keys []string, from i
 	return us, nil
 }
 
+// Voucher reads the bytes of an upload that keeps them inline, in pieces. The error is ErrNotKept when they are gone.
+func (l *Ledger) Voucher(ctx context.Context, id string) ([]string, error) {
+	account, key, err := ParseID(id)
+	if err != nil {
+		return nil, err
+	}
+	voucher, err := l.rdb.LRange(ctx, prefix(account)+"b:"+key, 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read the voucher of %s: %w", id, err)
+	}
+	if len(voucher) == 0 {
+		return nil, fmt.Errorf("read the voucher of %s: %w", id, ErrNotKept)
+	}
+	return voucher, nil
+}
+
+// HoldInstead has an upload hold another store key than the one it has, whose bytes are lost. It says whether it did:
+// not when it holds yet another by now.
+func (l *Ledger) HoldInstead(ctx context.Context, id, lost, storeKey string) (bool, error) {
+	account, key, err := ParseID(id)
+	if err != nil {
+		return false, err
+	}
+	r, err := l.run(ctx, l.scripts.hold, account, key, lost, storeKey)
+	if err != nil {
+		return false, fmt.Errorf("give %s another voucher: %w", id, err)
+	}
+	return r.num(0) == 1, nil
+}
+
 // Counts is how many uploads of an account stand in each state.
 type Counts struct {
 	ByState map[State]int64

@@ -10,7 +10,7 @@ func (l *Ledger) readUpload(account, key string, f map[string]string, lines []st
 		ID: account + "-" + key, Account: account, OrderID: f["order"], UserID: f["user"], Reference: f["ref"],
 		State: State(f["state"]), AttemptCount: int(integer(f["n"])), Refusals: int(integer(f["refusals"])),
 		SHA256: unpackHash(f["sha"]), Size: integer(f["size"]), MediaType: f["kind"], Generation: integer(f["gen"]),
-		CreatedAt: at(integer(f["made"])), Since: at(integer(f["since"])), StoreKey: f["store"],
+		CreatedAt: at(integer(f["made"])), Since: at(integer(f["since"])), StoreKey: f["store"], Inline: f["inline"] != "", CRC32C: f["crc"],
 	}
 	u.UpdatedAt = u.Since
 	for _, s := range lines {

@@ -28,12 +28,12 @@ local function remove(key, state)
   local u = upload_key(key)
   local r = redis.call('HMGET', u, 'order', 'store', 'leaving')
   -- What still lies in the store is let go first: see kept.lua.
-  if (r[2] or '') ~= '' or r[3] or not trimmed(key) then return end
+  if r[2] or r[3] or not trimmed(key) then return end
   for _, line in ipairs(redis.call('LRANGE', P .. 'a:' .. key, 0, -1)) do forget(field(line, F_REQUEST), key) end
   if r[1] then redis.call('ZREM', P .. 'o:' .. r[1], key) end
   redis.call('ZREM', P .. 's:' .. state, key)
   redis.call('ZREM', P .. 'keep', key)
-  redis.call('DEL', u, P .. 'a:' .. key)
+  redis.call('DEL', u, P .. 'a:' .. key, bytes_of(key))
   removed = removed + 1
 end
 

@@ -4,7 +4,7 @@
 -- Returns: { "reopened", generation of the task to put (0: none), generation of the task it replaces } or
 --   { "refused", state } or { "unknown" }, or { "gone" } when the voucher is no longer kept.
 local u, now = upload_key(KEY), now_ms()
-local r = redis.call('HMGET', u, 'state', 'order', 'store', 'gen', 'token', 'made', 'since')
+local r = redis.call('HMGET', u, 'state', 'order', 'store', 'gen', 'token', 'made', 'since', 'inline')
 local state, order = r[1], r[2]
 if not state then return { 'unknown' } end
 if r[5] == ARGV[3] then return { 'reopened', head_of(order) == KEY and tonumber(r[4]) or 0, 0 } end
@@ -16,7 +16,7 @@ if state == 'waiting' or state == 'queued' then
   return { 'reopened', assign(KEY, now + tonumber(ARGV[2])), tonumber(r[4] or '0') }
 end
 if state ~= 'rejected' and state ~= 'expired' then return { 'refused', state } end
-if (r[3] or '') == '' then return { 'gone' } end
+if not r[3] and not r[8] then return { 'gone' } end
 redis.call('ZREM', P .. 'keep', KEY)
 redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done')
 -- A retried upload waits from now on; only its creation, which never changes, stays older.

@@ -142,26 +142,24 @@ func TestFinishOfAnUploadThatRedisLost(t *testing.T) {
 	}
 }
 
-// The voucher was put before a loss, and recorded after it. It is enqueued again: these bytes take the place of the lost.
-func TestOpenTakesBytesForLostOnes(t *testing.T) {
+// The voucher was put before a loss, and recorded after it. It is enqueued again: its bytes take the place of the lost.
+func TestHoldInstead(t *testing.T) {
 	t.Parallel()
-	for _, attempts := range []int{0, 1} {
-		b := setup(t, ledger.Settings{})
-		o := b.open("order", "receipt")
-		if attempts > 0 {
-			b.attempt(o.ID, unavailable())
+	b := setup(t, ledger.Settings{})
+	o := b.open("order", "receipt")
+	lost := b.get(o.ID).StoreKey
+	n := b.upload("order", "receipt")
+	n.StoreKey = "fresh"
+	if got, err := b.Open(b.ctx, n); err != nil || !got.Duplicate || got.Holds != lost || got.Drop != "fresh" {
+		t.Fatalf("opened %+v, %v, want to be told of both", got, err)
+	}
+	for i, key := range []string{lost, lost, "another"} {
+		if held, err := b.HoldInstead(b.ctx, o.ID, key, "fresh"); err != nil || held != (i == 0) {
+			t.Errorf("instead of %s: %v, %v", key, held, err)
 		}
-		for want, key := range []string{"v-first", "v-second"} {
-			n := b.upload("order", "receipt")
-			n.StoreKey, n.Pieces = key, [][]byte{[]byte("receipt")}
-			got := b.openAs(n)
-			if !got.Duplicate || (got.Drop == "") != (want == 0) {
-				t.Errorf("opened %+v with %s", got, key)
-			}
-		}
-		if u := b.get(o.ID); u.StoreKey != "v-first" || u.AttemptCount != attempts {
-			t.Errorf("upload %+v, want it to hold the bytes that are there, and its history", u)
-		}
+	}
+	if u := b.get(o.ID); u.StoreKey != "fresh" {
+		t.Errorf("upload %+v, want it to hold the bytes that are there", u)
 	}
 }
 

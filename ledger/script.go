@@ -41,6 +41,9 @@ var dueLua string
 //go:embed remove.lua
 var removeLua string
 
+//go:embed hold.lua
+var holdLua string
+
 //go:embed kept.lua
 var keptLua string
 
@@ -49,7 +52,7 @@ var stuckLua string
 
 // scripts are the ledger's Lua, each with what it shares in front of it.
 type scripts struct {
-	open, begin, finish, release, reopen, discard, due, remove, kept, stuck *redis.Script
+	open, begin, finish, release, reopen, discard, due, remove, hold, kept, stuck *redis.Script
 }
 
 func loadScripts() scripts {
@@ -58,7 +61,7 @@ func loadScripts() scripts {
 	}
 	return scripts{
 		open: load(openLua), begin: load(beginLua), finish: load(breakerLua, finishLua), release: load(breakerLua, releaseLua),
-		reopen: load(reopenLua), discard: load(discardLua), due: load(dueLua), remove: load(removeLua), kept: load(keptLua),
+		reopen: load(reopenLua), discard: load(discardLua), due: load(dueLua), remove: load(removeLua), hold: load(holdLua), kept: load(keptLua),
 		stuck: load(stuckLua),
 	}
 }

@@ -92,13 +92,20 @@ type Upload struct {
 	DeliveredAt  Time      `json:"deliveredAt,omitzero"`
 	Attempts     []Attempt `json:"attempts,omitempty"`
 
-	// StoreKey is where the voucher lies; empty when it is no longer kept.
+	// StoreKey is where the blob store has the voucher; empty when it does not.
 	StoreKey string `json:"-"`
+	// CRC32C is the voucher's, in hex; empty when it is not known.
+	CRC32C string `json:"-"`
+	// Inline says that the ledger keeps the voucher itself.
+	Inline bool `json:"-"`
 	// EndedAt is when it came to its final state; zero while it is unfinished.
 	EndedAt Time `json:"-"`
 	// Since is when its present budget and age limit began: its creation, or the last retry.
 	Since Time `json:"-"`
 }
+
+// Kept says whether the voucher is still kept, wherever it lies.
+func (u Upload) Kept() bool { return u.Inline || u.StoreKey != "" }
 
 // Attempt is one signed request.
 type Attempt struct {

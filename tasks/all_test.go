@@ -86,7 +86,7 @@ func TestMergedCalls(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Client(t)
 	tasks.MergeCalls(rdb)
-	b := with(t, rdb, blob.NewRedis(rdb))
+	b := with(t, rdb, blob.NewRedis(rdb), ledger.InlineMost)
 	requests := make([]tasks.Request, 300)
 	for i := range requests {
 		requests[i] = tasks.Request{Account: b.account, OrderID: strconv.Itoa(i), Voucher: pdf(strconv.Itoa(i))}

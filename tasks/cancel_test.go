@@ -59,7 +59,7 @@ func cancelEverywhere(t *testing.T, story func(t *testing.T, b *bundle, actor *t
 		hook := &canceller{n: n, cancel: cancel}
 		rdb := redistest.Client(t)
 		rdb.AddHook(hook)
-		ok := story(t, b, tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)}), ctx)
+		ok := story(t, b, tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb), InlineMost: ledger.InlineMost}), ctx)
 		cancel()
 		if hook.seen.Load() < n {
 			break
@@ -104,7 +104,7 @@ func allOrNothing(t *testing.T, b *bundle, order string, u ledger.Upload, err er
 func TestEnqueueIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	for name, voucher := range map[string]string{
-		"small": "small", "in chunks": strings.Repeat("x", 2*blob.PrepareMost),
+		"small": "small", "in chunks": strings.Repeat("x", 2*ledger.InlineMost),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -160,7 +160,7 @@ func TestDiscardIsAllOrNothing(t *testing.T) {
 		_, err := actor.Discard(ctx, first.ID)
 		state, pending := b.get(first.ID).State, b.pending()
 		switch {
-		case err == nil && state == ledger.Discarded && len(pending) == 1 && pending[0].ID == next.ID && b.vaulted() == 1:
+		case err == nil && state == ledger.Discarded && len(pending) == 1 && pending[0].ID == next.ID && b.kept() == 1:
 			return true
 		case !errors.Is(err, context.Canceled) || state != ledger.Queued || len(pending) != 1 || pending[0].ID != first.ID:
 			t.Errorf("error %v, the upload is %s and the tasks are %v", err, state, pending)
@@ -172,12 +172,11 @@ func TestDiscardIsAllOrNothing(t *testing.T) {
 // rejected records an upload that was refused for good.
 func (b *bundle) rejected(order string) (id string) {
 	b.t.Helper()
-	v := blob.NewRedis(b.rdb)
-	entry, pieces, err := v.Prepare(b.account, []byte("%PDF-1.4 refused"))
-	b.must(err)
+	voucher := []byte("%PDF-1.4 refused")
+	entry := blob.Describe(voucher)
 	o, err := ledger.New(b.rdb, ledger.Settings{}).Open(b.ctx, ledger.NewUpload{
 		Account: b.account, OrderID: order, SHA256: entry.SHA256, CRC32C: entry.CRC32C, Size: entry.Size,
-		MediaType: "application/pdf", StoreKey: entry.Key, Pieces: pieces, Ended: ledger.Rejected,
+		MediaType: "application/pdf", Inline: voucher, Ended: ledger.Rejected,
 	})
 	b.must(err)
 	return o.ID

@@ -27,6 +27,7 @@ type Config struct {
 	Redis           redis.UniversalClient
 	Store           blob.Store
 	Ledger          *ledger.Ledger // nil: a ledger in Redis with default settings
+	InlineMost      int64          // larger vouchers go to the store, the others with the record; at most ledger.InlineMost
 	MaxVoucherBytes int64          // 0: DefaultMaxVoucherBytes
 	MediaTypes      []string       // nil: DefaultMediaTypes
 	Retention       time.Duration  // how long asynq shows a finished task; 0: not at all
@@ -125,7 +126,7 @@ func (c *Client) prepare(ctx context.Context, r Request) (ledger.NewUpload, erro
 	if err = c.bind(ctx, r.Account); err != nil {
 		return ledger.NewUpload{}, err
 	}
-	entry, pieces, err := c.putVoucher(ctx, blob.Meta{
+	entry, inline, err := c.putVoucher(ctx, blob.Meta{
 		Account: r.Account, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, MediaType: mediaType,
 	}, voucher)
 	if err != nil {
@@ -133,7 +134,7 @@ func (c *Client) prepare(ctx context.Context, r Request) (ledger.NewUpload, erro
 	}
 	return ledger.NewUpload{
 		Account: r.Account, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, SHA256: entry.SHA256, CRC32C: entry.CRC32C,
-		Size: entry.Size, MediaType: mediaType, StoreKey: entry.Key, Again: r.Again, Replace: r.Replace, Pieces: pieces,
+		Size: entry.Size, MediaType: mediaType, StoreKey: entry.Key, Again: r.Again, Replace: r.Replace, Inline: inline,
 	}, nil
 }
 
@@ -146,7 +147,7 @@ func (c *Client) record(ctx context.Context, n ledger.NewUpload) (ledger.Upload,
 	if err != nil {
 		return ledger.Upload{}, err
 	}
-	if err = c.settle(ctx, n.StoreKey, n.Pieces != nil, opened); err != nil {
+	if err = c.settle(ctx, n.StoreKey, opened); err != nil {
 		return ledger.Upload{}, err
 	}
 	if !opened.Duplicate && !opened.Revived {
@@ -172,7 +173,7 @@ func uncut(ctx context.Context) (context.Context, context.CancelFunc) {
 func (c *Client) fresh(n ledger.NewUpload, o ledger.Opened) ledger.Upload {
 	return ledger.Upload{
 		ID: o.ID, Account: n.Account, OrderID: n.OrderID, UserID: n.UserID, Reference: n.Reference, State: ledger.Queued,
-		SHA256: n.SHA256, Size: n.Size, MediaType: n.MediaType, Generation: o.Generation, StoreKey: n.StoreKey,
+		SHA256: n.SHA256, Size: n.Size, MediaType: n.MediaType, Generation: o.Generation, StoreKey: n.StoreKey, CRC32C: n.CRC32C, Inline: n.StoreKey == "",
 		CreatedAt: o.At, UpdatedAt: o.Since, Since: o.Since,
 		ExpiresAt: ledger.Time{Time: o.Since.Add(c.ledger.Settings().MaxAge)},
 	}
@@ -194,33 +195,33 @@ func (c *Client) bind(ctx context.Context, account string) error {
 	return nil
 }
 
-// putVoucher puts the voucher into the store. A small one for the blob store in Redis is only cut into pieces: Open stores them.
-func (c *Client) putVoucher(ctx context.Context, meta blob.Meta, voucher io.Reader) (blob.Entry, [][]byte, error) {
-	near, ok := c.store.(*blob.Redis)
-	if !ok {
-		entry, err := c.store.Put(ctx, meta, voucher)
-		return entry, nil, err
+// putVoucher puts a voucher into the store, or gives it back when it is to be kept with its record.
+func (c *Client) putVoucher(ctx context.Context, meta blob.Meta, voucher io.Reader) (e blob.Entry, inline []byte, err error) {
+	if c.cfg.InlineMost > 0 {
+		var head bytes.Buffer
+		_, err = io.CopyN(&head, voucher, c.cfg.InlineMost+1)
+		if errors.Is(err, io.EOF) {
+			return blob.Describe(head.Bytes()), head.Bytes(), nil
+		}
+		if err != nil {
+			return e, nil, fmt.Errorf("read the voucher: %w", err)
+		}
+		voucher = io.MultiReader(&head, voucher)
 	}
-	var head bytes.Buffer
-	_, err := io.CopyN(&head, voucher, blob.PrepareMost+1)
-	switch {
-	case errors.Is(err, io.EOF):
-		return near.Prepare(meta.Account, head.Bytes())
-	case err != nil:
-		return blob.Entry{}, nil, fmt.Errorf("read the voucher: %w", err)
-	}
-	entry, err := near.Put(ctx, meta, io.MultiReader(&head, voucher))
-	return entry, nil, err
+	e, err = c.store.Put(ctx, meta, voucher)
+	return e, nil, err
 }
 
-// settle does what follows Open: the voucher is claimed or dropped, unless Open did that, and the task put. What it
-// cannot do the reconciler does later, so only a failure to put the task counts, and that only because the caller would
-// wait for nothing.
-func (c *Client) settle(ctx context.Context, storeKey string, stored bool, o ledger.Opened) error {
-	if stored && o.Drop == storeKey {
-		o.Drop = ""
+// settle does what follows Open: a voucher that was put is claimed or dropped, and the task put. What it cannot do the
+// reconciler does later; an error says that the caller would wait for nothing.
+func (c *Client) settle(ctx context.Context, storeKey string, o ledger.Opened) error {
+	if o.Holds != "" && storeKey != "" {
+		var err error
+		if o, err = c.keepWhole(ctx, storeKey, o); err != nil {
+			return err
+		}
 	}
-	if !stored && o.Drop != storeKey {
+	if storeKey != "" && o.Drop != storeKey {
 		if err := c.store.Claim(ctx, storeKey, o.ID); err != nil {
 			return fmt.Errorf("claim the voucher: %w", err)
 		}
@@ -231,6 +232,38 @@ func (c *Client) settle(ctx context.Context, storeKey string, stored bool, o led
 		}
 	}
 	return c.put(ctx, ledger.Task{ID: o.ID, Generation: o.Generation}, 0)
+}
+
+// keepWhole looks whether a duplicate's voucher is still there: a Redis that lost its last writes may have lost what was
+// put before the record. Then the one just put takes its place.
+func (c *Client) keepWhole(ctx context.Context, storeKey string, o ledger.Opened) (ledger.Opened, error) {
+	err := c.store.Claim(ctx, o.Holds, o.ID)
+	if !errors.Is(err, blob.ErrMissing) {
+		return o, err
+	}
+	held, err := c.ledger.HoldInstead(ctx, o.ID, o.Holds, storeKey)
+	if held {
+		o.Drop = ""
+	}
+	return o, err
+}
+
+// Voucher gives the bytes of an upload's voucher, the last of them only if all are as they were enqueued. The caller
+// closes it. Errors: ledger.ErrNotKept, blob.ErrMissing, blob.ErrDamaged, or the store's.
+func (c *Client) Voucher(ctx context.Context, u ledger.Upload) (io.ReadCloser, error) {
+	e := blob.Entry{Key: u.StoreKey, Size: u.Size, SHA256: u.SHA256, CRC32C: u.CRC32C}
+	switch {
+	case u.StoreKey != "":
+		return c.store.Open(ctx, e)
+	case u.Inline:
+		pieces, err := c.ledger.Voucher(ctx, u.ID)
+		if err != nil {
+			return nil, c.explain(err)
+		}
+		return blob.VerifyPieces(pieces, e), nil
+	default:
+		return nil, fmt.Errorf("%s: %w", u.ID, ledger.ErrNotKept)
+	}
 }
 
 // Put puts the task of an upload's generation on its account's queue, due after wait. A task that is there already is as

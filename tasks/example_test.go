@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/voucherd/voucherd/blob"
+	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 	"github.com/voucherd/voucherd/test/redistest"
 )
@@ -28,7 +29,7 @@ func ExampleClient_Enqueue() {
 		panic(err)
 	}
 	defer func() { _ = vouchers.Close() }()
-	client := tasks.New(tasks.Config{Redis: rdb, Store: vouchers})
+	client := tasks.New(tasks.Config{Redis: rdb, Store: vouchers, InlineMost: ledger.InlineMost})
 
 	for range 2 {
 		upload, err := client.Enqueue(ctx, tasks.Request{
@@ -58,7 +59,7 @@ func ExampleClient_EnqueueAll() {
 	rdb := redis.NewClient(options)
 	defer func() { _ = rdb.Close() }()
 	tasks.MergeCalls(rdb) // what is asked at the same time shares its way to Redis
-	client := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)})
+	client := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb), InlineMost: ledger.InlineMost})
 
 	requests := []tasks.Request{
 		{Account: "example-all", OrderID: "1022505290408395575", Voucher: strings.NewReader("%PDF-1.7 paid")},
@@ -79,7 +80,7 @@ func ExampleClient_EnqueueAll() {
 func ExampleInvalidError() {
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // it is never asked
 	defer func() { _ = rdb.Close() }()
-	client := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)})
+	client := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb), InlineMost: ledger.InlineMost})
 
 	_, err := client.Enqueue(context.Background(), tasks.Request{
 		OrderID: "order 17", Voucher: strings.NewReader("%PDF-1.7 paid"),

@@ -138,7 +138,7 @@ func (c *Client) restore(ctx context.Context, s blob.Stored) (known bool, err er
 	if err != nil {
 		return false, err
 	}
-	if err := c.settle(ctx, s.Key, false, o); err != nil {
+	if err := c.settle(ctx, s.Key, o); err != nil {
 		return false, fmt.Errorf("restore %s: %w", id, err)
 	}
 	return o.Duplicate, nil

@@ -22,7 +22,7 @@ func TestRebuildAfterFlushAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = v.Close() })
-	b := with(t, rdb, v)
+	b := with(t, rdb, v, 0)
 	var ids []string
 	for i := range 20 {
 		ids = append(ids, b.enqueue(tasks.Request{OrderID: fmt.Sprintf("order-%d", i%5), Voucher: pdf(strconv.Itoa(i))}).ID)
@@ -91,7 +91,7 @@ func TestRebuildIntoAPartialRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = v.Close() })
-	b := with(t, rdb, v)
+	b := with(t, rdb, v, 0)
 	l := ledger.New(rdb, ledger.Settings{})
 	first, second := b.enqueue(tasks.Request{OrderID: "a", Voucher: pdf("1")}), b.enqueue(tasks.Request{OrderID: "b", Voucher: pdf("2")})
 	key := func(kind, name string) string {
@@ -115,7 +115,7 @@ func TestRebuildIntoAPartialRedis(t *testing.T) {
 func TestRebuildOfALedgerAlone(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t, redistest.Options{}).Client()
-	b := with(t, rdb, blob.NewRedis(rdb))
+	b := with(t, rdb, blob.NewRedis(rdb), ledger.InlineMost)
 	u := b.enqueue(tasks.Request{OrderID: "a", Voucher: pdf("1")})
 	p := "voucherd:{" + ledger.Queue(b.account) + "}:"
 	b.must(b.rdb.Del(b.ctx, p+"look", p+"o:a", p+"s:queued").Err())

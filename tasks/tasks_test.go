@@ -39,13 +39,13 @@ type bundle struct {
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	rdb := redistest.Client(t)
-	return with(t, rdb, blob.NewRedis(rdb))
+	return with(t, rdb, blob.NewRedis(rdb), ledger.InlineMost)
 }
 
-func with(t *testing.T, rdb *redis.Client, v blob.Store) *bundle {
+func with(t *testing.T, rdb *redis.Client, v blob.Store, inline int64) *bundle {
 	t.Helper()
 	return &bundle{
-		Client: tasks.New(tasks.Config{Redis: rdb, Store: v}), t: t, ctx: t.Context(), rdb: rdb, store: v, account: redistest.Account(t),
+		Client: tasks.New(tasks.Config{Redis: rdb, Store: v, InlineMost: inline}), t: t, ctx: t.Context(), rdb: rdb, store: v, account: redistest.Account(t),
 	}
 }
 
@@ -94,9 +94,9 @@ func (b *bundle) pending() []tasks.Payload {
 	return ps
 }
 
-func (b *bundle) vaulted() int {
+func (b *bundle) kept() int {
 	b.t.Helper()
-	keys, err := b.rdb.Keys(b.ctx, "voucherd:{vouchers-"+b.account+"}:v:*").Result()
+	keys, err := b.rdb.Keys(b.ctx, "voucherd:{vouchers-"+b.account+"}:[bv]:*").Result()
 	b.must(err)
 	return len(keys)
 }
@@ -125,8 +125,8 @@ func TestTenAtOnceAreOne(t *testing.T) {
 			firsts++
 		}
 	}
-	if firsts != 1 || len(b.pending()) != 1 || b.vaulted() != 1 {
-		t.Errorf("%d were first, %d tasks, %d vouchers; want one each", firsts, len(b.pending()), b.vaulted())
+	if firsts != 1 || len(b.pending()) != 1 || b.kept() != 1 {
+		t.Errorf("%d were first, %d tasks, %d vouchers; want one each", firsts, len(b.pending()), b.kept())
 	}
 }
 
@@ -209,7 +209,7 @@ func TestBrokenReaderLeavesNothing(t *testing.T) {
 	if _, err := b.Enqueue(b.ctx, tasks.Request{Account: b.account, OrderID: "1", Voucher: &broken{n: 3}}); !errors.Is(err, errBroken) {
 		t.Errorf("error %v", err)
 	}
-	if b.vaulted() != 0 || len(b.pending()) != 0 {
+	if b.kept() != 0 || len(b.pending()) != 0 {
 		t.Error("something was left behind")
 	}
 }
@@ -247,8 +247,8 @@ func TestDiscardNamesTheNext(t *testing.T) {
 	second := b.enqueue(tasks.Request{OrderID: "1", Voucher: pdf("second")})
 	u, err := b.Discard(b.ctx, first.ID)
 	b.must(err)
-	if u.State != ledger.Discarded || b.vaulted() != 1 {
-		t.Errorf("discarded %+v, %d vouchers left", u, b.vaulted())
+	if u.State != ledger.Discarded || b.kept() != 1 {
+		t.Errorf("discarded %+v, %d vouchers left", u, b.kept())
 	}
 	if got := b.pending(); len(got) != 1 || got[0].ID != second.ID {
 		t.Errorf("pending %+v, want the second alone", got)
@@ -290,15 +290,15 @@ func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Options{MaxMemory: "64mb"})
 	rdb := s.Client()
-	b := with(t, rdb, blob.NewRedis(rdb))
+	b := with(t, rdb, blob.NewRedis(rdb), ledger.InlineMost)
 	b.enqueue(tasks.Request{OrderID: "1", Voucher: pdf("x")})
 	b.must(rdb.SetRange(b.ctx, "filler", 54<<20, "x").Err())
-	full := tasks.New(tasks.Config{Redis: rdb, Store: b.store})
+	full := tasks.New(tasks.Config{Redis: rdb, Store: b.store, InlineMost: ledger.InlineMost})
 	if _, err := full.Enqueue(b.ctx, tasks.Request{Account: b.account, OrderID: "2", Voucher: pdf("y")}); !errors.Is(err, tasks.ErrNoRoom) {
 		t.Errorf("over 80 %%: %v", err)
 	}
 	b.must(rdb.Del(b.ctx, "filler").Err())
-	relieved := tasks.New(tasks.Config{Redis: rdb, Store: b.store})
+	relieved := tasks.New(tasks.Config{Redis: rdb, Store: b.store, InlineMost: ledger.InlineMost})
 	if _, err := relieved.Enqueue(b.ctx, tasks.Request{Account: b.account, OrderID: "2", Voucher: pdf("y")}); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
@@ -312,7 +312,7 @@ func TestUnreachableRedisIsNamedInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
-	c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)})
+	c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb), InlineMost: ledger.InlineMost})
 	s.Kill()
 	began := time.Now()
 	_, err = c.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: pdf("x")})
@@ -345,7 +345,7 @@ func TestStandbyRedisIsNamed(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Options{Args: []string{"--replicaof", "127.0.0.1", "1"}})
 	rdb := s.Client()
-	c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)})
+	c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb), InlineMost: ledger.InlineMost})
 	_, err := c.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: pdf("x")})
 	if _, away := errors.AsType[*tasks.UnreachableError](err); !away || !strings.Contains(err.Error(), s.Addr) {
 		t.Errorf("error %v", err)
@@ -364,7 +364,7 @@ func TestRefusalOfTheQueueIsInWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
-	c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)})
+	c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb), InlineMost: ledger.InlineMost})
 	_, err = c.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: pdf("x")})
 	var refused *tasks.RefusedError
 	if !errors.As(err, &refused) || err.Error() != "redis at "+s.Addr+" refuses to work: its user lacks a permission" {
@@ -381,7 +381,7 @@ func TestPausedRedisIsNamedInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
-	c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)})
+	c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb), InlineMost: ledger.InlineMost})
 	if _, err := c.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: pdf("x")}); err != nil {
 		t.Fatal(err)
 	}

@@ -24,8 +24,6 @@ type account struct {
 	policy Policy
 	ledger *ledger.Ledger
 	store  blob.Store
-	near   *blob.Redis // the blob store, when it is in the ledger's Redis; else nil
-	bring  int64       // most bytes of a voucher that Begin brings along
 	tasks  *tasks.Client
 	api    *pandapon.Client
 	log    *zap.Logger
@@ -49,9 +47,6 @@ func newAccount(cfg Config, lc AccountConfig) *account {
 		ledger: cfg.Ledger, store: cfg.Store, tasks: cfg.Tasks, api: lc.API,
 		log: cfg.Log.With(zap.String("account", lc.Name)), count: cfg.Observer,
 		slots: newSlots(lc.Concurrency), skew: &skew{}, stopping: make(chan struct{}), givingUp: make(chan struct{}),
-	}
-	if near, ok := cfg.Store.(*blob.Redis); ok {
-		l.near, l.bring = near, blob.BringMost
 	}
 	l.sweeper = newSweeper(l)
 	loops := min(fetchLoops, lc.Concurrency)

@@ -78,7 +78,7 @@ func TestRefusalBudget(t *testing.T) {
 	b.reaches(ledger.Delivered, good...)
 	b.reaches(ledger.Rejected, bad.ID)
 	u := b.get(bad.ID)
-	if u.AttemptCount != 3 || u.Refusals != 3 || u.Code != "4711" || u.Msg != "no such order" || u.StoreKey == "" {
+	if u.AttemptCount != 3 || u.Refusals != 3 || u.Code != "4711" || u.Msg != "no such order" || !u.Kept() {
 		t.Errorf("rejected as %+v", u)
 	}
 	b.api.SetFaults()

@@ -162,7 +162,7 @@ func (l *account) begin(ctx context.Context, p tasks.Payload) (ledger.BeginResul
 	defer cancel()
 	return l.ledger.Begin(ctx, ledger.NewAttempt{
 		ID: p.ID, Generation: p.Generation, Nonce: pandapon.NewNonce(), Worker: l.set.Name,
-		Lease: l.set.CallTimeout + l.set.LeaseMargin, Bring: l.bring,
+		Lease: l.set.CallTimeout + l.set.LeaseMargin,
 	})
 }
 
@@ -184,7 +184,7 @@ func (l *account) send(ctx context.Context, run ledger.Running, deadline time.Ti
 		}
 	}
 	o := l.policy.Decide(receipt, err, tried)
-	o.Duration, o.Drop = time.Since(started), l.near != nil && l.ledger.Settings().KeepSent == 0
+	o.Duration = time.Since(started)
 	l.skew.observe(ctx, l, sampleOf(receipt, err))
 	return o, nil
 }
@@ -192,8 +192,8 @@ func (l *account) send(ctx context.Context, run ledger.Running, deadline time.Ti
 // open gives the voucher, which may have come along with Begin.
 func (l *account) open(ctx context.Context, run ledger.Running) (io.ReadCloser, error) {
 	e := blob.Entry{Key: run.StoreKey, Size: run.Size, SHA256: run.SHA256, CRC32C: run.CRC32C}
-	if len(run.Pieces) > 0 {
-		return l.near.Brought(e, run.Pieces), nil
+	if run.Inline {
+		return l.openInline(ctx, run, e)
 	}
 	if l.ledger.Settings().KeepSent > 0 { // that it is still there does not mean that it is still to be sent
 		if err := l.knownDelivery(ctx, run.StoreKey); err != nil {
@@ -208,6 +208,21 @@ func (l *account) open(ctx context.Context, run ledger.Running) (io.ReadCloser, 
 		err = fmt.Errorf("%w; if redis has lost its last writes, it may have arrived", err)
 	}
 	return r, err
+}
+
+// openInline gives a voucher that the ledger keeps, which may have come along with Begin.
+func (l *account) openInline(ctx context.Context, run ledger.Running, e blob.Entry) (io.ReadCloser, error) {
+	if len(run.Pieces) == 0 {
+		var err error
+		run.Pieces, err = l.ledger.Voucher(ctx, run.ID)
+		if errors.Is(err, ledger.ErrNotKept) {
+			err = fmt.Errorf("%w: %s", blob.ErrMissing, run.ID)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return blob.VerifyPieces(run.Pieces, e), nil
 }
 
 func ledgerTried(run ledger.Running) Tried {
@@ -276,16 +291,10 @@ func (l *account) pause(ctx context.Context) bool {
 // follow does what an ended upload brings with it: the next in line gets its task, and its voucher leaves the store.
 // What fails here the reconciler does.
 func (l *account) follow(ctx context.Context, run ledger.Running, o ledger.AttemptResult, rec ledger.FinishResult) {
-	if rec.NextID != "" {
-		put, cancel := context.WithTimeout(ctx, l.set.RedisTimeout)
-		defer cancel()
-		if err := l.tasks.Put(put, ledger.Task{ID: rec.NextID, Generation: rec.NextGen}, 0); err != nil {
-			l.log.Warn("task.not_put", zap.String("upload_id", rec.NextID), zap.Error(err))
-		}
-	}
+	l.putNext(ctx, rec)
 	switch rec.State {
 	case ledger.Delivered:
-		if !o.Drop { // else it left with Finish
+		if run.StoreKey != "" { // else the ledger dropped it
 			l.sweeper.add(swept{id: run.ID, storeKey: run.StoreKey, state: rec.State, delivery: run.Delivery(o)})
 		}
 	case ledger.Rejected, ledger.Expired:
@@ -293,6 +302,18 @@ func (l *account) follow(ctx context.Context, run ledger.Running, o ledger.Attem
 			l.sweeper.add(swept{storeKey: run.StoreKey, state: rec.State})
 		}
 	case ledger.Queued, ledger.Sending, ledger.Waiting, ledger.Discarded:
+	}
+}
+
+// putNext puts the task of the upload that is next in its order's queue.
+func (l *account) putNext(ctx context.Context, rec ledger.FinishResult) {
+	if rec.NextID == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.set.RedisTimeout)
+	defer cancel()
+	if err := l.tasks.Put(ctx, ledger.Task{ID: rec.NextID, Generation: rec.NextGen}, 0); err != nil {
+		l.log.Warn("task.not_put", zap.String("upload_id", rec.NextID), zap.Error(err))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,7 +55,7 @@ func (l *account) recordDelivered(ctx context.Context, run ledger.Running, a led
 	}
 	l.log.Warn("upload.found_delivered", zap.String("upload_id", run.ID), zap.String("order_id", run.OrderID),
 		zap.String("request_id", a.RequestID), zap.Stringer("delivered_at", a.EndedAt))
-	l.follow(ctx, run, ledger.AttemptResult{Drop: true}, rec)
+	l.putNext(ctx, rec)
 	return rec, nil
 }
 
@@ -66,7 +67,7 @@ func (l *account) record(ctx context.Context, run ledger.Running, o ledger.Attem
 	}
 	_, err = l.ledger.Open(ctx, ledger.NewUpload{
 		Account: run.Account, OrderID: run.OrderID, UserID: run.UserID, SHA256: run.SHA256, CRC32C: run.CRC32C, Size: run.Size,
-		StoreKey: run.StoreKey,
+		StoreKey: run.StoreKey, Inline: []byte(strings.Join(run.Pieces, "")),
 	})
 	if err != nil {
 		return rec, err

@@ -91,7 +91,7 @@ func (b *bundle) dump(w *strings.Builder) {
 	keys, err := b.rdb.Keys(b.ctx, "*"+b.account+"*").Result()
 	b.must(err)
 	for _, k := range keys {
-		if strings.Contains(k, "}:v:") {
+		if strings.Contains(k, "}:v:") || strings.Contains(k, "}:b:") {
 			continue
 		}
 		fmt.Fprintln(w, k)

@@ -52,6 +52,7 @@ type bundle struct {
 	policy  worker.Policy
 	set     worker.Settings
 	conc    int
+	inline  int64 // most bytes of a voucher that is kept with its record
 }
 
 type option func(*bundle)
@@ -94,9 +95,9 @@ func setup(t *testing.T, opts ...option) *bundle {
 	b.rdb = b.redis()
 	b.ledger = ledger.New(b.rdb, b.ls)
 	if b.store == nil {
-		b.store = blob.NewRedis(b.rdb)
+		b.store, b.inline = blob.NewRedis(b.rdb), ledger.InlineMost
 	}
-	b.client = tasks.New(tasks.Config{Redis: b.rdb, Store: b.store, Ledger: b.ledger, Retention: b.set.TaskRetention})
+	b.client = tasks.New(tasks.Config{Redis: b.rdb, Store: b.store, Ledger: b.ledger, InlineMost: b.inline, Retention: b.set.TaskRetention})
 	return b
 }
 
@@ -227,8 +228,8 @@ func TestDelivers(t *testing.T) {
 	if got.RequestID != reqs[0].RequestID || got.Attempts[0].Nonce != reqs[0].Nonce || got.Attempts[0].Worker != "w1" {
 		t.Fatalf("the ledger has %+v, the API %+v", got, reqs[0])
 	}
-	b.eventually("the voucher leaves the blob store", func() bool { return b.get(u.ID).StoreKey == "" })
-	keys, err := b.rdb.Keys(b.ctx, "voucherd:{vouchers-"+b.account+"}:v:*").Result()
+	b.eventually("the voucher leaves the blob store", func() bool { return !b.get(u.ID).Kept() })
+	keys, err := b.rdb.Keys(b.ctx, "voucherd:{vouchers-"+b.account+"}:[bv]:*").Result()
 	b.must(err)
 	if len(keys) != 0 {
 		t.Errorf("left in the blob store: %v", keys)

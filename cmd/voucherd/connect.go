@@ -56,7 +56,7 @@ func openStore(ctx context.Context, cfg config.Config, conns int) (*store, error
 	}
 	l := ledger.New(rdb, cfg.Ledger)
 	return &store{redis: rdb, store: v, ledger: l, tasks: tasks.New(tasks.Config{
-		Redis: rdb, Store: v, Ledger: l, MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
+		Redis: rdb, Store: v, Ledger: l, InlineMost: cfg.InlineMost(), MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
 		Retention: cfg.TaskRetention,
 	})}, nil
 }

@@ -66,7 +66,7 @@ func newStage(t *testing.T) *stage {
 	l := ledger.New(s.rdb, ledger.Settings{Breaker: ledger.BreakerSettings{
 		OutageRow: 1000, RefusingRow: 1000, ProbeBase: 3 * time.Second, ProbeMax: 3 * time.Second,
 	}})
-	s.tasks = tasks.New(tasks.Config{Redis: s.rdb, Store: v, Ledger: l, Retention: time.Hour})
+	s.tasks = tasks.New(tasks.Config{Redis: s.rdb, Store: v, Ledger: l, InlineMost: ledger.InlineMost, Retention: time.Hour})
 	s.work(server.Client(), l, v, api.URL)
 	s.serve(l, v)
 	return s

@@ -62,7 +62,7 @@ func setup(t *testing.T, front func(*stage, http.ResponseWriter, *http.Request))
 	s.apiURL = api.URL
 
 	vouchers := blob.NewRedis(rdb)
-	s.tasks = tasks.New(tasks.Config{Redis: rdb, Store: vouchers, Ledger: s.ledger})
+	s.tasks = tasks.New(tasks.Config{Redis: rdb, Store: vouchers, InlineMost: ledger.InlineMost, Ledger: s.ledger})
 	token, stored, err := gateway.NewToken(gateway.Producer, "shop")
 	must(t, err)
 	s.token = token

@@ -77,7 +77,7 @@ func newUploadView(u ledger.Upload, who Viewer) uploadView {
 	for _, d := range deeds() {
 		switch {
 		case !who.Operator || !d.allowed(u.State):
-		case d == retry && u.StoreKey == "":
+		case d == retry && !u.Kept():
 			v.NotKept = true
 		default:
 			v.Deeds = append(v.Deeds, d)
@@ -89,7 +89,7 @@ func newUploadView(u ledger.Upload, who Viewer) uploadView {
 // pictureOf says how a voucher can be shown.
 func pictureOf(u ledger.Upload, who Viewer) string {
 	switch {
-	case u.StoreKey == "":
+	case !u.Kept():
 		return "gone"
 	case !who.Operator:
 		return "secret"

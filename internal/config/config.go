@@ -39,6 +39,14 @@ type Config struct {
 	concurrency  int
 }
 
+// InlineMost is up to which size vouchers are kept with their records: only where those lie in the same Redis.
+func (c Config) InlineMost() int64 {
+	if c.Store == "redis:" {
+		return ledger.InlineMost
+	}
+	return 0
+}
+
 // Account is one PandaPon account's road to the API.
 type Account struct {
 	Name        string

@@ -77,7 +77,7 @@ func storeOn(ctx context.Context, s spec, rdb redis.UniversalClient) (*store, er
 	}
 	l := ledger.New(rdb, cfg.Ledger)
 	return &store{cfg: cfg, redis: rdb, store: v, ledger: l, tasks: tasks.New(tasks.Config{
-		Redis: rdb, Store: v, Ledger: l, MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
+		Redis: rdb, Store: v, Ledger: l, InlineMost: cfg.InlineMost(), MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
 		Retention: cfg.TaskRetention,
 	})}, nil
 }

@@ -93,8 +93,9 @@ func (w *world) connect(ctx context.Context) (err error) {
 		return fmt.Errorf("open the blob store: %w", err)
 	}
 	w.client = tasks.New(tasks.Config{
-		Redis: w.rdb, Store: w.store, Ledger: ledger.New(w.rdb, cfg.Ledger), MaxVoucherBytes: cfg.MaxVoucherBytes,
-		MediaTypes: cfg.MediaTypes, Retention: cfg.TaskRetention,
+		Redis: w.rdb, Store: w.store, Ledger: ledger.New(w.rdb, cfg.Ledger), InlineMost: cfg.InlineMost(),
+		MaxVoucherBytes: cfg.MaxVoucherBytes,
+		MediaTypes:      cfg.MediaTypes, Retention: cfg.TaskRetention,
 	})
 	return nil
 }
