@@ -2,71 +2,65 @@ package worker
 
 import (
 	"context"
-	"io"
 	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
 	"go.uber.org/zap"
 
-	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
-	"github.com/voucherd/voucherd/pandapon"
-	"github.com/voucherd/voucherd/tasks"
 )
 
-// account is one PandaPon account's road to the API in this worker. It has asynq servers of its own, so that one account's
-// open breaker takes no other's slots.
+// account is one PandaPon account in this worker. It has asynq servers of its own, so that one account's open breaker
+// takes no other's slots.
 type account struct {
-	name   string
-	creds  pandapon.Credentials
-	set    Settings
-	policy Policy
-	ledger *ledger.Ledger
-	store  blob.Store
-	tasks  *tasks.Client
-	api    *pandapon.Client
-	log    *zap.Logger
-	count  Observer
-
-	slots    *slots
-	skew     *skew
-	sweeper  *sweeper
-	recent   recent
-	server   string // the Redis process that knows what recent has; the reconciler's own
-	servers  []*asynq.Server
-	stopping chan struct{} // closed: no new attempts, waiters go back
-	givingUp chan struct{} // closed: no more tries to record an outcome
-	work     sync.WaitGroup
-	end      context.CancelFunc // of the reconciler
+	name       string
+	limit      time.Duration // for stopping
+	servers    []*asynq.Server
+	delivery   *delivery
+	sweeper    *sweeper
+	reconciler *reconciler
+	work       sync.WaitGroup
+	end        context.CancelFunc // of the reconciler
 }
 
-func newAccount(cfg Config, lc AccountConfig) *account {
-	l := &account{
-		name: lc.Name, creds: lc.Credentials, set: cfg.Settings, policy: cfg.Policy,
-		ledger: cfg.Ledger, store: cfg.Store, tasks: cfg.Tasks, api: lc.API,
-		log: cfg.Log.With(zap.String("account", lc.Name)), count: cfg.Observer,
-		slots: newSlots(lc.Concurrency), skew: &skew{}, stopping: make(chan struct{}), givingUp: make(chan struct{}),
+func newAccount(cfg Config, ac AccountConfig) *account {
+	log := cfg.Log.With(zap.String("account", ac.Name))
+	sweeper := newSweeper(ac.Name, cfg, log)
+	recorder := &recorder{
+		account: ac.Name, ledger: cfg.Ledger, tasks: cfg.Tasks, sweeper: sweeper, log: log, set: cfg.Settings,
+		givingUp: make(chan struct{}),
 	}
-	l.sweeper = newSweeper(l)
-	loops := min(fetchLoops, lc.Concurrency)
+	a := &account{
+		name: ac.Name, limit: cfg.Settings.ShutdownTimeout, sweeper: sweeper,
+		delivery: &delivery{
+			account: ac.Name, set: cfg.Settings, policy: cfg.Policy, slots: newSlots(ac.Concurrency),
+			stopping: make(chan struct{}), ledger: cfg.Ledger, vouchers: vouchers{cfg.Ledger, cfg.Store}, recorder: recorder,
+			caller: &caller{
+				account: ac.Name, creds: ac.Credentials, api: ac.API, ledger: cfg.Ledger, log: log, limit: cfg.Settings.RedisTimeout,
+			},
+			log: log, count: cfg.Observer,
+		},
+		reconciler: newReconciler(ac.Name, cfg, log, recorder.watch),
+	}
+	loops := min(fetchLoops, ac.Concurrency)
 	for i := range loops {
-		l.servers = append(l.servers, newServer(l, cfg, lc, (lc.Concurrency+i)/loops))
+		a.servers = append(a.servers, newServer(cfg, ac.Name, (ac.Concurrency+i)/loops, log))
 	}
-	return l
+	return a
 }
 
 // newServer gives one of the account's asynq servers. Each fetches one task after the other.
-func newServer(l *account, cfg Config, lc AccountConfig, concurrency int) *asynq.Server {
+func newServer(cfg Config, account string, concurrency int, log *zap.Logger) *asynq.Server {
 	return asynq.NewServerFromRedisClient(&queueClient{UniversalClient: cfg.QueueRedis}, asynq.Config{
 		Concurrency:              concurrency,
-		Queues:                   map[string]int{ledger.Queue(lc.Name): 1},
+		Queues:                   map[string]int{ledger.Queue(account): 1},
 		TaskCheckInterval:        cfg.Settings.PollEvery,
 		DelayedTaskCheckInterval: forwardEvery,
 		RetryDelayFunc:           retryDelay,
 		IsFailure:                isFailure,
 		ShutdownTimeout:          cfg.Settings.ShutdownTimeout,
-		Logger:                   asynqLog{l.log},
+		Logger:                   asynqLog{log},
 		LogLevel:                 asynq.InfoLevel,
 	})
 }
@@ -79,59 +73,39 @@ const fetchLoops = 4
 const forwardEvery = time.Second
 
 // start begins to work on the account.
-func (l *account) start() error {
-	l.work.Go(l.sweeper.run)
-	for i, s := range l.servers {
-		if err := s.Start(l); err != nil {
-			for _, started := range l.servers[:i] {
+func (a *account) start() error {
+	a.work.Go(a.sweeper.run)
+	for i, s := range a.servers {
+		if err := s.Start(a.delivery); err != nil {
+			for _, started := range a.servers[:i] {
 				started.Shutdown()
 			}
-			l.sweeper.close()
+			a.sweeper.close()
 			return err
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	l.end = cancel
-	l.work.Go(func() { l.reconciler().run(ctx) })
+	a.end = cancel
+	a.work.Go(func() { a.reconciler.run(ctx) })
 	return nil
 }
 
-func (l *account) reconciler() *reconciler {
-	return &reconciler{
-		account: l.name, name: l.set.Name, ledger: l.ledger, store: l.store, tasks: l.tasks, log: l.log, count: l.count,
-		every: l.set.ReconcileEvery, patience: max(30*time.Second, 2*l.set.ReconcileEvery),
-		grace: l.ledger.Settings().Grace, orphans: l.set.OrphanAge, keepNotes: l.set.KeepNotes, watch: l.watch,
-	}
-}
-
 // stop ends the work: nothing new is fetched, tasks that wait go back at once, running attempts finish and are
-// recorded. Past ShutdownTimeout asynq gives up on what still runs.
-func (l *account) stop() {
-	for _, s := range l.servers {
+// recorded. Past the limit asynq gives up on what still runs.
+func (a *account) stop() {
+	for _, s := range a.servers {
 		s.Stop()
 	}
-	close(l.stopping)
-	giveUp := time.AfterFunc(l.set.ShutdownTimeout, func() { close(l.givingUp) })
+	close(a.delivery.stopping)
+	giveUp := time.AfterFunc(a.limit, func() { close(a.delivery.recorder.givingUp) })
 	defer giveUp.Stop()
 	var down sync.WaitGroup
-	for _, s := range l.servers {
+	for _, s := range a.servers {
 		down.Go(s.Shutdown)
 	}
 	down.Wait()
-	l.end()
-	l.sweeper.close()
-	l.slots.close()
-	l.work.Wait()
-}
-
-// upload makes the call, signed now.
-func (l *account) upload(ctx context.Context, run ledger.Running, voucher io.Reader) (pandapon.Receipt, error) {
-	creds := l.creds
-	if run.UserID != "" {
-		creds.UserID = run.UserID
-	}
-	return l.api.Upload(ctx, pandapon.Upload{
-		Credentials: creds, Nonce: run.Nonce, OrderID: run.OrderID, Voucher: voucher, Size: run.Size,
-		Skew: l.skew.correction(),
-	})
+	a.end()
+	a.sweeper.close()
+	a.delivery.slots.close()
+	a.work.Wait()
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // logAttempt writes the one line of an attempt.
-func (l *account) logAttempt(run ledger.Running, o ledger.AttemptResult, rec ledger.FinishResult) {
+func (r *recorder) logAttempt(run ledger.Running, o ledger.AttemptResult, rec ledger.FinishResult) {
 	level := zapcore.InfoLevel
 	if rec.State == ledger.Rejected || rec.State == ledger.Expired || rec.How == "late" {
 		level = zapcore.WarnLevel
@@ -27,14 +27,14 @@ func (l *account) logAttempt(run ledger.Running, o ledger.AttemptResult, rec led
 	if rec.BreakerReason != "" {
 		fields = append(fields, zap.String("account_held", rec.BreakerReason), zap.Duration("held_for", rec.BreakerWait))
 	}
-	l.log.Log(level, "upload.attempted", fields...)
+	r.log.Log(level, "upload.attempted", fields...)
 }
 
 // logLost writes an outcome that could not be recorded, in full: this line is all that is left of it.
-func (l *account) logLost(run ledger.Running, o ledger.AttemptResult, err error) {
+func (r *recorder) logLost(run ledger.Running, o ledger.AttemptResult, err error) {
 	fields := append(attemptFields(run, o), zap.String("develop_id", o.DevelopID), zap.String("nonce", run.Nonce),
 		zap.NamedError("ledger_error", err))
-	l.log.Error("upload.outcome_not_recorded", fields...)
+	r.log.Error("upload.outcome_not_recorded", fields...)
 }
 
 func attemptFields(run ledger.Running, o ledger.AttemptResult) []zap.Field {

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"time"
@@ -52,28 +51,23 @@ func (s *skew) correction() time.Duration {
 	return s.now
 }
 
-// observe takes in a sample, and notes a change where doctor and accounts show it.
-func (s *skew) observe(ctx context.Context, l *account, c clockSample) {
+// observe takes in a sample. It gives the correction, and says whether it is a new one.
+func (s *skew) observe(c clockSample, log *zap.Logger) (now time.Duration, news bool) {
 	if c.date.IsZero() {
-		return
+		return 0, false
 	}
 	seen := c.date.Sub(c.received).Round(time.Second)
 	if !c.ours || seen.Abs() > skewMost {
 		if seen.Abs() > skewCorrected && s.mayWarn(c.received) {
-			l.log.Warn("clock.untrusted", zap.Time("date", c.date), zap.Bool("envelope", c.ours))
+			log.Warn("clock.untrusted", zap.Time("date", c.date), zap.Bool("envelope", c.ours))
 		}
-		return
+		return 0, false
 	}
 	before, now := s.learn(seen)
-	if now == before {
-		return
+	if now != before {
+		log.Warn("clock.skewed", zap.Duration("api_ahead_by", now), zap.Duration("before", before))
 	}
-	l.log.Warn("clock.skewed", zap.Duration("api_ahead_by", now), zap.Duration("before", before))
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.set.RedisTimeout)
-	defer cancel()
-	if err := l.ledger.NoteSkew(ctx, l.name, now); err != nil {
-		l.log.Warn("ledger.unreachable", zap.Error(err))
-	}
+	return now, now != before
 }
 
 // learn gives the correction before and after a sample.

@@ -35,14 +35,14 @@ const (
 	sweeperBatch = 64
 )
 
-func newSweeper(l *account) *sweeper {
+func newSweeper(account string, cfg Config, log *zap.Logger) *sweeper {
 	return &sweeper{
-		account: l.name, ledger: l.ledger, store: l.store, log: l.log, limit: l.set.CallTimeout,
+		account: account, ledger: cfg.Ledger, store: cfg.Store, log: log, limit: cfg.Settings.CallTimeout,
 		queue: make(chan swept, sweeperQueue), done: make(chan struct{}),
 	}
 }
 
-// add enqueues a voucher.
+// add hands over a voucher.
 func (s *sweeper) add(v swept) {
 	select {
 	case s.queue <- v:

@@ -37,6 +37,15 @@ type reconciler struct {
 	cursor    string    // of the slow sweep
 }
 
+func newReconciler(account string, cfg Config, log *zap.Logger, watch func(context.Context)) *reconciler {
+	set := cfg.Settings
+	return &reconciler{
+		account: account, name: set.Name, ledger: cfg.Ledger, store: cfg.Store, tasks: cfg.Tasks, log: log, count: cfg.Observer,
+		every: set.ReconcileEvery, patience: max(30*time.Second, 2*set.ReconcileEvery),
+		grace: cfg.Ledger.Settings().Grace, orphans: set.OrphanAge, keepNotes: set.KeepNotes, watch: watch,
+	}
+}
+
 const (
 	sweepEvery     = time.Minute // looking at every unfinished upload costs; no more often than this
 	houseworkEvery = time.Minute
