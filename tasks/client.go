@@ -213,9 +213,9 @@ func (c *Client) putVoucher(ctx context.Context, meta blob.Meta, voucher io.Read
 	return entry, nil, err
 }
 
-// settle does what follows Open: the voucher is claimed or dropped, unless Open did that, and the task put. What it
-// cannot do the reconciler does later, so only a failure to put the task counts, and that only because the caller would
-// wait for nothing.
+// settle does what follows Open: it claims or deletes the voucher, unless Open did that, and puts the task. The first
+// step that fails is returned, so that the caller does not wait for a delivery that is not yet under way. The upload is
+// recorded all the same: the reconciler does later what was left undone, and enqueueing again is safe.
 func (c *Client) settle(ctx context.Context, storeKey string, stored bool, o ledger.Opened) error {
 	if stored && o.Drop == storeKey {
 		o.Drop = ""
