@@ -128,6 +128,21 @@ func TestEveryMessageIsUsed(t *testing.T) {
 	}
 }
 
+// TestEveryReasonHasItsWords holds the reasons for which a breaker opens against the texts that explain them.
+func TestEveryReasonHasItsWords(t *testing.T) {
+	t.Parallel()
+	for _, language := range []string{"en", "zh"} {
+		texts := messages(t, language)
+		for _, reason := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store"} {
+			for _, key := range []string{"breaker." + reason, "advice." + reason} {
+				if texts[key] == "" {
+					t.Errorf("%s: no text for %q", language, key)
+				}
+			}
+		}
+	}
+}
+
 func TestUploadPage(t *testing.T) {
 	t.Parallel()
 	u := upload(1, ledger.Rejected)
