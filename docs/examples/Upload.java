@@ -12,7 +12,7 @@ import java.util.UUID;
 import java.util.regex.Pattern;
 
 /**
- * Hands a payment voucher to voucherd, and prints the upload's id. Java 17 or later, no libraries.
+ * Enqueues a payment voucher and prints the upload's id. Java 17 or later, no libraries.
  *
  * <pre>GATEWAY=https://voucherd.example TOKEN=voucherd_… java Upload.java [--wait] FILE ORDER [REFERENCE]</pre>
  */
@@ -29,7 +29,7 @@ public final class Upload {
         this.token = token;
     }
 
-    /** Hands over, and gives the upload's id. */
+    /** Enqueues the voucher and returns the upload's id. */
     String upload(Path file, String orderId, String reference) throws IOException, InterruptedException {
         String boundary = UUID.randomUUID().toString();
         String part = "--" + boundary + "\r\nContent-Disposition: form-data; name=";

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Hands a payment voucher to voucherd with curl, and prints the upload's id.
+# Enqueues a payment voucher with curl and prints the upload's id.
 #
 #   GATEWAY=https://voucherd.example TOKEN=voucherd_… ./curl.sh [--wait] FILE ORDER [REFERENCE]
 set -euo pipefail
@@ -14,7 +14,7 @@ fi
 file=${1:?$usage} order=${2:?$usage} reference=${3-}
 [[ -r $file ]] || { echo "$file cannot be read" >&2; exit 1; }
 
-# member NAME JSON prints a text member. With jq at hand: jq -r ".$1".
+# member NAME JSON prints a text member. With jq: jq -r ".$1".
 member() {
   local text='":"(([^"\]|\\.)*)"'
   [[ $2 =~ \"$1$text ]] && printf '%b\n' "${BASH_REMATCH[1]}"

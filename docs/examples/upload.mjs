@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Hands a payment voucher to voucherd, and prints the upload's id. Node 18 or later, no packages.
+// Enqueues a payment voucher and prints the upload's id. Node 18 or later, no packages.
 //
 //   GATEWAY=https://voucherd.example TOKEN=voucherd_… node upload.mjs [--wait] FILE ORDER [REFERENCE]
 

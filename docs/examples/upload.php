@@ -1,6 +1,6 @@
 #!/usr/bin/env php
 <?php
-// Hands a payment voucher to voucherd, and prints the upload's id. PHP 7.4 or later with ext-curl.
+// Enqueues a payment voucher and prints the upload's id. PHP 7.4 or later with ext-curl.
 //
 //   GATEWAY=https://voucherd.example TOKEN=voucherd_… php upload.php [--wait] FILE ORDER [REFERENCE]
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Hands a payment voucher to voucherd, and prints the upload's id. Python 3.8 or later, nothing else.
+"""Enqueues a payment voucher and prints the upload's id. Python 3.8 or later, nothing else.
 
     GATEWAY=https://voucherd.example TOKEN=voucherd_… python3 upload.py [--wait] FILE ORDER [REFERENCE]
 """

@@ -98,7 +98,7 @@ func liveLook(s *stage, w window) {
 	if state := b.text("[data-state]"); state == "Delivered" || state == "" {
 		t.Errorf("behind an open breaker it is %q", state)
 	}
-	b.sees(".outcome-panel .why", "Account shanghai is held.", "refuses this account", "Next probe")
+	b.sees(".outcome-panel .why", "The circuit breaker of account shanghai is open.", "refuses this account", "Next probe")
 	b.shot("upload-held")
 	b.until(`document.querySelector("footer .live").textContent === "Live"`)
 	s.box.SetFaults()

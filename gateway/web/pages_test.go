@@ -128,6 +128,21 @@ func TestEveryMessageIsUsed(t *testing.T) {
 	}
 }
 
+// TestEveryReasonHasItsWords holds the reasons for which a breaker opens against the texts that explain them.
+func TestEveryReasonHasItsWords(t *testing.T) {
+	t.Parallel()
+	for _, language := range []string{"en", "zh"} {
+		texts := messages(t, language)
+		for _, reason := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store"} {
+			for _, key := range []string{"breaker." + reason, "advice." + reason} {
+				if texts[key] == "" {
+					t.Errorf("%s: no text for %q", language, key)
+				}
+			}
+		}
+	}
+}
+
 func TestUploadPage(t *testing.T) {
 	t.Parallel()
 	u := upload(1, ledger.Rejected)
@@ -185,13 +200,13 @@ func TestStart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload(1, ledger.Delivered), upload(2, ledger.Waiting))
 	a := s.get("/")
-	s.has(a, http.StatusOK, "All accounts are delivering.", "Breaker open", `href="/uploads?state=rejected"`,
+	s.has(a, http.StatusOK, "All accounts are delivering.", "Breaker closed", `href="/uploads?state=rejected"`,
 		"In the last 24 hours 24 were delivered, 0 rejected or expired.")
 	if n := strings.Count(a.body, `class="delivered"`); n != 16 {
 		t.Errorf("the chart has %d bars, want 16", n)
 	}
 	s.store.accounts[0].Open, s.store.accounts[0].Reason, s.store.accounts[0].Since, s.store.accounts[0].NextProbeAt = false, "outage", at(90e9), at(-42e9)
-	s.has(s.get("/"), http.StatusOK, "1 account is held.", "PandaPon does not answer.", "1 min 30 s ago", "in 42 s", "Nothing to do but wait")
+	s.has(s.get("/"), http.StatusOK, "The circuit breaker of 1 account is open.", "PandaPon does not answer.", "1 min 30 s ago", "in 42 s", "Nothing to do but wait")
 	s.store.accounts = nil
 	s.has(s.get("/"), http.StatusOK, "No account yet.")
 }
