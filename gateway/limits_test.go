@@ -3,10 +3,12 @@ package gateway_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,7 +35,8 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 	b := setup(t, func(b *bundle) { b.cfg.Limits.HeaderTime = 100 * time.Millisecond })
 	c := b.dial()
 	b.write(c, "GET /livez HTTP/1.1\r\nHost: x\r\nA: b")
-	if _, err := io.Copy(io.Discard, c); err != nil {
+	// A server that had no time to read what had come resets the connection.
+	if _, err := io.Copy(io.Discard, c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		t.Fatalf("not closed: %v", err)
 	}
 }
