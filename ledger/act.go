@@ -14,7 +14,7 @@ type Task struct {
 	Replaces   int64 // the generation whose task it makes worthless; 0: none
 }
 
-// Reopen sends a rejected or expired upload again, with a fresh budget and age limit, at the end of its line; a waiting
+// Reopen sends a rejected or expired upload again, with a fresh budget and age limit, at the end of its order queue; a waiting
 // one is due now. The caller puts the task. Errors: ErrNotFound, ErrNotKept, *StateError.
 func (l *Ledger) Reopen(ctx context.Context, id string) (Task, error) {
 	account, key, err := ParseID(id)
@@ -39,7 +39,7 @@ func (l *Ledger) Reopen(ctx context.Context, id string) (Task, error) {
 	}
 }
 
-// Discard gives up on an upload that is not being sent. It gives the task of the head of the line, which the caller
+// Discard gives up on an upload that is not being sent. It gives the task of the head of the order queue, which the caller
 // puts, and the generation whose task is now worthless. Errors: ErrNotFound, *StateError.
 func (l *Ledger) Discard(ctx context.Context, id string) (next Task, worthless int64, err error) {
 	account, key, err := ParseID(id)

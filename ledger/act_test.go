@@ -137,7 +137,7 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
-func TestDiscardInLine(t *testing.T) {
+func TestDiscardInOrderQueue(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	head, middle, last := b.open("order", "1"), b.open("order", "2"), b.open("order", "3")

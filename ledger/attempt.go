@@ -16,24 +16,24 @@ type Answer string
 
 // The answers of Begin.
 const (
-	Started Answer = "started" // written down: send it now, then Finish or Release
-	Held    Answer = "held"    // the breaker is open: ask again after Wait
-	Busy    Answer = "busy"    // another attempt holds its lease: ask again after Wait
-	Early   Answer = "early"   // its time has not come: ask again after Wait
-	Stale   Answer = "stale"   // this task no longer counts: drop it
+	Started     Answer = "started"      // written down: send it now, then Finish or Release
+	BreakerOpen Answer = "breaker open" // the breaker is open: ask again after Wait
+	Busy        Answer = "busy"         // another attempt holds its lease: ask again after Wait
+	Early       Answer = "early"        // its time has not come: ask again after Wait
+	Stale       Answer = "stale"        // this task no longer counts: drop it
 )
 
-// BeginResult is what Begin gives: Running when the answer is Started, else Hold.
+// BeginResult is what Begin gives: Running when the answer is Started, else Wait.
 type BeginResult struct {
 	Answer  Answer
 	Running Running
-	Hold    Hold
+	Wait    Wait
 }
 
-// Hold says why an attempt must not start, and how long until it is worth asking again.
-type Hold struct {
+// Wait says why an attempt must not start, and how long until it is worth asking again.
+type Wait struct {
 	Reason string
-	Wait   time.Duration
+	For    time.Duration
 }
 
 // NewAttempt names an attempt that wants to start.
@@ -70,19 +70,19 @@ type Running struct {
 func (l *Ledger) Begin(ctx context.Context, a NewAttempt) (BeginResult, error) {
 	account, key, err := ParseID(a.ID)
 	if err != nil {
-		return BeginResult{Answer: Stale, Hold: Hold{Reason: "unknown"}}, nil //nolint:nilerr // a task with such an id can only be dropped
+		return BeginResult{Answer: Stale, Wait: Wait{Reason: "unknown"}}, nil //nolint:nilerr // a task with such an id can only be dropped
 	}
 	r, err := l.run(ctx, l.scripts.begin, account, key, a.Generation, a.Nonce, line(a.Worker, 64), a.Lease.Milliseconds(), beginMost)
 	if err != nil {
 		return BeginResult{}, fmt.Errorf("begin an attempt of %s: %w", a.ID, err)
 	}
 	switch answer := Answer(r.text(0)); answer {
-	case Held:
-		return BeginResult{Answer: Held, Hold: Hold{Reason: r.text(1), Wait: millis(r.num(2))}}, nil
+	case BreakerOpen:
+		return BeginResult{Answer: BreakerOpen, Wait: Wait{Reason: r.text(1), For: millis(r.num(2))}}, nil
 	case Busy, Early:
-		return BeginResult{Answer: answer, Hold: Hold{Wait: millis(r.num(1))}}, nil
+		return BeginResult{Answer: answer, Wait: Wait{For: millis(r.num(1))}}, nil
 	case Stale:
-		return BeginResult{Answer: Stale, Hold: Hold{Reason: r.text(1)}}, nil
+		return BeginResult{Answer: Stale, Wait: Wait{Reason: r.text(1)}}, nil
 	case Started:
 		return BeginResult{Answer: Started, Running: readRunning(a, account, r)}, nil
 	case "newer":
@@ -102,7 +102,7 @@ func readRunning(a NewAttempt, account string, r reply) Running {
 	}
 }
 
-// Release takes back an attempt that sent nothing. With storeAway the account is held until its blob store is back.
+// Release takes back an attempt that sent nothing. With storeAway the breaker is open until the blob store is back.
 func (l *Ledger) Release(ctx context.Context, run Running, storeAway bool) error {
 	account, key, err := ParseID(run.ID)
 	if err != nil {

@@ -1,7 +1,7 @@
 -- begin writes an attempt down before it is sent, or says why it must not start.
 -- ARGV: key, generation, nonce, worker, lease ms, bring: most bytes of a voucher of the ledger itself to give along
 -- Returns: { "started", now, number, started at, probe, interrupted, order, user, sha, size, store key, since,
---   refusals, soft, crc, inline, pieces of the voucher } or { "held", reason, wait ms } or { "busy", wait ms } or { "early", wait ms } or
+--   refusals, soft, crc, inline, pieces of the voucher } or { "breaker open", reason, wait ms } or { "busy", wait ms } or { "early", wait ms } or
 --   { "stale", why }.
 local generation, nonce, worker, lease = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local u, now = upload_key(KEY), now_ms()
@@ -16,7 +16,7 @@ local repeated = state == 'sending' and r[4] == nonce
 if not repeated then
   if FINAL[state] then return { 'stale', state } end
   if tonumber(r[2]) ~= generation then return { 'stale', 'generation' } end
-  if not is_head(KEY, order, r[14]) then return { 'stale', 'line' } end
+  if not is_head(KEY, order, r[14]) then return { 'stale', 'order queue' } end
   if state == 'sending' and tonumber(r[5]) > now then return { 'busy', tonumber(r[5]) - now } end
   -- asynq's clock has a grain of one second and is another host's: up to a second early is on time.
   local due = tonumber(r[6] or '0')
@@ -27,11 +27,11 @@ local breaker = redis.call('HMGET', P .. 'breaker', 'reason', 'until', 'probe', 
 local probe = breaker[1] and breaker[3] == nonce
 if breaker[1] and not repeated then
   local wait, by = tonumber(breaker[2]) - now, breaker[5]
-  -- One upload alone shut the breaker: it waits by itself, and any other may ask at once whether the account is well. It asks
+  -- One upload alone opened the breaker: it waits by itself, and any other may ask at once whether the account is well. It asks
   -- again soon, since that may be by then.
   if by == KEY and wait > 0 then return { 'early', math.min(wait, 5000) } end
-  if breaker[3] and tonumber(breaker[4]) > now then return { 'held', breaker[1], 1000 } end
-  if not by and wait > 0 then return { 'held', breaker[1], wait } end
+  if breaker[3] and tonumber(breaker[4]) > now then return { 'breaker open', breaker[1], 1000 } end
+  if not by and wait > 0 then return { 'breaker open', breaker[1], wait } end
   redis.call('HSET', P .. 'breaker', 'probe', nonce, 'probe_till', now + lease)
   probe = true
 end

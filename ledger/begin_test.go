@@ -69,7 +69,7 @@ func TestBeginStale(t *testing.T) {
 	}
 }
 
-// A reopened upload that stands in line keeps its old generation until it is the head: its old task must not start it.
+// A reopened upload that waits in its order queue keeps its old generation until it is the head: its old task must not start it.
 func TestBeginStaleBehindInLine(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
@@ -77,8 +77,8 @@ func TestBeginStaleBehindInLine(t *testing.T) {
 	b.open("order", "2")
 	b.attempt(first.ID, final())
 	b.reopen(first.ID)
-	if h := b.stopped(first.ID, 1, "n", ledger.Stale); h.Reason != "line" {
-		t.Fatalf("stale for %q, want line", h.Reason)
+	if h := b.stopped(first.ID, 1, "n", ledger.Stale); h.Reason != "order queue" {
+		t.Fatalf("stale for %q, want the order queue", h.Reason)
 	}
 }
 
@@ -87,8 +87,8 @@ func TestBeginBusyUntilTheLeaseEnds(t *testing.T) {
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.started(o.ID, 1, "n1")
-	if h := b.stopped(o.ID, 1, "n2", ledger.Busy); h.Wait <= lease-10*time.Second || h.Wait > lease {
-		t.Fatalf("busy for %v, want about %v", h.Wait, lease)
+	if h := b.stopped(o.ID, 1, "n2", ledger.Busy); h.For <= lease-10*time.Second || h.For > lease {
+		t.Fatalf("busy for %v, want about %v", h.For, lease)
 	}
 	b.later(lease)
 	run := b.started(o.ID, 1, "n2")
@@ -106,8 +106,8 @@ func TestBeginEarly(t *testing.T) {
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	b.attempt(o.ID, after(unavailable(), time.Hour))
-	if h := b.stopped(o.ID, 1, "n2", ledger.Early); h.Wait <= 59*time.Minute || h.Wait > time.Hour {
-		t.Fatalf("early by %v, want about an hour", h.Wait)
+	if h := b.stopped(o.ID, 1, "n2", ledger.Early); h.For <= 59*time.Minute || h.For > time.Hour {
+		t.Fatalf("early by %v, want about an hour", h.For)
 	}
 	// asynq's times have a grain of a second.
 	b.later(time.Hour - time.Second)

@@ -9,11 +9,11 @@ import (
 
 // Breaker is an account's breaker as it stands: what one worker learned holds for all.
 type Breaker struct {
-	Reason    string        // why it is shut: outage, throttled, credentials, endpoint, refusing, blob store; "": open
-	Since     Time          // when it was shut
+	Reason    string        // why it is open: outage, throttled, credentials, endpoint, refusing, store; "": it is closed
+	Since     Time          // when it opened
 	NextProbe Time          // when the next attempt may ask
 	Wait      time.Duration // … from now, at least 0
-	Step      int           // how often it was shut again
+	Step      int           // how often it opened again
 	Probing   bool          // an attempt is asking now
 
 	LastAt      Time // the last answer of the API, or the lack of one

@@ -13,8 +13,8 @@ func TestBreakerThreeAnswersOfOneKind(t *testing.T) {
 		t.Run(string(fault), func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, ledger.Settings{})
-			b.shut(2, refused(fault))
-			b.isOpen()
+			b.trip(2, refused(fault))
+			b.isClosed()
 			id := b.fresh()
 			rec := b.attempt(id, next(refused(fault), ledger.Rejected))
 			if rec.BreakerReason != string(fault) || !rec.Account || rec.State != ledger.Waiting || rec.BreakerWait <= 0 {
@@ -24,17 +24,17 @@ func TestBreakerThreeAnswersOfOneKind(t *testing.T) {
 				t.Fatalf("upload %+v, want its budget spared", u)
 			}
 			for want := 10 * time.Second; want < 5*time.Minute; want *= 2 {
-				b.shutFor(string(fault), want)
+				b.openFor(string(fault), want)
 				b.pass()
 				b.probe(refused(fault))
 			}
-			b.shutFor(string(fault), 5*time.Minute)
+			b.openFor(string(fault), 5*time.Minute)
 			b.pass()
 			b.probe(unclear())
-			b.shutFor(string(fault), 5*time.Minute)
+			b.openFor(string(fault), 5*time.Minute)
 			b.pass()
 			b.probe(delivered("r"))
-			b.isOpen()
+			b.isClosed()
 		})
 	}
 }
@@ -48,10 +48,10 @@ func TestBreakerRowOfOneKindIsBroken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, ledger.Settings{})
-			b.shut(2, refused(ledger.FaultCredentials))
+			b.trip(2, refused(ledger.FaultCredentials))
 			b.attempt(b.fresh(), o)
-			b.shut(2, refused(ledger.FaultCredentials))
-			b.isOpen()
+			b.trip(2, refused(ledger.FaultCredentials))
+			b.isClosed()
 		})
 	}
 }
@@ -63,16 +63,16 @@ func TestBreakerRefusingFiveUploads(t *testing.T) {
 	for range 4 { // one upload alone, however often, is its own fault
 		b.attempt(first, refused(ledger.FaultRefusing))
 	}
-	b.shut(3, refused(ledger.FaultRefusing))
-	b.isOpen()
-	b.shut(1, refused(ledger.FaultRefusing))
-	b.shutFor("refusing", 10*time.Second)
+	b.trip(3, refused(ledger.FaultRefusing))
+	b.isClosed()
+	b.trip(1, refused(ledger.FaultRefusing))
+	b.openFor("refusing", 10*time.Second)
 	b.pass()
 	b.probe(refused(ledger.FaultCredentials))
-	b.shutFor("credentials", 10*time.Second)
+	b.openFor("credentials", 10*time.Second)
 	b.pass()
 	b.probe(delivered("r"))
-	b.isOpen()
+	b.isClosed()
 }
 
 func TestBreakerRefusingMustBeTheSame(t *testing.T) {
@@ -85,10 +85,10 @@ func TestBreakerRefusingMustBeTheSame(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, ledger.Settings{})
-			b.shut(4, refused(ledger.FaultRefusing))
+			b.trip(4, refused(ledger.FaultRefusing))
 			b.attempt(b.fresh(), o)
-			b.shut(4, refused(ledger.FaultRefusing))
-			b.isOpen()
+			b.trip(4, refused(ledger.FaultRefusing))
+			b.isClosed()
 		})
 	}
 }
@@ -97,12 +97,12 @@ func TestBreakerRefusingMustBeTheSame(t *testing.T) {
 func TestBreakerIgnoresRefusalsWithoutFault(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
-	b.shut(12, refused(ledger.FaultNone))
-	b.isOpen()
+	b.trip(12, refused(ledger.FaultNone))
+	b.isClosed()
 }
 
 // An account that is well must not wait for one upload that the API will not have.
-func TestBreakerShutByOneUploadAlone(t *testing.T) {
+func TestBreakerOpenedByOneUploadAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	bad := b.fresh()
@@ -111,19 +111,19 @@ func TestBreakerShutByOneUploadAlone(t *testing.T) {
 	}
 	rec := b.attempt(bad, refused(ledger.FaultCredentials))
 	if rec.BreakerReason != "credentials" || rec.BreakerWait != 0 {
-		t.Fatalf("recorded %+v, want the account shut and nobody else held", rec)
+		t.Fatalf("recorded %+v, want the breaker open and nobody else held", rec)
 	}
 	// It alone waits, and not in its worker's handler, where others would wait behind it. It asks again before the hold is
 	// over: by then another may have closed the breaker.
-	if h := b.stopped(bad, 1, "n4", ledger.Early); h.Wait != 5*time.Second {
-		t.Fatalf("early by %v, want 5 s", h.Wait)
+	if h := b.stopped(bad, 1, "n4", ledger.Early); h.For != 5*time.Second {
+		t.Fatalf("early by %v, want 5 s", h.For)
 	}
 	b.probe(delivered("r"))
-	b.isOpen()
+	b.isClosed()
 	b.started(bad, 1, "n4")
 }
 
-func TestBreakerShutByOneUploadThatKeepsAsking(t *testing.T) {
+func TestBreakerOpenedByOneUploadThatKeepsAsking(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	bad := b.fresh()
@@ -139,15 +139,15 @@ func TestBreakerShutByOneUploadThatKeepsAsking(t *testing.T) {
 	if u := b.get(bad); u.Refusals != 2 {
 		t.Fatalf("upload %+v, want two refusals: probes are free", u)
 	}
-	b.shutFor("endpoint", 80*time.Second)
+	b.openFor("endpoint", 80*time.Second)
 	// Another's probe finds that the fault is the account's after all: now all wait.
 	b.probe(refused(ledger.FaultEndpoint))
-	b.stopped(b.fresh(), 1, "n", ledger.Held)
-	b.stopped(bad, 1, "m", ledger.Held)
-	b.shutFor("endpoint", 160*time.Second)
+	b.stopped(b.fresh(), 1, "n", ledger.BreakerOpen)
+	b.stopped(bad, 1, "m", ledger.BreakerOpen)
+	b.openFor("endpoint", 160*time.Second)
 }
 
-func TestBreakerShutByOneUploadOthersProbeOneAtATime(t *testing.T) {
+func TestBreakerOpenedByOneUploadOthersProbeOneAtATime(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	bad := b.fresh()
@@ -158,15 +158,15 @@ func TestBreakerShutByOneUploadOthersProbeOneAtATime(t *testing.T) {
 	if !run.Probe {
 		t.Fatalf("running %+v, want a probe", run)
 	}
-	b.stopped(b.fresh(), 1, "n", ledger.Held)
+	b.stopped(b.fresh(), 1, "n", ledger.BreakerOpen)
 	b.must(b.Release(b.ctx, run, false))
 	b.probe(delivered("r"))
-	b.isOpen()
+	b.isClosed()
 }
 
 func TestProbesAreFree(t *testing.T) {
 	t.Parallel()
-	shut := map[string]ledger.AttemptResult{
+	open := map[string]ledger.AttemptResult{
 		"outage": unavailable(), "throttled": throttled(time.Second),
 		"credentials": refused(ledger.FaultCredentials), "endpoint": refused(ledger.FaultEndpoint), "refusing": refused(ledger.FaultRefusing),
 	}
@@ -175,13 +175,13 @@ func TestProbesAreFree(t *testing.T) {
 		"refused": refused(ledger.FaultRefusing), "credentials": refused(ledger.FaultCredentials),
 		"budget spent": next(refused(ledger.FaultRefusing), ledger.Rejected), "too old": next(unavailable(), ledger.Expired),
 	}
-	for reason, o := range shut {
+	for reason, o := range open {
 		t.Run(reason, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, ledger.Settings{})
 			for name, answer := range answers {
 				for b.breaker().Reason == "" {
-					b.shut(1, o)
+					b.trip(1, o)
 				}
 				b.pass()
 				id := b.fresh()
@@ -206,7 +206,7 @@ func TestProbesMayEndTheirUpload(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, ledger.Settings{})
-			b.shut(3, refused(ledger.FaultCredentials))
+			b.trip(3, refused(ledger.FaultCredentials))
 			b.pass()
 			if rec := b.probe(o); rec.State != o.Next {
 				t.Fatalf("recorded %+v, want %s", rec, o.Next)
@@ -220,14 +220,14 @@ func TestRefusalsOfAShutAccountAreFree(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	rs := b.running(5)
-	b.shut(3, refused(ledger.FaultCredentials))
+	b.trip(3, refused(ledger.FaultCredentials))
 	for _, r := range rs {
 		rec := b.finish(r, after(next(refused(ledger.FaultCredentials), ledger.Rejected), time.Hour))
 		if !rec.Account || rec.State != ledger.Waiting || rec.Wait != 0 || b.get(r.ID).Refusals != 0 {
 			t.Fatalf("recorded %+v, want it to cost nothing", rec)
 		}
 	}
-	b.shutFor("credentials", 10*time.Second)
+	b.openFor("credentials", 10*time.Second)
 }
 
 // In-flight answers of another kind do not make the account's fault a mere outage, whose next probe would charge uploads.
@@ -235,28 +235,28 @@ func TestBreakerKeepsTheAccountsFault(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	rs := b.running(2)
-	b.shut(3, refused(ledger.FaultCredentials))
+	b.trip(3, refused(ledger.FaultCredentials))
 	b.finish(rs[0], throttled(time.Minute))
-	b.shutFor("credentials", time.Minute)
+	b.openFor("credentials", time.Minute)
 	away := unavailable()
 	away.Hold = 2 * time.Minute
 	b.finish(rs[1], away)
-	b.shutFor("credentials", 2*time.Minute)
+	b.openFor("credentials", 2*time.Minute)
 	b.pass()
 	b.probe(refused(ledger.FaultCredentials))
-	b.shutFor("credentials", 20*time.Second)
+	b.openFor("credentials", 20*time.Second)
 }
 
 // After an outage the first refusal is one answer like any other: the API is back.
 func TestBreakerOutageThenRefusals(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
-	b.shut(5, unavailable())
+	b.trip(5, unavailable())
 	b.pass()
 	b.probe(refused(ledger.FaultCredentials))
-	b.isOpen()
-	b.shut(2, refused(ledger.FaultCredentials))
-	b.shutFor("credentials", 10*time.Second)
+	b.isClosed()
+	b.trip(2, refused(ledger.FaultCredentials))
+	b.openFor("credentials", 10*time.Second)
 }
 
 func TestBreakerShowsTheLastAnswer(t *testing.T) {

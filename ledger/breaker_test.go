@@ -18,8 +18,8 @@ func (b *bundle) fresh() string {
 	return b.open("fresh-"+strconv.FormatInt(n, 10), "receipt").ID
 }
 
-// shut makes attempts of different uploads end like this, n times.
-func (b *bundle) shut(n int, o ledger.AttemptResult) {
+// trip makes attempts of different uploads end like this, n times.
+func (b *bundle) trip(n int, o ledger.AttemptResult) {
 	b.t.Helper()
 	for range n {
 		b.attempt(b.fresh(), o)
@@ -32,22 +32,22 @@ func (b *bundle) pass() {
 	b.later(b.breaker().Wait + time.Millisecond)
 }
 
-// probe makes the attempt of an account that is shut, whose hold is over.
+// probe makes the attempt of an account whose breaker is open and may be asked.
 func (b *bundle) probe(o ledger.AttemptResult) ledger.FinishResult {
 	b.t.Helper()
 	run := b.started(b.fresh(), 1, "probe"+strconv.FormatInt(time.Now().UnixNano(), 36))
 	if !run.Probe {
-		b.t.Fatalf("attempt %+v of a shut account is no probe", run)
+		b.t.Fatalf("attempt %+v of an account whose breaker is open is no probe", run)
 	}
 	return b.finish(run, o)
 }
 
-// shutFor asserts that the breaker is open for a reason, and for how long, give or take the jitter of a fifth.
-func (b *bundle) shutFor(reason string, d time.Duration) {
+// openFor asserts that the breaker is open for a reason, and for how long, give or take the jitter of a fifth.
+func (b *bundle) openFor(reason string, d time.Duration) {
 	b.t.Helper()
 	g := b.breaker()
 	if g.Reason != reason || g.Since.IsZero() || g.NextProbe.IsZero() {
-		b.t.Fatalf("breaker %+v, want it shut for %s", g, reason)
+		b.t.Fatalf("breaker %+v, want it open for %s", g, reason)
 	}
 	const slow = 2 * time.Second // of a machine that is busy
 	if low, high := d*8/10-slow, d*12/10; g.Wait < low || g.Wait > high {
@@ -55,7 +55,7 @@ func (b *bundle) shutFor(reason string, d time.Duration) {
 	}
 }
 
-func (b *bundle) isOpen() {
+func (b *bundle) isClosed() {
 	b.t.Helper()
 	if g := b.breaker(); g.Reason != "" || g.Wait != 0 || g.Probing || g.Step != 0 {
 		b.t.Fatalf("breaker %+v, want it open", g)
@@ -65,35 +65,35 @@ func (b *bundle) isOpen() {
 func TestBreakerOutage(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
-	b.shut(2, unavailable())
-	b.shut(2, unclear())
-	b.isOpen()
+	b.trip(2, unavailable())
+	b.trip(2, unclear())
+	b.isClosed()
 	rec := b.attempt(b.fresh(), unavailable())
 	if rec.BreakerReason != "outage" || rec.BreakerWait <= 0 {
-		t.Fatalf("recorded %+v, want the account held", rec)
+		t.Fatalf("recorded %+v, want the breaker open", rec)
 	}
 	id := b.fresh()
 	for want := 5 * time.Second; want < 70*time.Second; want = min(2*want, time.Minute) {
-		b.shutFor("outage", want)
-		if h := b.stopped(id, 1, "n", ledger.Held); h.Reason != "outage" || h.Wait <= 0 || h.Wait > want*12/10 {
+		b.openFor("outage", want)
+		if h := b.stopped(id, 1, "n", ledger.BreakerOpen); h.Reason != "outage" || h.For <= 0 || h.For > want*12/10 {
 			t.Fatalf("held %+v, want it for about %v", h, want)
 		}
 		since := b.breaker().Since
 		b.pass()
 		b.probe(unavailable())
 		if got := b.breaker().Since; !got.Before(since.Time) {
-			t.Fatalf("shut since %v, want it unchanged but for the time that passed: %v", got, since)
+			t.Fatalf("open since %v, want it unchanged but for the time that passed: %v", got, since)
 		}
 		if want == time.Minute {
 			break
 		}
 	}
-	b.shutFor("outage", time.Minute)
+	b.openFor("outage", time.Minute)
 	b.pass()
 	b.probe(delivered("r"))
-	b.isOpen()
-	b.shut(5, unclear())
-	b.shutFor("outage", 5*time.Second)
+	b.isClosed()
+	b.trip(5, unclear())
+	b.openFor("outage", 5*time.Second)
 }
 
 func TestBreakerOutageRowIsBrokenByAnyAnswer(t *testing.T) {
@@ -105,12 +105,12 @@ func TestBreakerOutageRowIsBrokenByAnyAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, ledger.Settings{})
-			b.shut(4, unavailable())
+			b.trip(4, unavailable())
 			b.attempt(b.fresh(), o)
-			b.shut(4, unavailable())
-			b.isOpen()
-			b.shut(1, unavailable())
-			b.shutFor("outage", 5*time.Second)
+			b.trip(4, unavailable())
+			b.isClosed()
+			b.trip(1, unavailable())
+			b.openFor("outage", 5*time.Second)
 		})
 	}
 }
@@ -118,13 +118,13 @@ func TestBreakerOutageRowIsBrokenByAnyAnswer(t *testing.T) {
 func TestBreakerCountsNoAttemptThatSentNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
-	b.shut(4, unavailable())
+	b.trip(4, unavailable())
 	b.attempt(b.fresh(), invalid())
 	if g := b.breaker(); g.LastOutcome != ledger.OutcomeUnavailable {
 		t.Errorf("last answer %+v, want what the API said last", g)
 	}
-	b.shut(1, unavailable())
-	b.shutFor("outage", 5*time.Second)
+	b.trip(1, unavailable())
+	b.openFor("outage", 5*time.Second)
 }
 
 func TestBreakerUnavailableWithRetryAfter(t *testing.T) {
@@ -133,16 +133,16 @@ func TestBreakerUnavailableWithRetryAfter(t *testing.T) {
 	o := unavailable()
 	o.Hold = 10 * time.Minute
 	b.attempt(b.fresh(), o)
-	b.shutFor("outage", 10*time.Minute)
+	b.openFor("outage", 10*time.Minute)
 	b.pass()
 	b.probe(delivered("r"))
-	b.isOpen()
+	b.isClosed()
 }
 
 func TestBreakerOneProbeAmongMany(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
-	b.shut(5, unavailable())
+	b.trip(5, unavailable())
 	const n = 12
 	var ids [n]string
 	for i := range ids {
@@ -160,7 +160,7 @@ func TestBreakerOneProbeAmongMany(t *testing.T) {
 				t.Error(err)
 			case g.Answer == ledger.Started && g.Running.Probe:
 				probes.Add(1)
-			case g.Answer == ledger.Held && g.Hold.Wait > 0:
+			case g.Answer == ledger.BreakerOpen && g.Wait.For > 0:
 				held.Add(1)
 			}
 		})
@@ -177,7 +177,7 @@ func TestBreakerOneProbeAmongMany(t *testing.T) {
 func TestBreakerProbeIsRepeatable(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
-	b.shut(5, unavailable())
+	b.trip(5, unavailable())
 	b.pass()
 	id := b.fresh()
 	first := b.started(id, 1, "probe")
@@ -186,19 +186,19 @@ func TestBreakerProbeIsRepeatable(t *testing.T) {
 		t.Fatalf("probes %+v and %+v: the reply to a repeated call differs", first, again)
 	}
 	b.finish(again, delivered("r"))
-	b.isOpen()
+	b.isClosed()
 }
 
 func TestBreakerDeadProbeGivesItsTurnBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
-	b.shut(5, unavailable())
+	b.trip(5, unavailable())
 	b.pass()
 	b.started(b.fresh(), 1, "dead")
-	b.stopped(b.fresh(), 1, "n", ledger.Held)
+	b.stopped(b.fresh(), 1, "n", ledger.BreakerOpen)
 	b.later(lease)
 	b.probe(unavailable())
-	b.shutFor("outage", 10*time.Second)
+	b.openFor("outage", 10*time.Second)
 }
 
 func TestBreakerProbeThatSendsNothingGivesItsTurnBack(t *testing.T) {
@@ -214,15 +214,15 @@ func TestBreakerProbeThatSendsNothingGivesItsTurnBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, ledger.Settings{})
-			b.shut(5, unavailable())
+			b.trip(5, unavailable())
 			b.pass()
 			run := b.started(b.fresh(), 1, "probe")
 			end(b, run)
 			if g := b.breaker(); g.Probing || g.Reason != "outage" || g.Step != 0 {
-				t.Fatalf("breaker %+v, want it shut as before and nobody probing", g)
+				t.Fatalf("breaker %+v, want it open as before and nobody probing", g)
 			}
 			b.probe(delivered("r"))
-			b.isOpen()
+			b.isClosed()
 		})
 	}
 }
@@ -231,26 +231,26 @@ func TestBreakerOutageIsOpenedByAnySuccess(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	rs := b.running(2)
-	b.shut(5, unclear())
+	b.trip(5, unclear())
 	b.finish(rs[0], unclear())
-	b.shutFor("outage", 5*time.Second)
+	b.openFor("outage", 5*time.Second)
 	b.finish(rs[1], delivered("r"))
-	b.isOpen()
+	b.isClosed()
 }
 
 func TestBreakerStore(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	b.must(b.Release(b.ctx, b.started(b.fresh(), 1, "n"), true))
-	b.shutFor("store", 10*time.Second)
+	b.openFor("store", 10*time.Second)
 	b.pass()
 	r := b.started(b.fresh(), 1, "probe")
 	b.must(b.Release(b.ctx, r, true))
-	b.shutFor("store", 20*time.Second)
+	b.openFor("store", 20*time.Second)
 	b.pass()
 	b.probe(unavailable())
-	b.shutFor("outage", 5*time.Second)
+	b.openFor("outage", 5*time.Second)
 	b.pass()
 	b.probe(delivered("r"))
-	b.isOpen()
+	b.isClosed()
 }

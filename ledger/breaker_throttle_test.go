@@ -13,21 +13,21 @@ func TestBreakerThrottled(t *testing.T) {
 	b := setup(t, ledger.Settings{})
 	rec := b.attempt(b.fresh(), throttled(3*time.Second))
 	if rec.BreakerReason != "throttled" || !rec.Account || rec.BreakerWait <= 0 || rec.BreakerWait > 3*time.Second {
-		t.Fatalf("recorded %+v, want the account held for 3 s", rec)
+		t.Fatalf("recorded %+v, want the breaker open for 3 s", rec)
 	}
 	b.pass()
 	b.probe(throttled(0))
 	for want := time.Minute; want < time.Hour; want = min(2*want, time.Hour) {
-		b.shutFor("throttled", want)
+		b.openFor("throttled", want)
 		b.pass()
 		b.probe(throttled(0))
 	}
-	b.shutFor("throttled", time.Hour)
+	b.openFor("throttled", time.Hour)
 	b.pass()
 	b.probe(delivered("r"))
-	b.isOpen()
+	b.isClosed()
 	b.attempt(b.fresh(), throttled(0))
-	b.shutFor("throttled", 30*time.Second)
+	b.openFor("throttled", 30*time.Second)
 }
 
 // running begins attempts of n uploads while the breaker is closed.
@@ -47,11 +47,11 @@ func TestBreakerThrottledByCallsThatLeftTogether(t *testing.T) {
 	for _, r := range rs[:4] {
 		b.finish(r, throttled(2*time.Second))
 	}
-	b.shutFor("throttled", 2*time.Second)
+	b.openFor("throttled", 2*time.Second)
 	b.finish(rs[4], throttled(10*time.Second))
 	b.finish(rs[5], throttled(time.Second))
 	b.finish(rs[6], throttled(0))
-	b.shutFor("throttled", 10*time.Second)
+	b.openFor("throttled", 10*time.Second)
 	b.pass()
 	b.probe(throttled(0))
 	if g := b.breaker(); g.Wait > 75*time.Second {
@@ -85,10 +85,10 @@ func TestBreakerThrottledIsNotOpenedByAnotherCall(t *testing.T) {
 			if g := b.breaker(); g.Reason != want.Reason || g.NextProbe != want.NextProbe {
 				t.Fatalf("breaker %+v, want it as it was: %+v", g, want)
 			}
-			b.stopped(b.fresh(), 1, "n", ledger.Held)
+			b.stopped(b.fresh(), 1, "n", ledger.BreakerOpen)
 			b.pass()
 			b.probe(delivered("r2"))
-			b.isOpen()
+			b.isClosed()
 		})
 	}
 }

@@ -91,13 +91,13 @@ func (b *bundle) started(id string, generation int64, nonce string) ledger.Runni
 }
 
 // stopped begins an attempt that must not start.
-func (b *bundle) stopped(id string, generation int64, nonce string, want ledger.Answer) ledger.Hold {
+func (b *bundle) stopped(id string, generation int64, nonce string, want ledger.Answer) ledger.Wait {
 	b.t.Helper()
 	g := b.begin(id, generation, nonce)
 	if g.Answer != want {
 		b.t.Fatalf("begin %s: %+v, want %s", id, g, want)
 	}
-	return g.Hold
+	return g.Wait
 }
 
 func (b *bundle) finish(run ledger.Running, o ledger.AttemptResult) ledger.FinishResult {

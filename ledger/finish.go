@@ -47,7 +47,7 @@ type FinishResult struct {
 	BreakerReason string        // why the breaker is open now; "": open
 	BreakerWait   time.Duration // 0 when only this upload must wait: then its answers alone open the breaker
 	Account       bool          // the answer was taken for the account's: it cost the upload nothing
-	NextID        string        // the upload that is now the head of the line; "": none
+	NextID        string        // the upload that is now the head of the order queue; "": none
 	NextGen       int64
 }
 

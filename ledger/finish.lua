@@ -1,6 +1,6 @@
 -- finish records an attempt's outcome and moves its upload on.
 -- ARGV: key, the attempt and the plan of what follows (finishArgs in Go), the settings (finishSettings), jitter
--- Returns: { how ("recorded", "late", "repeated"), state, next attempt ms, now, account's fault, next in line or "",
+-- Returns: { how ("recorded", "late", "repeated"), state, next attempt ms, now, account's fault, next in the order queue or "",
 --   its generation, breaker's reason or "", wait ms }
 local attempt, cfg = cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
 cfg.jitter = tonumber(ARGV[4])
@@ -92,7 +92,7 @@ if late then
   redis.call('HSET', u, 'won', ended)
 end
 
--- finishes moves the upload to a final state, and gives the next in line.
+-- finishes moves the upload to a final state, and gives the next in the order queue.
 local function finishes(to, keep)
   redis.call('ZREM', P .. 's:' .. state, KEY)
   redis.call('ZADD', P .. 's:' .. to, now, KEY)
@@ -115,7 +115,7 @@ if outcome == 'refused' and not account and not probe then redis.call('HINCRBY',
 if FINAL[attempt.next] and not account and (own or not probe) then
   local before_state = state
   local next_key, next_generation = finishes(attempt.next, attempt.next == 'delivered' and cfg.keep or cfg.keep_dead)
-  -- Late, it may have been out of the line long since: then its head is asked for.
+  -- Late, it may have been out of its order queue long since: then its head is asked for.
   if FINAL[before_state] then return reply('late', account) end
   return reply_with(late and 'late' or 'recorded', account, 0, next_key, next_generation)
 end

@@ -22,7 +22,7 @@ func (m *machine) check(t *rapid.T) {
 		}
 		if u.State == ledger.Sending {
 			if sending[want.order]++; sending[want.order] > 1 || m.head(want.order) != want {
-				t.Fatalf("%s is being sent, and is not the only one of its line, or not its head", id)
+				t.Fatalf("%s is being sent, and is not the only one of its order queue, or not its head", id)
 			}
 		}
 		if u.State != want.state || u.Generation != want.generation || u.AttemptCount != len(want.attempts) ||

@@ -42,7 +42,7 @@ func TestLateDeliveryEndsTheUpload(t *testing.T) {
 	behind := b.open("order", "another")
 	rec := b.finish(first, delivered("late"))
 	if rec.How != "late" || rec.State != ledger.Delivered || rec.NextID != behind.ID {
-		t.Fatalf("recorded %+v, want a late delivery and the next in line", rec)
+		t.Fatalf("recorded %+v, want a late delivery and the next in the order queue", rec)
 	}
 	b.finds("late", first.ID)
 	b.stopped(first.ID, 1, "n3", ledger.Stale)

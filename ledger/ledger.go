@@ -60,9 +60,9 @@ type Settings struct {
 
 // BreakerSettings are the numbers of an account's breaker. The zero value of a field stands for its default.
 type BreakerSettings struct {
-	OutageRow    int           // attempts in a row without an answer that shut it; 5
-	AccountRow   int           // answers in a row of the credentials or endpoint kind that shut it; 3
-	RefusingRow  int           // different uploads in a row with the same refusal that shut it; 5
+	OutageRow    int           // attempts in a row without an answer that open it; 5
+	AccountRow   int           // answers in a row of the credentials or endpoint kind that open it; 3
+	RefusingRow  int           // different uploads in a row with the same refusal that open it; 5
 	OutageBase   time.Duration // first hold of an outage, doubling; 5 s
 	OutageMax    time.Duration // … up to this; 60 s
 	ProbeBase    time.Duration // first hold for credentials, endpoint, refusing and blob store, doubling; 10 s

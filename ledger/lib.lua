@@ -7,7 +7,7 @@
 --   u:<key>     hash    the upload
 --   a:<key>     list    its last attempts, oldest first, one line of tab-separated fields each
 --   x:<key>     list    request ids of attempts that were trimmed from a:<key>
---   o:<order>   zset    uploads of one order; score > 0: place in the line, its record's `since`; score <= 0: ended
+--   o:<order>   zset    uploads of one order; score > 0: place in its order queue, its record's `since`; score <= 0: ended
 --   s:<state>   zset    uploads by state; score: creation while unfinished, end once final (ms)
 --   look        zset    uploads that must have a task, by the time the reconciler looks at them next (ms)
 --   keep        zset    uploads whose voucher may leave the store, by the time it may (ms); with a store key behind
@@ -44,21 +44,21 @@ end
 -- head_of gives the key of the upload of this order that is being delivered, or false. An entry whose upload has ended
 -- or has no record is put right on the way: it must not hold up those behind it. Joining's record is not yet written.
 local function head_of(order, joining)
-  local line = P .. 'o:' .. order
+  local queue = P .. 'o:' .. order
   while true do
-    local key = redis.call('ZRANGEBYSCORE', line, '(0', '+inf', 'LIMIT', 0, 1)[1]
+    local key = redis.call('ZRANGEBYSCORE', queue, '(0', '+inf', 'LIMIT', 0, 1)[1]
     if not key or key == joining then return key or false end
     local state = redis.call('HGET', upload_key(key), 'state')
     if state and not FINAL[state] then return key end
-    if state then redis.call('ZADD', line, 0, key) else redis.call('ZREM', line, key) end
+    if state then redis.call('ZADD', queue, 0, key) else redis.call('ZREM', queue, key) end
   end
 end
 
--- is_head says whether an unfinished upload is the head of its line. One that the line has lost goes back to its place.
+-- is_head says whether an unfinished upload is the head of its order queue. One that it has lost goes back to its place.
 local function is_head(key, order, since)
-  local line = P .. 'o:' .. order
-  if redis.call('ZRANGEBYSCORE', line, '(0', '+inf', 'LIMIT', 0, 1)[1] == key then return true end
-  if tonumber(redis.call('ZSCORE', line, key) or '0') <= 0 then redis.call('ZADD', line, since, key) end
+  local queue = P .. 'o:' .. order
+  if redis.call('ZRANGEBYSCORE', queue, '(0', '+inf', 'LIMIT', 0, 1)[1] == key then return true end
+  if tonumber(redis.call('ZSCORE', queue, key) or '0') <= 0 then redis.call('ZADD', queue, since, key) end
   return head_of(order) == key
 end
 
@@ -71,13 +71,13 @@ local function move(key, from, to, score)
   redis.call('HSET', upload_key(key), 'state', to)
 end
 
--- join puts an upload at the end of its order's line. It gives its place, which the record keeps as `since`, so that a
--- line can be made anew from its records, and whether it is the head.
+-- join puts an upload at the end of its order queue. It gives its place, which the record keeps as `since`, so that a
+-- order queue can be made anew from its records, and whether it is the head.
 local function join(key, order, now)
-  local line = P .. 'o:' .. order
-  local last = tonumber(redis.call('ZREVRANGE', line, 0, 0, 'WITHSCORES')[2] or '0')
+  local queue = P .. 'o:' .. order
+  local last = tonumber(redis.call('ZREVRANGE', queue, 0, 0, 'WITHSCORES')[2] or '0')
   local place = math.max(now, last + 1)
-  redis.call('ZADD', line, place, key)
+  redis.call('ZADD', queue, place, key)
   return place, last <= 0 or head_of(order, key) == key
 end
 
@@ -90,13 +90,13 @@ local function assign(key, look_at)
   return generation
 end
 
--- leave takes an upload that has ended out of its line and, if it was the head, gives the next one its task.
+-- leave takes an upload that has ended out of its order queue and, if it was the head, gives the next one its task.
 -- It returns the key and the generation of the next, or false.
 local function leave(key, order, look_at)
-  local line = redis.call('ZRANGEBYSCORE', P .. 'o:' .. order, '(0', '+inf', 'LIMIT', 0, 2)
+  local queue = redis.call('ZRANGEBYSCORE', P .. 'o:' .. order, '(0', '+inf', 'LIMIT', 0, 2)
   redis.call('ZADD', P .. 'o:' .. order, 0, key)
   redis.call('ZREM', P .. 'look', key)
-  local head = line[1] == key and line[2] and head_of(order)
+  local head = queue[1] == key and queue[2] and head_of(order)
   if not head then return false end
   return head, assign(head, look_at)
 end

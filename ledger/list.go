@@ -126,7 +126,7 @@ func (l *Ledger) sources(ctx context.Context, q Query, from place) (merge, error
 	return all, nil
 }
 
-// orderSource reads all uploads of an order at once: a line is short.
+// orderSource reads all uploads of an order at once: an order queue is short.
 func (l *Ledger) orderSource(ctx context.Context, account, order string, from place) (*source, error) {
 	keys, err := l.rdb.ZRange(ctx, prefix(account)+"o:"+order, 0, -1).Result()
 	if err != nil {

@@ -72,7 +72,7 @@ func TestLostReplies(t *testing.T) {
 		t.Fatalf("recorded %+v, want %s next", rec, second.ID)
 	}
 	if task := b.reopen(first.ID); task.Generation != 0 {
-		t.Fatalf("reopened %+v, want it to stand in line", task)
+		t.Fatalf("reopened %+v, want it to waits in its order queue", task)
 	}
 	if task, _ := b.discard(second.ID); task != (ledger.Task{ID: first.ID, Generation: 3}) {
 		t.Fatalf("discarded: next %+v, want %s", task, first.ID)
@@ -109,17 +109,17 @@ func TestLostReplyStillDropsTheVoucher(t *testing.T) {
 func TestLostRepliesOfTheBreaker(t *testing.T) {
 	t.Parallel()
 	b := setupDeaf(t, ledger.Settings{})
-	b.shut(4, unavailable())
-	b.isOpen()
-	b.shut(1, unavailable())
-	b.shutFor("outage", 5*time.Second)
+	b.trip(4, unavailable())
+	b.isClosed()
+	b.trip(1, unavailable())
+	b.openFor("outage", 5*time.Second)
 	b.pass()
 	b.probe(unavailable())
-	b.shutFor("outage", 10*time.Second)
+	b.openFor("outage", 10*time.Second)
 	b.pass()
 	b.must(b.Release(b.ctx, b.started(b.fresh(), 1, "p"), true))
-	b.shutFor("store", 10*time.Second)
+	b.openFor("store", 10*time.Second)
 	b.pass()
 	b.probe(delivered("r"))
-	b.isOpen()
+	b.isClosed()
 }

@@ -85,7 +85,7 @@ func (m *machine) doBegin(t *rapid.T) {
 	got := m.bundle.begin(u.id, generation, m.name("nonce"))
 	want := m.model.begin(u, generation)
 	if breaker.Reason != "" && want == ledger.Started && got.Answer != ledger.Started {
-		if breaker.Wait == 0 && !breaker.Probing || got.Answer != ledger.Held && got.Answer != ledger.Early {
+		if breaker.Wait == 0 && !breaker.Probing || got.Answer != ledger.BreakerOpen && got.Answer != ledger.Early {
 			t.Fatalf("begin: %+v at the breaker %+v", got, breaker)
 		}
 		return

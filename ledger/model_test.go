@@ -22,7 +22,7 @@ type modelUpload struct {
 	id, order, store string
 	state, was       ledger.State
 	generation       int64
-	place            int // in its line; 0: it has ended
+	place            int // in its order queue; 0: it has ended
 	refusals         int
 	early            bool // its next attempt is not due yet
 	lapsed           bool // the lease of its attempt is over

@@ -20,7 +20,7 @@ type NewUpload struct {
 	MediaType                           string
 	StoreKey                            string // where the blob store has the voucher; "": it comes along in Inline
 	Again                               bool   // revives an upload that has ended
-	Replace                             bool   // discards those of the same order that wait in line and were never sent
+	Replace                             bool   // discards those of the same order that wait in its order queue and were never sent
 	// Ended records it as rejected or expired already: what a blob store still knew of an upload whose record was lost.
 	Ended  State
 	Inline []byte // the voucher, when the ledger shall keep it itself, in the same step; at most InlineMost bytes
@@ -43,7 +43,7 @@ type Opened struct {
 	Drop       string // a store key that nothing holds any more; "" if none
 	Holds      string // of a duplicate that is not finished: the store key that it holds; "" if none
 	At         Time   // when, by Redis' clock
-	Since      Time   // its place in its order's line, when it was made or revived: At, or a little later
+	Since      Time   // its place in its order queue, when it was made or revived: At, or a little later
 }
 
 // Open records an upload, or finds the record of the same voucher for the same order. The caller puts the task of the

@@ -3,7 +3,7 @@
 --   final state in which it is recorded), keep of the dead ms, crc32c or "", token, then the pieces of a voucher that
 --   the ledger keeps itself. The token is this call's, and stands instead of a store key.
 -- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the store key to drop
--- ("": none), now, its place in the line when it was made or revived, the store key that is held.
+-- ("": none), now, its place in its order queue when it was made or revived, the store key that is held.
 local order, store, again, replace, grace = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
 local token, FIRST_PIECE = ARGV[15], 16
 local u, now = upload_key(KEY), now_ms()

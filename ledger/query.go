@@ -185,7 +185,7 @@ func (l *Ledger) Counts(ctx context.Context, account string) (Counts, error) {
 // Sizes compares what must agree: where they differ for long, keys were lost.
 type Sizes struct {
 	Unfinished int64 // uploads in the states that are not final
-	Needed     int64 // uploads that must have a task: the heads of their lines
+	Needed     int64 // uploads that must have a task: the heads of their order queues
 	Tasks      int64 // tasks there are
 }
 

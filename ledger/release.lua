@@ -5,10 +5,10 @@ local number, nonce, reason, grace = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumb
 local u, now = upload_key(KEY), now_ms()
 local probe = redis.call('HGET', P .. 'breaker', 'probe') == nonce
 if probe then redis.call('HDEL', P .. 'breaker', 'probe', 'probe_till') end
-local shut = redis.call('HGET', P .. 'breaker', 'reason')
-if reason ~= '' and (probe or not shut) then
+local open = redis.call('HGET', P .. 'breaker', 'reason')
+if reason ~= '' and (probe or not open) then
   local cfg = { jitter = tonumber(ARGV[6]), probe_base = tonumber(ARGV[7]), probe_max = tonumber(ARGV[8]) }
-  breaker_open(cfg, now, reason, { hold = 0, probe = probe })
+  open_breaker(cfg, now, reason, { hold = 0, probe = probe })
 end
 
 local r = redis.call('HMGET', u, 'state', 'nonce', 'n', 'was', 'next', 'made')

@@ -9,7 +9,7 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-func TestDueNextInLineAfterACrash(t *testing.T) {
+func TestDueNextInOrderQueueAfterACrash(t *testing.T) {
 	t.Parallel()
 	q := setupQueue(t)
 	head, next := q.open("order", "1"), q.open("order", "2")

@@ -9,7 +9,7 @@ type State string
 
 // The states of an upload. Delivered, rejected, expired and discarded are final.
 const (
-	Queued    State = "queued"    // in its order's line, or in the queue; never sent, or to be sent afresh
+	Queued    State = "queued"    // in its order queue, or in the queue; never sent, or to be sent afresh
 	Sending   State = "sending"   // an attempt is under way
 	Waiting   State = "waiting"   // an attempt failed; another follows
 	Delivered State = "delivered" // the API accepted the voucher; whether finance does is PandaPon's to say
@@ -83,7 +83,7 @@ type Upload struct {
 	SHA256       string    `json:"sha256"` // of the voucher, hex
 	Size         int64     `json:"size"`   // of the voucher, bytes
 	MediaType    string    `json:"mediaType,omitempty"`
-	Generation   int64     `json:"generation"` // tasks put for it so far; 0: it stands in line
+	Generation   int64     `json:"generation"` // tasks put for it so far; 0: it waits in its order queue
 	Duplicate    bool      `json:"duplicate,omitempty"`
 	CreatedAt    Time      `json:"createdAt"`
 	UpdatedAt    Time      `json:"updatedAt"`

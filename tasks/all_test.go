@@ -33,7 +33,7 @@ func TestEnqueueAll(t *testing.T) {
 			t.Errorf("request %d: called %d times: %+v", i, calls[i], r)
 		}
 	}
-	// The first of each order is the head of its line: it alone has a task. Order 7 lost its first.
+	// The first of each order is the head of its order queue: it alone has a task. Order 7 lost its first.
 	var heads []string
 	for i := range orders {
 		if i == 7 {
@@ -47,7 +47,7 @@ func TestEnqueueAll(t *testing.T) {
 	}
 	for i, id := range heads {
 		if !pending[id] {
-			t.Errorf("the first voucher of order %d is not the head of its line", i)
+			t.Errorf("the first voucher of order %d is not the head of its order queue", i)
 		}
 	}
 	if len(b.pending()) > orders {

@@ -75,7 +75,7 @@ type Request struct {
 	Reference string    // the caller's own name for it; shown, never sent
 	Voucher   io.Reader // the picture or PDF, raw
 	Again     bool      // sends it again although the same voucher ended already, delivered or not
-	Replace   bool      // discards vouchers of the same order that wait in line and were never sent
+	Replace   bool      // discards vouchers of the same order that wait in its order queue and were never sent
 }
 
 // Enqueue enqueues a voucher. When it returns without an error, the voucher and its record are stored, and it will

@@ -53,7 +53,7 @@ func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Reb
 			found = append(found, s)
 		}
 	}
-	// Uploads of one order go back into their line in the order in which they came.
+	// Uploads of one order go back into their order queue in the order in which they came.
 	slices.SortStableFunc(found, func(a, b blob.Stored) int { return a.PutAt.Compare(b.PutAt) })
 	account := ""
 	for i, s := range found {

@@ -54,7 +54,7 @@ func TestRebuildAfterFlushAll(t *testing.T) {
 		t.Errorf("the rejected one became %+v", u)
 	}
 	if len(b.pending()) != 5 {
-		t.Errorf("%d tasks, want one for each line", len(b.pending()))
+		t.Errorf("%d tasks, want one for each order queue", len(b.pending()))
 	}
 	again, err := b.Rebuild(b.ctx, func(int, int) {})
 	b.must(err)

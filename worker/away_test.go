@@ -89,7 +89,7 @@ func TestStopGivesBackAtOnce(t *testing.T) {
 	b.ledger = ledger.New(b.rdb, b.ls)
 	ids := b.many(10)
 	stop := b.start("w1")
-	b.eventually("the account is held", func() bool { return b.breakerReason() == "outage" })
+	b.eventually("the breaker is open", func() bool { return b.breakerReason() == "outage" })
 	began := time.Now()
 	stop()
 	if took := time.Since(began); took > 3*time.Second {

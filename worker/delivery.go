@@ -84,7 +84,7 @@ func (d *delivery) deliver(ctx context.Context, p tasks.Payload) (ledger.FinishR
 }
 
 // attempt asks the ledger whether the upload may be sent, and if so sends it. It gives back the slot. Again means that
-// the account is held and the task waits on.
+// the breaker is open and the task waits on.
 func (d *delivery) attempt(ctx context.Context, p tasks.Payload) (rec ledger.FinishResult, again bool, err error) {
 	success := false
 	defer func() { d.slots.leave(success) }()
@@ -98,13 +98,13 @@ func (d *delivery) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Fin
 		return rec, false, d.notBegun(p, err)
 	}
 	switch b.Answer {
-	case ledger.Held:
-		d.slots.hold(b.Hold.Wait)
+	case ledger.BreakerOpen:
+		d.slots.hold(b.Wait.For)
 		return rec, true, nil
 	case ledger.Busy, ledger.Early:
-		return rec, false, &retryLater{Delay: b.Hold.Wait, Reason: "not yet: " + string(b.Answer)}
+		return rec, false, &retryLater{Delay: b.Wait.For, Reason: "not yet: " + string(b.Answer)}
 	case ledger.Stale:
-		return rec, false, fmt.Errorf("no longer counts (%s): %w", b.Hold.Reason, asynq.RevokeTask)
+		return rec, false, fmt.Errorf("no longer counts (%s): %w", b.Wait.Reason, asynq.RevokeTask)
 	case ledger.Started:
 	}
 	outcome, err := d.send(detached, b.Running, began.Add(d.set.CallTimeout))

@@ -25,7 +25,7 @@ func (r *recorder) logAttempt(run ledger.Running, o ledger.AttemptResult, rec le
 		fields = append(fields, zap.String("recorded", rec.How))
 	}
 	if rec.BreakerReason != "" {
-		fields = append(fields, zap.String("account_held", rec.BreakerReason), zap.Duration("held_for", rec.BreakerWait))
+		fields = append(fields, zap.String("breaker_reason", rec.BreakerReason), zap.Duration("breaker_wait", rec.BreakerWait))
 	}
 	r.log.Log(level, "upload.attempted", fields...)
 }

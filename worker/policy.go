@@ -129,7 +129,7 @@ func (p Policy) classify(receipt pandapon.Receipt, err error) ledger.AttemptResu
 	return o
 }
 
-// outcome is the table of the README: the first row that fits counts.
+// outcome is the table of docs/reference.md: the first row that fits counts.
 func (p Policy) outcome(e *pandapon.Error) (ledger.Outcome, ledger.Fault) {
 	status, code := e.HTTPStatus, e.Envelope.Code
 	switch {

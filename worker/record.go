@@ -84,7 +84,7 @@ func (r *recorder) pause(ctx context.Context) bool {
 	}
 }
 
-// follow does what an ended upload brings with it: the next in line gets its task, and its voucher leaves the store.
+// follow does what an ended upload brings with it: the next in the order queue gets its task, and its voucher leaves the store.
 // What fails here the reconciler does.
 func (r *recorder) follow(ctx context.Context, run ledger.Running, o ledger.AttemptResult, rec ledger.FinishResult) {
 	r.putNext(ctx, rec)
@@ -101,7 +101,7 @@ func (r *recorder) follow(ctx context.Context, run ledger.Running, o ledger.Atte
 	}
 }
 
-// putNext puts the task of the upload that is next in its order's queue.
+// putNext puts the task of the upload that is next in its order queue.
 func (r *recorder) putNext(ctx context.Context, rec ledger.FinishResult) {
 	if rec.NextID == "" {
 		return

@@ -9,17 +9,17 @@ import (
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 )
 
-// healthyAgain ends a fault once the account is held for it, and waits until all is delivered.
+// healthyAgain ends a fault once the breaker is open for it, and waits until all is delivered.
 func (b *bundle) healthyAgain(reason string, ids []string) {
 	b.t.Helper()
-	b.eventually("the account is held: "+reason, func() bool { return b.breakerReason() == reason })
+	b.eventually("the breaker is open: "+reason, func() bool { return b.breakerReason() == reason })
 	seen := len(b.api.Requests())
 	// Probes go on, one at a time, and go to different uploads.
 	b.eventually("probes", func() bool { return len(b.api.Requests()) >= seen+4 })
 	b.api.SetFaults()
 	b.reaches(ledger.Delivered, ids...)
 	if r := b.breakerReason(); r != "" {
-		b.t.Errorf("still held: %s", r)
+		b.t.Errorf("still open: %s", r)
 	}
 	b.agree(ids...)
 }
@@ -30,7 +30,7 @@ func TestAccountFaults(t *testing.T) {
 		name   string
 		fault  sandbox.Fault
 		reason string
-		spent  int // most refusals that may have been counted before the account was held
+		spent  int // most refusals that may have been counted before the breaker opened
 	}{
 		{"outage", sandbox.Fault{Kind: sandbox.Outage}, "outage", 0},
 		{"lost answers", sandbox.Fault{Kind: sandbox.NotJSON}, "outage", 0},
@@ -70,7 +70,7 @@ func TestOutageCostsNothing(t *testing.T) {
 	for i := range 3 {
 		b.start(fmt.Sprintf("w%d", i))
 	}
-	b.eventually("the account is held", func() bool { return b.breakerReason() == "outage" })
+	b.eventually("the breaker is open", func() bool { return b.breakerReason() == "outage" })
 	b.eventually("four probes", func() bool { return len(b.api.Requests()) >= 5+4 })
 	held := time.Since(started)
 	calls := len(b.api.Requests())
@@ -89,7 +89,7 @@ func TestOneBadUploadStandsAlone(t *testing.T) {
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Unauthorized, OrderID: "bad"})
 	b.start("w1")
 	bad := b.enqueue("bad", 1)
-	b.eventually("the account is held", func() bool { return b.breakerReason() == "credentials" })
+	b.eventually("the breaker is open", func() bool { return b.breakerReason() == "credentials" })
 	good := b.enqueue("good", 2)
 	b.reaches(ledger.Delivered, good.ID)
 	b.eventually("the bad one is rejected or held alone", func() bool {
@@ -158,7 +158,7 @@ func TestStoreAwayHoldsTheAccount(t *testing.T) {
 	ids := b.many(10)
 	v.away.Store(true)
 	b.start("w1")
-	b.eventually("the account is held", func() bool { return b.breakerReason() == "store" })
+	b.eventually("the breaker is open", func() bool { return b.breakerReason() == "store" })
 	if n := len(b.api.Requests()); n != 0 {
 		t.Errorf("%d requests without a voucher", n)
 	}

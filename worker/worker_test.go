@@ -253,7 +253,7 @@ func TestTwoWorkersWithOneTaskSendOnce(t *testing.T) {
 	}
 }
 
-func TestLineKeepsItsOrder(t *testing.T) {
+func TestOrderQueueKeepsItsOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.start("w1")

@@ -14,7 +14,7 @@ func (b *bundle) replace(order, content string) ledger.Opened {
 	return b.openAs(n)
 }
 
-func TestLineGoesInOrder(t *testing.T) {
+func TestOrderQueueGoesInOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	var ids []string
@@ -40,14 +40,14 @@ func TestLineGoesInOrder(t *testing.T) {
 	}
 }
 
-func TestLineWaitsForAWaitingHead(t *testing.T) {
+func TestOrderQueueWaitsForAWaitingHead(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	head, second := b.open("order", "1"), b.open("order", "2")
 	if rec := b.attempt(head.ID, unavailable()); rec.NextID != "" {
 		t.Fatalf("a waiting head names %s as next", rec.NextID)
 	}
-	if h := b.stopped(second.ID, 0, "n", ledger.Stale); h.Reason != "line" && h.Reason != "generation" {
+	if h := b.stopped(second.ID, 0, "n", ledger.Stale); h.Reason != "order queue" && h.Reason != "generation" {
 		t.Fatalf("second in line is stale for %q", h.Reason)
 	}
 	if rec := b.attempt(head.ID, final()); rec.NextID != second.ID || rec.NextGen != 1 {
@@ -55,7 +55,7 @@ func TestLineWaitsForAWaitingHead(t *testing.T) {
 	}
 }
 
-func TestLinesOfOrdersAndAccountsAreTheirOwn(t *testing.T) {
+func TestOrderQueuesOfOrdersAndAccountsAreTheirOwn(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	other := newBundle(t, b.rdb, ledger.Settings{})
@@ -66,13 +66,13 @@ func TestLinesOfOrdersAndAccountsAreTheirOwn(t *testing.T) {
 	}
 }
 
-func TestLineOfAReopenedUpload(t *testing.T) {
+func TestOrderQueueOfAReopenedUpload(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	first, second := b.open("order", "1"), b.open("order", "2")
 	b.attempt(first.ID, final())
 	if task := b.reopen(first.ID); task.Generation != 0 {
-		t.Fatalf("reopened %+v, want it to stand in line", task)
+		t.Fatalf("reopened %+v, want it to waits in its order queue", task)
 	}
 	rec := b.attempt(second.ID, delivered("r2"))
 	if rec.NextID != first.ID || rec.NextGen != 2 {
@@ -111,7 +111,7 @@ func TestReplaceSparesWhatWasSent(t *testing.T) {
 	b.reopen(sent.ID)
 	right := b.replace("order", "right")
 	if right.Generation != 0 {
-		t.Errorf("opened %+v, want it to stand in line", right)
+		t.Errorf("opened %+v, want it to waits in its order queue", right)
 	}
 	b.state(queued.ID, ledger.Discarded)
 	b.state(sent.ID, ledger.Queued)
