@@ -26,7 +26,7 @@ const (
 
 // several is something to be done to several uploads: those named, or all that a filter shows.
 type several struct {
-	Deed   deed
+	Action action
 	All    bool
 	IDs    []string
 	Filter filter
@@ -94,11 +94,11 @@ func parseSeveral(r *http.Request) (several, error) {
 		return several{}, err
 	}
 	name, all := strings.CutSuffix(r.PostForm.Get("act"), "-all")
-	s := several{Deed: deed(name), All: all, Filter: f}
+	s := several{Action: action(name), All: all, Filter: f}
 	switch {
-	case !s.Deed.valid():
+	case !s.Action.valid():
 		return s, fmt.Errorf("%w: nothing is done under this name", ErrInput)
-	case all && !s.Deed.allowed(f.State):
+	case all && !s.Action.allowed(f.State):
 		return s, fmt.Errorf("%w: this cannot be done to all in this state", ErrInput)
 	case all:
 		return s, nil
@@ -187,7 +187,7 @@ func (run *severalRun) each(ctx context.Context, ids []string) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			_, err := run.pages.do(ctx, run.Deed, id)
+			_, err := run.pages.do(ctx, run.Action, id)
 			return run.note(id, err)
 		})
 	}

@@ -84,8 +84,8 @@ type listView struct {
 	Accounts []string
 	Counts   map[ledger.State]int64 // of the accounts shown, whatever the time and the order
 	Total    int64
-	Counted  bool   // Counts are of what the filter shows
-	Deeds    []deed // what may be done to all in the state that is shown
+	Counted  bool     // Counts are of what the filter shows
+	Allowed  []action // what may be done to all in the state that is shown
 }
 
 // Sinces are the lengths of time to choose from.
@@ -117,7 +117,7 @@ func (p *Pages) uploads(w http.ResponseWriter, r *http.Request) error {
 	view.Counted = f.Since == "" && f.Order == ""
 	pg := p.newPage(r, "uploads")
 	if pg.Viewer.Operator && f.State != "" && f.Order == "" {
-		view.Deeds = deedsFor(f.State)
+		view.Allowed = allowedIn(f.State)
 	}
 	pg.Title = pg.texts["list.title"]
 	if f.State != "" {
