@@ -25,6 +25,7 @@ import (
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
@@ -79,7 +80,7 @@ func setup(tb testing.TB, opts ...option) *bundle {
 	b.producer, b.cfg.Tokens = b.token(gateway.Producer, "shop", nil)
 	b.operator, b.cfg.Tokens = b.token(gateway.Operator, "ops", b.cfg.Tokens)
 	b.cfg.Log = zap.New(core)
-	b.cfg.Accounts = []gateway.Account{{
+	b.cfg.Accounts = []dropin.Account{{
 		Name: b.account, BaseURL: b.apiURL,
 		Credentials: pandapon.Credentials{AccessKey: accessKey, Secret: secret, UserID: userID},
 	}}

@@ -61,13 +61,13 @@ func last(values []string) string {
 
 // local says whether a request was meant for this machine: its Host is a loopback name or address, so that no foreign
 // name that was made to point here (DNS rebinding) gets an answer, and no proxy brought it.
-func (x *exchange) local() bool {
-	host := x.request.Host
+func (entry *accessLog) local() bool {
+	host := entry.request.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 	addr, err := netip.ParseAddr(host)
 	named := host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && addr.IsLoopback()
-	return named && !x.proxied && (!x.client.IsValid() || x.client.IsLoopback())
+	return named && !entry.proxied && (!entry.client.IsValid() || entry.client.IsLoopback())
 }

@@ -5,6 +5,10 @@
 // with an account's secret: vouchers are enqueued, everything else is passed on to the API unchanged. What is left are web
 // pages at /, asynqmon at /queues/, and health and metrics.
 //
+// This package is the server: it listens, knows who calls, bounds what callers can hold, writes the access log, and composes
+// the handlers. Those are in the packages api, dropin and web. What api and dropin share is below them: intake takes a
+// voucher out of a request, and problem says why a request is refused.
+//
 // Every path but health and PandaPon's wants a token. A gateway without tokens is for one person at one machine: it
 // listens on loopback only, and whoever gets there is an operator.
 package gateway

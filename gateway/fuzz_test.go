@@ -15,6 +15,7 @@ import (
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/tasks"
@@ -35,7 +36,7 @@ func fuzzedGateway(f *testing.F, base string) fuzzed {
 	b.tasks = tasks.New(tasks.Config{Redis: b.rdb, Store: b.store})
 	g, err := gateway.New(gateway.Config{
 		Tasks: b.tasks, Store: b.store,
-		Accounts: []gateway.Account{{
+		Accounts: []dropin.Account{{
 			Name: b.account, BaseURL: base, Credentials: pandapon.Credentials{AccessKey: accessKey, Secret: secret, UserID: userID},
 		}},
 	})

@@ -30,7 +30,7 @@ func (b *bundle) write(c net.Conn, text string) {
 
 func TestSlowHeadersAreCutOff(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(b *bundle) { b.cfg.Limits.HeaderTime = 100 * time.Millisecond })
+	b := setup(t, func(b *bundle) { b.cfg.Limits().HeaderTime = 100 * time.Millisecond })
 	c := b.dial()
 	b.write(c, "GET /livez HTTP/1.1\r\nHost: x\r\nA: b")
 	if _, err := io.Copy(io.Discard, c); err != nil {
@@ -74,7 +74,7 @@ func slowDoors(b *bundle) map[string]*bufio.Reader {
 
 func TestSlowBodiesAreCutOff(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(b *bundle) { b.cfg.Limits.BodyGrace = 100 * time.Millisecond })
+	b := setup(t, func(b *bundle) { b.cfg.Limits().BodyGrace = 100 * time.Millisecond })
 	for name, in := range slowDoors(b) {
 		resp, err := http.ReadResponse(in, nil)
 		b.must(err)
@@ -95,7 +95,7 @@ func TestSlowBodiesAreCutOff(t *testing.T) {
 func TestSlowButSteadyBodiesPass(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(b *bundle) {
-		b.cfg.Limits = gateway.Limits{ShortTime: 100 * time.Millisecond, HeaderTime: 100 * time.Millisecond, BodyGrace: time.Minute}
+		*b.cfg.Limits() = gateway.Limits{ShortTime: 100 * time.Millisecond, HeaderTime: 100 * time.Millisecond, BodyGrace: time.Minute}
 	})
 	v := png("x", 40)
 	c := b.dial()
@@ -117,7 +117,7 @@ func TestSlowButSteadyBodiesPass(t *testing.T) {
 func TestPlacesForUploadsAreBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(b *bundle) {
-		b.cfg.Limits = gateway.Limits{Uploads: 2, PassedOn: 1, SlotWait: 10 * time.Millisecond}
+		*b.cfg.Limits() = gateway.Limits{Uploads: 2, PassedOn: 1, SlotWait: 10 * time.Millisecond}
 	})
 	b.slowUpload("/v1/uploads", b.producerHeader("application/json"))
 	b.slowUpload(uploadPath, signed())
@@ -158,7 +158,7 @@ func TestCutOffUploadStoresNothing(t *testing.T) {
 // Connections that say nothing make room for those that ask.
 func TestQuietConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(b *bundle) { b.cfg.Limits.Connections = 10 })
+	b := setup(t, func(b *bundle) { b.cfg.Limits().Connections = 10 })
 	var held []net.Conn
 	for range 40 {
 		c := b.dial()

@@ -175,7 +175,7 @@ func TestThousandsOfSlowConnectionsLeaveMemoryFlat(t *testing.T) {
 	if !alone(t) {
 		return
 	}
-	b := setup(t, func(b *bundle) { b.cfg.Limits.Connections = 256 })
+	b := setup(t, func(b *bundle) { b.cfg.Limits().Connections = 256 })
 	b.get("", "/livez").want(http.StatusOK)
 	held := make([]net.Conn, 0, 10_000)
 	defer func() {

@@ -27,7 +27,7 @@ var described = sync.OnceValues(func() (routers.Router, error) {
 })
 
 func loadDescription() (*openapi3.T, error) {
-	text, err := os.ReadFile("openapi.json")
+	text, err := os.ReadFile("api/openapi.json")
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (b *bundle) asDescribed(r *http.Request, a answer) {
 func TestDescriptionIsServedAsItStands(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	text, err := os.ReadFile("openapi.json")
+	text, err := os.ReadFile("api/openapi.json")
 	b.must(err)
 	if got := b.get(b.producer, "/openapi.json").want(http.StatusOK); string(got.body) != string(text) {
 		t.Fatal("served another text")

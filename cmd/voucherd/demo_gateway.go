@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/pandapon"
 )
 
@@ -18,7 +19,7 @@ func (w *world) startGateway(ctx context.Context, c pandapon.Credentials) error 
 	cfg := gateway.Config{
 		Tasks: st.tasks, Store: st.store, Ready: st.ready, History: st.ledger, Metrics: w.delivery.metrics.Handler(),
 		Enqueued: w.delivery.metrics.Enqueued,
-		Accounts: []gateway.Account{{Name: demoAccount, Credentials: c, BaseURL: w.apiURL}},
+		Accounts: []dropin.Account{{Name: demoAccount, Credentials: c, BaseURL: w.apiURL}},
 	}
 	if err := st.serveQueues(&cfg); err != nil {
 		return err

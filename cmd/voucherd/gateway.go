@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/metrics"
 	"github.com/voucherd/voucherd/internal/redisconn"
@@ -112,7 +113,7 @@ func (c *gatewayCmd) load(s *session) (config.Config, gateway.Config, error) {
 	}
 	own := gateway.Config{Rule: cfg.Rule, MaxVoucherBytes: cfg.MaxVoucherBytes}
 	for _, l := range cfg.Accounts {
-		own.Accounts = append(own.Accounts, gateway.Account{
+		own.Accounts = append(own.Accounts, dropin.Account{
 			Name: l.Name, Credentials: l.Credentials, BaseURL: l.BaseURL, UploadPath: l.UploadPath,
 		})
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
@@ -68,7 +69,7 @@ func setup(t *testing.T, front func(*stage, http.ResponseWriter, *http.Request))
 	s.token = token
 	s.gateway, err = gateway.New(gateway.Config{
 		Tasks: s.tasks, Store: vouchers, Tokens: []gateway.Token{stored},
-		Accounts: []gateway.Account{{Name: s.account, Credentials: credentials, BaseURL: s.apiURL}},
+		Accounts: []dropin.Account{{Name: s.account, Credentials: credentials, BaseURL: s.apiURL}},
 	})
 	must(t, err)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

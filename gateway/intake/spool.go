@@ -1,4 +1,4 @@
-package gateway
+package intake
 
 import (
 	"bytes"
@@ -76,7 +76,7 @@ func (s *spool) close() {
 }
 
 // trySpool finds out at the start whether large vouchers can be spooled.
-func (g *Gateway) trySpool() error {
+func trySpool() error {
 	f, err := spoolFile()
 	if err != nil {
 		return err
