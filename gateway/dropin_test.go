@@ -299,7 +299,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	v := png("sEcReTpIcTuRe", 900)
-	for _, d := range doors() {
+	for _, d := range intakes() {
 		d.send(b, "1", v)
 		d.send(b, "", v)
 	}

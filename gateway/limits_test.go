@@ -62,7 +62,7 @@ func (b *bundle) producerHeader(contentType string) http.Header {
 	return http.Header{"Authorization": {"Bearer " + b.producer}, "Content-Type": {contentType}}
 }
 
-func slowDoors(b *bundle) map[string]*bufio.Reader {
+func slowIntakes(b *bundle) map[string]*bufio.Reader {
 	return map[string]*bufio.Reader{
 		"raw":       b.slowUpload("/v1/uploads?orderId=1", b.producerHeader("image/png")),
 		"form":      b.slowUpload("/v1/uploads?orderId=1", b.producerHeader("multipart/form-data; boundary=x")),
@@ -75,7 +75,7 @@ func slowDoors(b *bundle) map[string]*bufio.Reader {
 func TestSlowBodiesAreCutOff(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(b *bundle) { b.cfg.Limits().BodyGrace = 100 * time.Millisecond })
-	for name, in := range slowDoors(b) {
+	for name, in := range slowIntakes(b) {
 		resp, err := http.ReadResponse(in, nil)
 		b.must(err)
 		body, err := io.ReadAll(resp.Body)
@@ -122,7 +122,7 @@ func TestPlacesForUploadsAreBounded(t *testing.T) {
 	b.slowUpload("/v1/uploads", b.producerHeader("application/json"))
 	b.slowUpload(uploadPath, signed())
 	b.slowUpload("/open/x", signed())
-	for _, d := range doors() {
+	for _, d := range intakes() {
 		b.eventually("busy: "+d.name, func() bool { return d.send(b, "1", png("x", 90)).status == http.StatusServiceUnavailable })
 	}
 	b.eventually("busy: passed on", func() bool {

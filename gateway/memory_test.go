@@ -82,7 +82,7 @@ func (p *pattern) Read(to []byte) (int, error) {
 	return n, nil
 }
 
-// streams writes a request's body for each door while it is read.
+// streams writes a request's body for each intake while it is read.
 func streams(b *bundle, order string, size int) map[string]call {
 	boundary := "b0undary"
 	pipe := func(write func(w io.Writer) error) io.Reader {
