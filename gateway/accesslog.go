@@ -56,7 +56,8 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *accessLog {
 	entry.answer = &answer{ResponseWriter: w}
 	entry.request = r.WithContext(context.WithValue(r.Context(), accessLogKey{}, entry))
 	if r.Body == nil || r.Body == http.NoBody {
-		// Nothing is to be read: the server's deadline would only end the context of an answer that takes longer.
+		// Nothing is to be read: the server's deadline would only end the context of an answer that
+		// takes longer.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // only real connections have one
 	} else {
 		entry.holdBody()
@@ -65,8 +66,8 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *accessLog {
 	return entry
 }
 
-// end answers for a handler that panicked, writes the one line of the access log, and reads what is left of the body.
-// Meanwhile the connection counts as quiet: it may be closed for another.
+// end answers for a handler that panicked, writes the one line of the access log, and reads what is
+// left of the body. Meanwhile the connection counts as quiet: it may be closed for another.
 func (g *Gateway) end(entry *accessLog) {
 	recovered := recover()
 	if recovered != nil && errors.Is(asError(recovered), http.ErrAbortHandler) {

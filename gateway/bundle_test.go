@@ -46,7 +46,8 @@ const (
 	waitMost   = 30 * time.Second
 )
 
-// bundle is one test's gateway: an account of its own in the shared Redis, an API of its own, and a real listener.
+// bundle is one test's gateway: an account of its own in the shared Redis, an API of its own, and a
+// real listener.
 type bundle struct {
 	t        testing.TB
 	ctx      context.Context //nolint:containedctx // a test's own

@@ -33,8 +33,8 @@ func (b *requestBody) Close() error {
 	return nil
 }
 
-// holdBody makes a request's body one that drain can finish. net/http would read on before it sends the answer, and
-// give up after 256 KiB; here the answer leaves at once.
+// holdBody makes a request's body one that drain can finish. net/http would read on before it sends
+// the answer, and give up after 256 KiB; here the answer leaves at once.
 func (entry *accessLog) holdBody() {
 	if entry.request.ProtoMajor != 1 {
 		return // HTTP/2 ends a stream, not the connection
@@ -45,10 +45,10 @@ func (entry *accessLog) holdBody() {
 	}
 }
 
-// drain reads what is left of the body of a request that was answered, as when it was refused. Many clients read no
-// answer before all is sent: if the connection were closed with the body under way, they would see a reset. The bounds
-// are limits.ShortTime and the largest body that any path takes. Past them, the connection is cut: what is left must not
-// be taken for another request.
+// drain reads what is left of the body of a request that was answered, as when it was refused. Many
+// clients read no answer before all is sent: if the connection were closed with the body under way,
+// they would see a reset. The bounds are limits.ShortTime and the largest body that any path takes.
+// Past them, the connection is cut: what is left must not be taken for another request.
 func (g *Gateway) drain(entry *accessLog) {
 	if entry.body == nil || entry.body.ended.Load() {
 		return

@@ -70,7 +70,8 @@ func readAnswer(in *bufio.Reader) (answer, error) {
 	return answer{status: resp.StatusCode, header: resp.Header, body: body}, err
 }
 
-// Whoever sends a large voucher to a gateway without a free place reads why, and never a connection reset.
+// Whoever sends a large voucher to a gateway without a free place reads why, and never a connection
+// reset.
 func TestEveryClientOfAFullGatewayReadsTheRefusal(t *testing.T) {
 	t.Parallel()
 	type client struct {
@@ -176,8 +177,8 @@ func TestEarlyRefusalsOfLargeBodiesAreRead(t *testing.T) {
 	}
 }
 
-// A client that goes on for ever after its refusal is cut, by time or by bytes, and what it sent is never taken for
-// another request.
+// A client that goes on for ever after its refusal is cut, by time or by bytes, and what it sent is
+// never taken for another request.
 func TestRefusedBodiesAreReadWithinBounds(t *testing.T) {
 	t.Parallel()
 	another := "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"

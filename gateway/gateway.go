@@ -20,30 +20,35 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 )
 
-// Config is what a Gateway is made of. Tasks and Store are required; what it is given stays the caller's to close.
+// Config is what a Gateway is made of. Tasks and Store are required; what it is given stays the
+// caller's to close.
 type Config struct {
 	Tasks *tasks.Client
 	Store blob.Store
 	Log   *zap.Logger // nil: no log
 
-	// Accounts are those of the API. A request that names another account is refused; with none, any name is taken and
-	// PandaPon's own paths are all refused.
+	// Accounts are those of the API. A request that names another account is refused; with none,
+	// any name is taken and PandaPon's own paths are all refused.
 	Accounts []dropin.Account
 	Rule     pandapon.SignRule
 
-	// Tokens open the gateway. With none, everybody is an operator, and Serve refuses listeners that others can reach.
+	// Tokens open the gateway. With none, everybody is an operator, and Serve refuses listeners
+	// that others can reach.
 	Tokens []Token
 
-	// TrustedProxies are believed when they say for whom they forward, and whether that one came by HTTPS.
+	// TrustedProxies are believed when they say for whom they forward, and whether that one came by
+	// HTTPS.
 	TrustedProxies []netip.Prefix
 
-	// MaxVoucherBytes is the largest voucher; 0 is tasks.DefaultMaxVoucherBytes. Make it the same as that of Tasks.
+	// MaxVoucherBytes is the largest voucher; 0 is tasks.DefaultMaxVoucherBytes. Make it the same
+	// as that of Tasks.
 	MaxVoucherBytes int64
 
 	// Ready says whether uploads can be taken; nil: always. It is asked at most once a second.
 	Ready func(context.Context) error
 
-	// Enqueued is told how each attempt to store a voucher came out: accepted, duplicate, refused or failed; nil: nobody.
+	// Enqueued is told how each attempt to store a voucher came out: accepted, duplicate, refused
+	// or failed; nil: nobody.
 	Enqueued func(result string, took time.Duration)
 
 	Metrics        http.Handler // at /metrics; nil: not found

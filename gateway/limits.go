@@ -8,8 +8,8 @@ import (
 	"github.com/voucherd/voucherd/gateway/intake"
 )
 
-// limits bound what callers can make the gateway hold, in memory and in time. The zero value of a field stands for its
-// default.
+// limits bound what callers can make the gateway hold, in memory and in time. The zero value of a
+// field stands for its default.
 type limits struct {
 	Connections int // at once; 2048. One more closes the quiet connection that is oldest
 	Uploads     int // vouchers taken at once; 64. Each holds at most about half a MiB of memory

@@ -29,9 +29,9 @@ func (g *Gateway) login(r *http.Request) (Identity, *problem.Error) {
 	if t, ok := g.find(secret); ok {
 		return t.Identity, nil
 	}
-	// A right token always passes, even from an address that others fail from: a neighbour behind the same proxy cannot
-	// lock a backend out. Tokens have 256 random bits, so guessing needs no other hurdle; the limit is there for the
-	// log and for whoever hammers.
+	// A right token always passes, even from an address that others fail from: a neighbour behind
+	// the same proxy cannot lock a backend out. Tokens have 256 random bits, so guessing needs no
+	// other hurdle; the limit is there for the log and for whoever hammers.
 	entry := accessLogOf(r)
 	if wait, ok := g.logins.failed(entry.client); !ok {
 		return Identity{}, &problem.Error{
@@ -42,7 +42,8 @@ func (g *Gateway) login(r *http.Request) (Identity, *problem.Error) {
 	return Identity{}, &problem.Error{Kind: problem.Unauthorized, Detail: "this token is not known"}
 }
 
-// secretOf gives the token of a request. Basic is for browsers, which ask for a user name as well; any will do.
+// secretOf gives the token of a request. Basic is for browsers, which ask for a user name as well;
+// any will do.
 func secretOf(r *http.Request) (secret string, given bool) {
 	if _, password, ok := r.BasicAuth(); ok {
 		return password, true
@@ -75,8 +76,8 @@ const (
 	loginAddresses = 4096            // that are remembered, twice over
 )
 
-// loginLimit bounds failed logins by client address. It remembers a bounded number of addresses: when one half of its
-// memory is full, it forgets the other.
+// loginLimit bounds failed logins by client address. It remembers a bounded number of addresses:
+// when one half of its memory is full, it forgets the other.
 type loginLimit struct {
 	mu       sync.Mutex
 	new, old map[netip.Prefix]*rate.Limiter

@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// alone runs a test's body in a process of its own, for others in this one would spoil what it measures.
+// alone runs a test's body in a process of its own, for others in this one would spoil what it
+// measures.
 func alone(t *testing.T) (here bool) {
 	t.Helper()
 	const mark = "VOUCHERD_TEST_ALONE"

@@ -15,7 +15,8 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 )
 
-// described is the API's description, as the repository has it. Every answer that any test gets is held against it.
+// described is the API's description, as the repository has it. Every answer that any test gets is
+// held against it.
 //
 //nolint:gochecknoglobals // parsing it for each of some hundred calls would take longer than the calls
 var described = sync.OnceValues(func() (routers.Router, error) {
@@ -74,7 +75,8 @@ func TestDescriptionIsServedAsItStands(t *testing.T) {
 	}
 }
 
-// A description that describes nothing would pass every check: each path of it must exist, and answer 200 or 202.
+// A description that describes nothing would pass every check: each path of it must exist, and
+// answer 200 or 202.
 func TestEveryDescribedCallExists(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -37,7 +37,8 @@ func (g *Gateway) problemPage(w http.ResponseWriter, r *http.Request, p *problem
 	g.pages.Problem(w, r, web.Problem{Status: p.Kind.Status(), Kind: string(p.Kind), ID: accessLogOf(r).id})
 }
 
-// fromBrowser says whether a person waits for the answer: programs ask for no HTML, and have the API to themselves.
+// fromBrowser says whether a person waits for the answer: programs ask for no HTML, and have the
+// API to themselves.
 func fromBrowser(r *http.Request) bool {
 	return strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/v1/")
 }

@@ -100,7 +100,8 @@ func (g *Gateway) queues(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(w, r)
 }
 
-// queuesFor is asynqmon: for operators the one that acts, for all others the one that only shows. nil: there is none.
+// queuesFor is asynqmon: for operators the one that acts, for all others the one that only shows.
+// nil: there is none.
 func (g *Gateway) queuesFor(i Identity) http.Handler {
 	if i.Operator() {
 		return g.cfg.Queues
@@ -118,8 +119,8 @@ func ownPath(path string) bool {
 	return false
 }
 
-// dispatch finds the route. What the mux itself would answer is for those who have a token: its redirects to a path's
-// clean form stay, its 404 and 405 become problems.
+// dispatch finds the route. What the mux itself would answer is for those who have a token: its
+// redirects to a path's clean form stay, its 404 and 405 become problems.
 func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request) {
 	h, pattern := g.mux.Handler(r)
 	if _, ok := h.(*routed); ok {

@@ -13,7 +13,8 @@ import (
 // demoGatewayAddress is where the gateway listens by itself; another free port serves as well.
 const demoGatewayAddress = "127.0.0.1:8080"
 
-// startGateway opens the gateway of the demo's account, without tokens: on loopback, for whoever watches.
+// startGateway opens the gateway of the demo's account, without tokens: on loopback, for whoever
+// watches.
 func (w *world) startGateway(ctx context.Context, c pandapon.Credentials) error {
 	st := w.delivery.store
 	cfg := gateway.Config{

@@ -1,5 +1,5 @@
-// Package api is voucherd's own HTTP API, all below /v1/, and its description at /openapi.json. Who may call what, and how a
-// handler's error is answered, is the gateway's part.
+// Package api is voucherd's own HTTP API, all below /v1/, and its description at /openapi.json. Who
+// may call what, and how a handler's error is answered, is the gateway's part.
 package api
 
 import (

@@ -55,7 +55,8 @@ func (a *API) listUploads(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// byRequest gives the upload whose attempt had this request id. Attempts beyond the kept ones are found too.
+// byRequest gives the upload whose attempt had this request id. Attempts beyond the kept ones are
+// found too.
 func (a *API) byRequest(r *http.Request, requestID string, q ledger.Query) (ledger.Page, error) {
 	found, err := a.cfg.Tasks.Find(r.Context(), requestID)
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {

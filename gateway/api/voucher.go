@@ -15,8 +15,9 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// getVoucher gives a voucher's bytes. The blob store checks them against their SHA-256 as they pass; if they turn out to be
-// damaged, the connection is cut, so that no damaged voucher ever looks whole.
+// getVoucher gives a voucher's bytes. The blob store checks them against their SHA-256 as they
+// pass; if they turn out to be damaged, the connection is cut, so that no damaged voucher ever
+// looks whole.
 func (a *API) getVoucher(w http.ResponseWriter, r *http.Request) error {
 	u, err := a.cfg.Tasks.Get(r.Context(), r.PathValue("id"))
 	if err != nil {
@@ -31,7 +32,8 @@ func (a *API) getVoucher(w http.ResponseWriter, r *http.Request) error {
 		return storeProblem(err)
 	}
 	defer voucher.Close()
-	// The first bytes come before the headers: of a small voucher that is all, so damage still has an answer.
+	// The first bytes come before the headers: of a small voucher that is all, so damage still has
+	// an answer.
 	buffer := make([]byte, 64<<10)
 	n, err := io.ReadFull(voucher, buffer)
 	whole := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
@@ -53,8 +55,8 @@ func storeProblem(err error) error {
 	return problem.StoreAway("the blob store cannot be read; try again", fmt.Errorf("read a voucher: %w", err))
 }
 
-// voucherHeaders keep a voucher from being anything but a file: what producers enqueue is not ours to run or frame.
-// Pictures still show in our own pages, which pay no heed to "attachment".
+// voucherHeaders keep a voucher from being anything but a file: what producers enqueue is not ours
+// to run or frame. Pictures still show in our own pages, which pay no heed to "attachment".
 func voucherHeaders(h http.Header, u ledger.Upload) {
 	kind := u.MediaType
 	if kind == "" {

@@ -1,5 +1,6 @@
-// Package dropin stands in for PandaPon's API, so that a backend changes its base URL and nothing else. Calls signed with an
-// account's secret are taken: the upload call's voucher is enqueued, every other call is passed on to the API unchanged.
+// Package dropin stands in for PandaPon's API, so that a backend changes its base URL and nothing
+// else. Calls signed with an account's secret are taken: the upload call's voucher is enqueued,
+// every other call is passed on to the API unchanged.
 package dropin
 
 import (
@@ -19,7 +20,8 @@ import (
 	"github.com/voucherd/voucherd/pandapon"
 )
 
-// Config is what a DropIn is made of. All but Accounts and Rule is required; without accounts every call is refused.
+// Config is what a DropIn is made of. All but Accounts and Rule is required; without accounts every
+// call is refused.
 type Config struct {
 	Accounts []Account
 	Rule     pandapon.SignRule
@@ -92,8 +94,8 @@ func New(cfg Config) (*DropIn, error) {
 	return d, errors.Join(faults...)
 }
 
-// Owns says whether a path is PandaPon's: what begins as its paths do, and the accounts' upload paths. It looks at the path
-// as it was sent, before anything makes it tidy.
+// Owns says whether a path is PandaPon's: what begins as its paths do, and the accounts' upload
+// paths. It looks at the path as it was sent, before anything makes it tidy.
 func (d *DropIn) Owns(r *http.Request) bool {
 	path := r.URL.Path
 	for _, prefix := range []string{"/open/", "/alibaba/", "/v2/"} {
@@ -109,7 +111,8 @@ func (d *DropIn) Owns(r *http.Request) bool {
 	return false
 }
 
-// ServeHTTP answers a call of PandaPon's API. Nothing of it is looked at before its signature is known to be an account's.
+// ServeHTTP answers a call of PandaPon's API. Nothing of it is looked at before its signature is
+// known to be an account's.
 func (d *DropIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from, refusal := d.verify(r)
 	if refusal != nil {
@@ -126,8 +129,8 @@ func (d *DropIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.passOn(w, r, from)
 }
 
-// takeVoucher takes the upload call. A voucher that is accepted, now or before, is code 200, with the upload's id as
-// requestId: `voucherd show` finds it by that.
+// takeVoucher takes the upload call. A voucher that is accepted, now or before, is code 200, with
+// the upload's id as requestId: `voucherd show` finds it by that.
 func (d *DropIn) takeVoucher(w http.ResponseWriter, r *http.Request, from *account) error {
 	caller := intake.Caller{Account: from.Name, UserID: r.Header.Get(pandapon.HeaderUserID)}
 	if caller.UserID == "" {

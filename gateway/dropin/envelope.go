@@ -7,9 +7,10 @@ import (
 	"github.com/voucherd/voucherd/gateway/problem"
 )
 
-// The codes that PandaPon's paths answer refusals with here. All are voucherd's own, in a range of its own: PandaPon
-// documents none but 200, and nothing of PandaPon's may be read into them. Their HTTP status is never 200, for a client
-// that looks at the status alone must not take a refusal for a success.
+// The codes that PandaPon's paths answer refusals with here. All are voucherd's own, in a range of
+// its own: PandaPon documents none but 200, and nothing of PandaPon's may be read into them. Their
+// HTTP status is never 200, for a client that looks at the status alone must not take a refusal for
+// a success.
 const (
 	CodeUnsigned     = 98001 // 401: a header is missing, doubled, or the signature is not that of an account
 	CodeTimestamp    = 98002 // 401: the timestamp cannot be read, or is more than 600 s off

@@ -78,7 +78,8 @@ func (d *DropIn) passOn(w http.ResponseWriter, r *http.Request, from *account) {
 	_ = http.NewResponseController(w).SetWriteDeadline(deadline) // only real connections have one
 	ctx, cancel := context.WithTimeout(context.WithValue(context.WithoutCancel(r.Context()), passKey{}, p), d.cfg.Limits.Pass)
 	defer cancel()
-	// A caller who leaves ends the call. One who is cut off in the middle of the body ends it by that, and hears why.
+	// A caller who leaves ends the call. One who is cut off in the middle of the body ends it by
+	// that, and hears why.
 	defer context.AfterFunc(r.Context(), func() {
 		if p.body == nil || p.body.Whole() {
 			cancel()
@@ -123,7 +124,8 @@ func (d *DropIn) boundedBody(w http.ResponseWriter, r *http.Request) *intake.Bod
 	return intake.NewBody(w, r, limits, d.cfg.Limits.Bytes)
 }
 
-// refusal says what became of a call that got no answer. The cause names hosts, never query or headers.
+// refusal says what became of a call that got no answer. The cause names hosts, never query or
+// headers.
 func (p *passing) refusal(ctx context.Context, err error) *problem.Error {
 	if p.body != nil {
 		if cut := p.body.Failure(); cut != nil {

@@ -13,8 +13,8 @@ import (
 // signatureWindow is how far off a timestamp may be, as PandaPon's manual has it.
 const signatureWindow = 600 * time.Second
 
-// verify gives the account whose secret signed a call. A nonce may be missing or repeated: the endpoint's page calls it
-// optional, and enqueueing a voucher twice does no harm.
+// verify gives the account whose secret signed a call. A nonce may be missing or repeated: the
+// endpoint's page calls it optional, and enqueueing a voucher twice does no harm.
 func (d *DropIn) verify(r *http.Request) (*account, *problem.Error) {
 	value := map[string]string{}
 	for _, name := range []string{
@@ -54,9 +54,10 @@ func (d *DropIn) unit() string {
 	return "milliseconds"
 }
 
-// signer finds the account with this access key and a secret that gives this signature. Accounts may share an access key; then
-// the one of this sub-account counts, or else the first. Every account's signature is worked out, so that the time taken
-// does not tell which access keys there are.
+// signer finds the account with this access key and a secret that gives this signature. Accounts
+// may share an access key; then the one of this sub-account counts, or else the first. Every
+// account's signature is worked out, so that the time taken does not tell which access keys there
+// are.
 func (d *DropIn) signer(value map[string]string) *account {
 	var found *account
 	given := []byte(strings.ToUpper(value[pandapon.HeaderSignature]))

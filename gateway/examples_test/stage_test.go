@@ -182,7 +182,8 @@ func (s *stage) deliver(id string) error {
 	return err
 }
 
-// need gives a runtime's path, or skips the test: the examples are tested where their runtime is installed.
+// need gives a runtime's path, or skips the test: the examples are tested where their runtime is
+// installed.
 func need(t *testing.T, name string, check ...string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)

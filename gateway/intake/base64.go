@@ -8,8 +8,8 @@ import (
 	"github.com/voucherd/voucherd/gateway/problem"
 )
 
-// base64 decodes a member's value, a string of standard base64, into w as it arrives. Line ends within it are skipped
-// and its padding may be missing; everything else must be right.
+// base64 decodes a member's value, a string of standard base64, into w as it arrives. Line ends
+// within it are skipped and its padding may be missing; everything else must be right.
 func (o *jsonReader) base64(w io.Writer) error {
 	char, err := o.char()
 	if err != nil {

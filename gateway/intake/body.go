@@ -18,8 +18,8 @@ type BodyLimits struct {
 	Time  time.Duration // for a whole body, however long it is
 }
 
-// Body reads a request's body, which must keep up a least rate and not grow beyond a most. Its errors are problems, but
-// io.EOF. Failure and Whole may be called while another goroutine reads.
+// Body reads a request's body, which must keep up a least rate and not grow beyond a most. Its
+// errors are problems, but io.EOF. Failure and Whole may be called while another goroutine reads.
 type Body struct {
 	from   io.Reader
 	ctl    *http.ResponseController
@@ -67,7 +67,8 @@ func (b *Body) end(err error) error {
 	return err
 }
 
-// Failure is what ended the body early; nil if nothing did. It counts before what its readers made of it.
+// Failure is what ended the body early; nil if nothing did. It counts before what its readers made
+// of it.
 func (b *Body) Failure() error {
 	if err := b.ended.Load(); err != nil && !errors.Is(*err, io.EOF) {
 		return *err

@@ -66,8 +66,8 @@ func malformed(err error, detail string) error {
 	return &problem.Error{Kind: problem.Body, Detail: detail, Cause: err}
 }
 
-// copyTo copies a voucher by way of a small buffer. Errors of either side stay what they are, or become a problem of the
-// body.
+// copyTo copies a voucher by way of a small buffer. Errors of either side stay what they are, or
+// become a problem of the body.
 func copyTo(to *spool, from io.Reader) error {
 	buffer := make([]byte, 32<<10)
 	for {
@@ -84,12 +84,12 @@ func copyTo(to *spool, from io.Reader) error {
 	}
 }
 
-// maxPartHead bounds the headers of a form's part, what stands before the first part, and a field. mime/multipart alone
-// would take 10 MiB of headers into memory.
+// maxPartHead bounds the headers of a form's part, what stands before the first part, and a field.
+// mime/multipart alone would take 10 MiB of headers into memory.
 const maxPartHead = 32 << 10
 
-// headGuard bounds what is read between two files, and sees whether the form's end came: mime/multipart takes a form
-// that was cut off between two parts for a whole one.
+// headGuard bounds what is read between two files, and sees whether the form's end came:
+// mime/multipart takes a form that was cut off between two parts for a whole one.
 type headGuard struct {
 	from  io.Reader
 	left  int // negative: no bound

@@ -1,5 +1,6 @@
-// Package intake takes vouchers out of requests and enqueues them: it reads forms, JSON and raw files as they arrive, within
-// bounds of memory and time, and stores nothing of a request that did not arrive whole.
+// Package intake takes vouchers out of requests and enqueues them: it reads forms, JSON and raw
+// files as they arrive, within bounds of memory and time, and stores nothing of a request that did
+// not arrive whole.
 package intake
 
 import (
@@ -27,7 +28,8 @@ type Config struct {
 	MaxVoucherBytes int64
 	Limits          Limits
 
-	// Enqueued is told how each attempt to store a voucher came out: accepted, duplicate, refused or failed; nil: nobody.
+	// Enqueued is told how each attempt to store a voucher came out: accepted, duplicate, refused
+	// or failed; nil: nobody.
 	Enqueued func(result string, took time.Duration)
 
 	// Note puts what is known of an upload onto its request's access log line.
@@ -59,13 +61,15 @@ type Caller struct {
 	Account, UserID string
 }
 
-// TakeUpload enqueues the voucher of a request that carries it as a form, as JSON or as the raw file. When it returns, the
-// voucher lies in blob store and ledger. An error is for problem.Explain.
+// TakeUpload enqueues the voucher of a request that carries it as a form, as JSON or as the raw
+// file. When it returns, the voucher lies in blob store and ledger. An error is for
+// problem.Explain.
 func (in *Intake) TakeUpload(w http.ResponseWriter, r *http.Request) (ledger.Upload, error) {
 	return in.take(w, r, &uploadRequest{}, in.readUpload)
 }
 
-// TakeCall does the same for PandaPon's upload call: JSON with base64 and orderId, whose other members are passed over.
+// TakeCall does the same for PandaPon's upload call: JSON with base64 and orderId, whose other
+// members are passed over.
 func (in *Intake) TakeCall(w http.ResponseWriter, r *http.Request, c Caller) (ledger.Upload, error) {
 	return in.take(w, r, &uploadRequest{account: c.Account, userID: c.UserID}, in.readCall)
 }

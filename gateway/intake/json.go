@@ -7,7 +7,8 @@ import (
 	"github.com/voucherd/voucherd/gateway/problem"
 )
 
-// readJSON takes a JSON object whose base64 is the voucher, with its fields in any order. There may be no others.
+// readJSON takes a JSON object whose base64 is the voucher, with its fields in any order. There may
+// be no others.
 func readJSON(from io.Reader, u *uploadRequest) error {
 	if err := readObject(from, u, func(string) bool { return true }); err != nil {
 		return err
@@ -18,7 +19,8 @@ func readJSON(from io.Reader, u *uploadRequest) error {
 	return nil
 }
 
-// readCallJSON reads the body of PandaPon's upload call. Members that its page does not name are passed over.
+// readCallJSON reads the body of PandaPon's upload call. Members that its page does not name are
+// passed over.
 func readCallJSON(from io.Reader, u *uploadRequest) error {
 	if err := readObject(from, u, func(name string) bool { return name == "base64" || name == "orderId" }); err != nil {
 		return err

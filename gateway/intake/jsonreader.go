@@ -16,8 +16,8 @@ const (
 	maxBeside    = slack    // of all members but base64
 )
 
-// jsonReader reads a JSON object member by member. It holds one small value at a time; only base64, which may be
-// long, is streamed. Its errors are problems.
+// jsonReader reads a JSON object member by member. It holds one small value at a time; only base64,
+// which may be long, is streamed. Its errors are problems.
 type jsonReader struct {
 	in     *bufio.Reader
 	began  bool // a member was read

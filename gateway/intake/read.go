@@ -13,10 +13,12 @@ const jsonType = "application/json"
 // slack is for all in a body that is not the voucher.
 const slack = 64 << 10
 
-// LargestBody is that of the largest voucher as JSON: base64 takes a third more, and JSON may escape some of it.
+// LargestBody is that of the largest voucher as JSON: base64 takes a third more, and JSON may
+// escape some of it.
 func (in *Intake) LargestBody() int64 { return 2*in.cfg.MaxVoucherBytes + slack }
 
-// readUpload reads a request to /v1, whole: the fields in its query, and its body in whichever form it comes.
+// readUpload reads a request to /v1, whole: the fields in its query, and its body in whichever form
+// it comes.
 func (in *Intake) readUpload(w http.ResponseWriter, r *http.Request, u *uploadRequest) error {
 	if err := u.fromQuery(r); err != nil {
 		return err
@@ -54,8 +56,8 @@ func (in *Intake) readCall(w http.ResponseWriter, r *http.Request, u *uploadRequ
 	return in.readBody(w, r, in.LargestBody(), func(b *Body) error { return readCallJSON(b, u) })
 }
 
-// readBody lets a body be read. Other encodings than identity are refused. What ended the body early counts before what
-// its reader made of that.
+// readBody lets a body be read. Other encodings than identity are refused. What ended the body
+// early counts before what its reader made of that.
 func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, most int64, read func(*Body) error) error {
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return &problem.Error{Kind: problem.MediaType, Detail: "send the body as it is, without Content-Encoding"}

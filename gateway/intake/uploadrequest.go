@@ -87,8 +87,8 @@ func (u *uploadRequest) fromQuery(r *http.Request) error {
 	return nil
 }
 
-// ParseQuery gives a request's query, of which every parameter must be known and stand once: a misspelt one would change
-// nothing.
+// ParseQuery gives a request's query, of which every parameter must be known and stand once: a
+// misspelt one would change nothing.
 func ParseQuery(r *http.Request, known ...string) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {

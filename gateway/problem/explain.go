@@ -18,8 +18,8 @@ const (
 	roomPause = time.Minute
 )
 
-// Invalidf refuses a field of the request. The sentence follows the field's name, of which a client may have made up any
-// length.
+// Invalidf refuses a field of the request. The sentence follows the field's name, of which a client
+// may have made up any length.
 func Invalidf(field, format string, args ...any) *Error {
 	field = field[:min(len(field), longestField)]
 	return &Error{Kind: Field, Field: field, Detail: field + ": " + fmt.Sprintf(format, args...)}
@@ -37,12 +37,14 @@ func TooBusy() *Error {
 	return &Error{Kind: Busy, RetryAfter: busyPause, Detail: "too many requests of this kind at once; try again"}
 }
 
-// StoreAway refuses a request that Redis or the blob store is needed for; the same may succeed soon.
+// StoreAway refuses a request that Redis or the blob store is needed for; the same may succeed
+// soon.
 func StoreAway(detail string, cause error) *Error {
 	return &Error{Kind: Away, RetryAfter: awayPause, Detail: detail, Cause: cause}
 }
 
-// Explain makes an error a problem. What it cannot tell apart is our fault; the cause goes to the log.
+// Explain makes an error a problem. What it cannot tell apart is our fault; the cause goes to the
+// log.
 func Explain(err error) *Error {
 	var p *Error
 	var invalid *tasks.InvalidError

@@ -6,7 +6,8 @@ import (
 	"strconv"
 )
 
-// WriteJSON answers with one JSON text that is not a problem. All handlers of programs answer by it.
+// WriteJSON answers with one JSON text that is not a problem. All handlers of programs answer by
+// it.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
 	writeJSON(w, "application/json", status, v)
 }

@@ -1,5 +1,5 @@
-// Package problem is how the gateway refuses: the kinds of problem, the errors of ledger, blob store and queue as problems,
-// and how a problem is written as problem+json (RFC 9457).
+// Package problem is how the gateway refuses: the kinds of problem, the errors of ledger, blob
+// store and queue as problems, and how a problem is written as problem+json (RFC 9457).
 package problem
 
 import (
@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Error is why a request is refused, as its caller may know it. It goes out as problem+json, or in PandaPon's envelope. Its
-// texts hold no secret, no voucher and no address of ours.
+// Error is why a request is refused, as its caller may know it. It goes out as problem+json, or in
+// PandaPon's envelope. Its texts hold no secret, no voucher and no address of ours.
 type Error struct {
 	Kind       Kind
 	Detail     string // a sentence that says what to do
@@ -35,7 +35,8 @@ type document struct {
 	State    string `json:"state,omitempty"`
 }
 
-// Write answers with the problem. The request id may be empty. Headers are the caller's to set first, by SetHeaders.
+// Write answers with the problem. The request id may be empty. Headers are the caller's to set
+// first, by SetHeaders.
 func (e *Error) Write(w http.ResponseWriter, requestID string) {
 	body := document{
 		Type: "urn:voucherd:problem:" + string(e.Kind), Title: e.Kind.Title(), Status: e.Kind.Status(),

@@ -15,8 +15,8 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// How much one press of a button does: it ends well before the server cuts the answer off, and what is left waits for
-// the next press.
+// How much one press of a button does: it ends well before the server cuts the answer off, and what
+// is left waits for the next press.
 const (
 	severalTime    = 8 * time.Second
 	severalAtOnce  = 8
@@ -136,7 +136,8 @@ type severalRun struct {
 	failed      []failure
 }
 
-// all acts on everything that is meant, oldest first, until its time is over. The error says why it stopped early.
+// all acts on everything that is meant, oldest first, until its time is over. The error says why it
+// stopped early.
 func (run *severalRun) all(ctx context.Context) error {
 	if !run.All {
 		return run.each(ctx, run.IDs)

@@ -57,9 +57,9 @@ func (p *Pages) inTheWay(ctx context.Context, account string) (*tasks.AccountSta
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the gateway explains it
 	}
-	for _, l := range accounts {
-		if l.Account == account && (!l.Open || l.Paused) {
-			return &l, nil
+	for _, a := range accounts {
+		if a.Account == account && (!a.Open || a.Paused) {
+			return &a, nil
 		}
 	}
 	return nil, nil

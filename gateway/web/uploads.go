@@ -129,7 +129,8 @@ func (p *Pages) uploads(w http.ResponseWriter, r *http.Request) error {
 	return p.render(w, r, http.StatusOK, "uploads.html", pg)
 }
 
-// count gives the accounts there are, and how many uploads of one of them, or of all, stand in each state.
+// count gives the accounts there are, and how many uploads of one of them, or of all, stand in each
+// state.
 func (p *Pages) count(r *http.Request, account string) ([]string, map[ledger.State]int64, error) {
 	accounts, err := p.cfg.Store.Accounts(r.Context())
 	if err != nil {
@@ -137,12 +138,12 @@ func (p *Pages) count(r *http.Request, account string) ([]string, map[ledger.Sta
 	}
 	var names []string
 	counts := map[ledger.State]int64{}
-	for _, l := range accounts {
-		names = append(names, l.Account)
-		if account != "" && account != l.Account {
+	for _, a := range accounts {
+		names = append(names, a.Account)
+		if account != "" && account != a.Account {
 			continue
 		}
-		for s, n := range l.Uploads {
+		for s, n := range a.Uploads {
 			counts[s] += n
 		}
 	}
