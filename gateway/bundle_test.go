@@ -25,6 +25,7 @@ import (
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
@@ -45,7 +46,8 @@ const (
 	waitMost   = 30 * time.Second
 )
 
-// bundle is one test's gateway: an account of its own in the shared Redis, an API of its own, and a real listener.
+// bundle is one test's gateway: an account of its own in the shared Redis, an API of its own, and a
+// real listener.
 type bundle struct {
 	t        testing.TB
 	ctx      context.Context //nolint:containedctx // a test's own
@@ -80,7 +82,7 @@ func setup(tb testing.TB, opts ...option) *bundle {
 	b.producer, b.cfg.Tokens = b.token(gateway.Producer, "shop", nil)
 	b.operator, b.cfg.Tokens = b.token(gateway.Operator, "ops", b.cfg.Tokens)
 	b.cfg.Log = zap.New(core)
-	b.cfg.Accounts = []gateway.Account{{
+	b.cfg.Accounts = []dropin.Account{{
 		Name: b.account, BaseURL: b.apiURL,
 		Credentials: pandapon.Credentials{AccessKey: accessKey, Secret: secret, UserID: userID},
 	}}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// CertificateFiles are a certificate and its key as PEM files. They are read again when they have changed, so that a
-// renewed certificate needs no restart.
+// CertificateFiles are a certificate and its key as PEM files. They are read again when they have
+// changed, so that a renewed certificate needs no restart.
 type CertificateFiles struct {
 	cert, key string
 
@@ -47,7 +47,8 @@ func (c *CertificateFiles) younger() time.Time {
 	return last
 }
 
-// get gives the certificate. New files that do not fit together, as in the middle of a renewal, are left for later.
+// get gives the certificate. New files that do not fit together, as in the middle of a renewal, are
+// left for later.
 func (c *CertificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// clientOf gives the address that a request came from, whether it came by HTTPS, and whether anything says that it was
-// forwarded. What a header says counts only from a trusted proxy.
+// clientOf gives the address that a request came from, whether it came by HTTPS, and whether
+// anything says that it was forwarded. What a header says counts only from a trusted proxy.
 func (g *Gateway) clientOf(r *http.Request) (client netip.Addr, secure, proxied bool) {
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		client = ap.Addr().Unmap().WithZone("")
@@ -59,15 +59,16 @@ func last(values []string) string {
 	return strings.TrimSpace(v[strings.LastIndexByte(v, ',')+1:])
 }
 
-// local says whether a request was meant for this machine: its Host is a loopback name or address, so that no foreign
-// name that was made to point here (DNS rebinding) gets an answer, and no proxy brought it.
-func (x *exchange) local() bool {
-	host := x.request.Host
+// local says whether a request was meant for this machine: its Host is a loopback name or address,
+// so that no foreign name that was made to point here (DNS rebinding) gets an answer, and no proxy
+// brought it.
+func (entry *accessLog) local() bool {
+	host := entry.request.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 	addr, err := netip.ParseAddr(host)
 	named := host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && addr.IsLoopback()
-	return named && !x.proxied && (!x.client.IsValid() || x.client.IsLoopback())
+	return named && !entry.proxied && (!entry.client.IsValid() || entry.client.IsLoopback())
 }

@@ -8,8 +8,9 @@ import (
 	"sync"
 )
 
-// conns is a listener that keeps a bounded number of connections. When there are too many it closes the one that has
-// been quiet for longest: whoever only holds connections makes room for those who ask something.
+// conns is a listener that keeps a bounded number of connections. When there are too many it closes
+// the one that has been quiet for longest: whoever only holds connections makes room for those who
+// ask something.
 type conns struct {
 	net.Listener
 

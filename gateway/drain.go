@@ -33,38 +33,35 @@ func (b *requestBody) Close() error {
 	return nil
 }
 
-// holdBody makes a request's body one that drain can finish. net/http would read on before it sends the answer, and
-// give up after 256 KiB; here the answer leaves at once.
-func (x *exchange) holdBody() {
-	if x.request.ProtoMajor != 1 {
+// holdBody makes a request's body one that drain can finish. net/http would read on before it sends
+// the answer, and give up after 256 KiB; here the answer leaves at once.
+func (entry *accessLog) holdBody() {
+	if entry.request.ProtoMajor != 1 {
 		return // HTTP/2 ends a stream, not the connection
 	}
-	if http.NewResponseController(x.answer).EnableFullDuplex() == nil {
-		x.body = &requestBody{ReadCloser: x.request.Body}
-		x.request.Body = x.body
+	if http.NewResponseController(entry.answer).EnableFullDuplex() == nil {
+		entry.body = &requestBody{ReadCloser: entry.request.Body}
+		entry.request.Body = entry.body
 	}
 }
 
-// drain reads what is left of the body of a request that was answered, as when it was refused. Many clients read no
-// answer before all is sent: if the connection were closed with the body under way, they would see a reset. The bounds
-// are Limits.ShortTime and the largest body that any path takes. Past them, the connection is cut: what is left must not
-// be taken for another request.
-func (g *Gateway) drain(x *exchange) {
-	if x.body == nil || x.body.ended.Load() {
+// drain reads what is left of the body of a request that was answered, as when it was refused. Many
+// clients read no answer before all is sent: if the connection were closed with the body under way,
+// they would see a reset. The bounds are limits.ShortTime and the largest body that any path takes.
+// Past them, the connection is cut: what is left must not be taken for another request.
+func (g *Gateway) drain(entry *accessLog) {
+	if entry.body == nil || entry.body.ended.Load() {
 		return
 	}
-	if x.answer.status == http.StatusRequestTimeout && x.answer.Header().Get("Connection") == "close" {
+	if entry.answer.status == http.StatusRequestTimeout && entry.answer.Header().Get("Connection") == "close" {
 		return // this body has had its time, and net/http closes the connection
 	}
-	control := http.NewResponseController(x.answer)
+	control := http.NewResponseController(entry.answer)
 	err := errors.Join(control.Flush(), control.SetReadDeadline(time.Now().Add(g.limits.ShortTime)))
 	if err == nil {
-		_, err = io.CopyN(io.Discard, x.body.ReadCloser, max(g.largestBody(), g.limits.PassedBytes))
+		_, err = io.CopyN(io.Discard, entry.body.ReadCloser, max(g.intake.LargestBody(), g.limits.PassedBytes))
 	}
 	if !errors.Is(err, io.EOF) {
 		panic(http.ErrAbortHandler)
 	}
 }
-
-// largestBody is that of the largest voucher as JSON: base64 takes a third more, and JSON may escape some of it.
-func (g *Gateway) largestBody() int64 { return 2*g.cfg.MaxVoucherBytes + slack }

@@ -33,7 +33,7 @@ func full(b *bundle) {
 
 // onePlace has one place of each kind, which a slow upload keeps for as long as any test takes.
 func onePlace(b *bundle) {
-	b.cfg.Limits = gateway.Limits{Uploads: 1, PassedOn: 1, SlotWait: time.Millisecond, BodyGrace: 5 * time.Minute}
+	*b.cfg.Limits() = gateway.Limits{Uploads: 1, PassedOn: 1, SlotWait: time.Millisecond, BodyGrace: 5 * time.Minute}
 }
 
 // sendAll sends a whole request before it reads anything, as many HTTP clients do.
@@ -70,7 +70,8 @@ func readAnswer(in *bufio.Reader) (answer, error) {
 	return answer{status: resp.StatusCode, header: resp.Header, body: body}, err
 }
 
-// Whoever sends a large voucher to a gateway without a free place reads why, and never a connection reset.
+// Whoever sends a large voucher to a gateway without a free place reads why, and never a connection
+// reset.
 func TestEveryClientOfAFullGatewayReadsTheRefusal(t *testing.T) {
 	t.Parallel()
 	type client struct {
@@ -176,8 +177,8 @@ func TestEarlyRefusalsOfLargeBodiesAreRead(t *testing.T) {
 	}
 }
 
-// A client that goes on for ever after its refusal is cut, by time or by bytes, and what it sent is never taken for
-// another request.
+// A client that goes on for ever after its refusal is cut, by time or by bytes, and what it sent is
+// never taken for another request.
 func TestRefusedBodiesAreReadWithinBounds(t *testing.T) {
 	t.Parallel()
 	another := "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -191,7 +192,7 @@ func TestRefusedBodiesAreReadWithinBounds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, smallVouchers, func(b *bundle) { b.cfg.Limits = c.limits })
+			b := setup(t, smallVouchers, func(b *bundle) { *b.cfg.Limits() = c.limits })
 			conn := b.dial()
 			b.write(conn, "POST /v1/uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000000\r\n\r\n")
 			in := bufio.NewReader(conn)
@@ -234,7 +235,7 @@ func TestConnectionOutlivesARefusal(t *testing.T) {
 // Refused clients that keep the rest of their bodies to themselves make room for those who ask.
 func TestRefusedBodiesMakeRoom(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(b *bundle) { b.cfg.Limits.Connections, b.cfg.Limits.ShortTime = 4, time.Hour })
+	b := setup(t, func(b *bundle) { b.cfg.Limits().Connections, b.cfg.Limits().ShortTime = 4, time.Hour })
 	for range 20 {
 		c := b.dial()
 		b.write(c, "POST /v1/uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")

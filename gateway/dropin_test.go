@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/test/redistest"
 )
@@ -124,26 +125,26 @@ func unsigned(now time.Time) map[string]struct {
 		code   int
 	}
 	cases := map[string]c{
-		"nothing":        {http.Header{}, gateway.CodeUnsigned},
-		"a token":        {http.Header{"Authorization": {"Bearer x"}}, gateway.CodeUnsigned},
-		"unknown key":    {sign("00000000000000000000000000000000", secret, userID, "n", now), gateway.CodeUnsigned},
-		"other secret":   {sign(accessKey, "wrong", userID, "n", now), gateway.CodeUnsigned},
-		"empty secret":   {sign(accessKey, "", userID, "n", now), gateway.CodeUnsigned},
-		"other nonce":    {with("Nonce-Str", "other"), gateway.CodeUnsigned},
-		"no key":         {with("Access-Key", ""), gateway.CodeUnsigned},
-		"no signature":   {with("Signature", ""), gateway.CodeUnsigned},
-		"no timestamp":   {with("Timestamp", ""), gateway.CodeUnsigned},
-		"short":          {with("Signature", signed().Get("Signature")[:31]), gateway.CodeUnsigned},
-		"601 s ago":      {sign(accessKey, secret, userID, "n", now.Add(-601*time.Second)), gateway.CodeTimestamp},
-		"601 s ahead":    {sign(accessKey, secret, userID, "n", now.Add(601*time.Second)), gateway.CodeTimestamp},
-		"in seconds":     {signedAs(strconv.FormatInt(now.Unix(), 10)), gateway.CodeTimestamp},
-		"not a number":   {signedAs("now"), gateway.CodeTimestamp},
-		"negative":       {signedAs("-5"), gateway.CodeTimestamp},
-		"beyond all":     {signedAs(strings.Repeat("9", 40)), gateway.CodeTimestamp},
-		"end of numbers": {signedAs("9223372036854775807"), gateway.CodeTimestamp},
+		"nothing":        {http.Header{}, dropin.CodeUnsigned},
+		"a token":        {http.Header{"Authorization": {"Bearer x"}}, dropin.CodeUnsigned},
+		"unknown key":    {sign("00000000000000000000000000000000", secret, userID, "n", now), dropin.CodeUnsigned},
+		"other secret":   {sign(accessKey, "wrong", userID, "n", now), dropin.CodeUnsigned},
+		"empty secret":   {sign(accessKey, "", userID, "n", now), dropin.CodeUnsigned},
+		"other nonce":    {with("Nonce-Str", "other"), dropin.CodeUnsigned},
+		"no key":         {with("Access-Key", ""), dropin.CodeUnsigned},
+		"no signature":   {with("Signature", ""), dropin.CodeUnsigned},
+		"no timestamp":   {with("Timestamp", ""), dropin.CodeUnsigned},
+		"short":          {with("Signature", signed().Get("Signature")[:31]), dropin.CodeUnsigned},
+		"601 s ago":      {sign(accessKey, secret, userID, "n", now.Add(-601*time.Second)), dropin.CodeTimestamp},
+		"601 s ahead":    {sign(accessKey, secret, userID, "n", now.Add(601*time.Second)), dropin.CodeTimestamp},
+		"in seconds":     {signedAs(strconv.FormatInt(now.Unix(), 10)), dropin.CodeTimestamp},
+		"not a number":   {signedAs("now"), dropin.CodeTimestamp},
+		"negative":       {signedAs("-5"), dropin.CodeTimestamp},
+		"beyond all":     {signedAs(strings.Repeat("9", 40)), dropin.CodeTimestamp},
+		"end of numbers": {signedAs("9223372036854775807"), dropin.CodeTimestamp},
 	}
 	for _, name := range []string{"Access-Key", "Timestamp", "Signature", "Nonce-Str", "User-Id"} {
-		cases["two of "+name] = c{doubled(name), gateway.CodeUnsigned}
+		cases["two of "+name] = c{doubled(name), dropin.CodeUnsigned}
 	}
 	return cases
 }
@@ -186,22 +187,22 @@ func TestDropInRefusals(t *testing.T) {
 		status, code int
 		says         string
 	}{
-		"no user-id":      {with("User-Id", ""), fmt.Sprintf(`{"base64":%q,"orderId":"1"}`, b64(v)), 422, gateway.CodeField, "user-id"},
-		"odd user-id":     {with("User-Id", "a b"), fmt.Sprintf(`{"base64":%q,"orderId":"1"}`, b64(v)), 422, gateway.CodeField, "userId"},
-		"form":            {with("Content-Type", "multipart/form-data; boundary=x"), "--x--", 415, gateway.CodeMediaType, "json"},
-		"no content type": {with("Content-Type", ""), "{}", 415, gateway.CodeMediaType, "json"},
-		"no body":         {signed(), "", 400, gateway.CodeBody, "JSON"},
-		"bad JSON":        {signed(), `{"base64":"`, 400, gateway.CodeBody, "JSON"},
-		"no base64":       {signed(), `{"orderId":"1"}`, 422, gateway.CodeField, "base64"},
-		"empty base64":    {signed(), `{"orderId":"1","base64":""}`, 422, gateway.CodeField, "empty"},
-		"no order":        {signed(), fmt.Sprintf(`{"base64":%q}`, b64(v)), 422, gateway.CodeField, "orderId"},
-		"order a number":  {signed(), fmt.Sprintf(`{"base64":%q,"orderId":1022505290408395575}`, b64(v)), 422, gateway.CodeField, "string"},
-		"odd order":       {signed(), fmt.Sprintf(`{"base64":%q,"orderId":"../x"}`, b64(v)), 422, gateway.CodeField, "orderId"},
-		"data URI":        {signed(), fmt.Sprintf(`{"base64":"data:image/png;base64,%s","orderId":"1"}`, b64(v)), 422, gateway.CodeField, "data:"},
-		"executable":      {signed(), fmt.Sprintf(`{"base64":%q,"orderId":"1"}`, b64(exe)), 415, gateway.CodeMediaType, "looks like"},
-		"too large":       {signed(), fmt.Sprintf(`{"base64":%q,"orderId":"1"}`, b64(png("v", maxVoucher+1))), 413, gateway.CodeTooLarge, "larger"},
-		"much too large":  {signed(), fmt.Sprintf(`{"base64":%q,"orderId":"1"}`, b64(png("v", 3*maxVoucher))), 413, gateway.CodeTooLarge, "larger"},
-		"much beside":     {signed(), fmt.Sprintf(`{"x":%q,"orderId":"1"}`, strings.Repeat("y", 20_000)), 400, gateway.CodeBody, "beside"},
+		"no user-id":      {with("User-Id", ""), fmt.Sprintf(`{"base64":%q,"orderId":"1"}`, b64(v)), 422, dropin.CodeField, "user-id"},
+		"odd user-id":     {with("User-Id", "a b"), fmt.Sprintf(`{"base64":%q,"orderId":"1"}`, b64(v)), 422, dropin.CodeField, "userId"},
+		"form":            {with("Content-Type", "multipart/form-data; boundary=x"), "--x--", 415, dropin.CodeMediaType, "json"},
+		"no content type": {with("Content-Type", ""), "{}", 415, dropin.CodeMediaType, "json"},
+		"no body":         {signed(), "", 400, dropin.CodeBody, "JSON"},
+		"bad JSON":        {signed(), `{"base64":"`, 400, dropin.CodeBody, "JSON"},
+		"no base64":       {signed(), `{"orderId":"1"}`, 422, dropin.CodeField, "base64"},
+		"empty base64":    {signed(), `{"orderId":"1","base64":""}`, 422, dropin.CodeField, "empty"},
+		"no order":        {signed(), fmt.Sprintf(`{"base64":%q}`, b64(v)), 422, dropin.CodeField, "orderId"},
+		"order a number":  {signed(), fmt.Sprintf(`{"base64":%q,"orderId":1022505290408395575}`, b64(v)), 422, dropin.CodeField, "string"},
+		"odd order":       {signed(), fmt.Sprintf(`{"base64":%q,"orderId":"../x"}`, b64(v)), 422, dropin.CodeField, "orderId"},
+		"data URI":        {signed(), fmt.Sprintf(`{"base64":"data:image/png;base64,%s","orderId":"1"}`, b64(v)), 422, dropin.CodeField, "data:"},
+		"executable":      {signed(), fmt.Sprintf(`{"base64":%q,"orderId":"1"}`, b64(exe)), 415, dropin.CodeMediaType, "looks like"},
+		"too large":       {signed(), fmt.Sprintf(`{"base64":%q,"orderId":"1"}`, b64(png("v", maxVoucher+1))), 413, dropin.CodeTooLarge, "larger"},
+		"much too large":  {signed(), fmt.Sprintf(`{"base64":%q,"orderId":"1"}`, b64(png("v", 3*maxVoucher))), 413, dropin.CodeTooLarge, "larger"},
+		"much beside":     {signed(), fmt.Sprintf(`{"x":%q,"orderId":"1"}`, strings.Repeat("y", 20_000)), 400, dropin.CodeBody, "beside"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -225,7 +226,7 @@ func TestAccountIsFoundByKeyAndSubAccount(t *testing.T) {
 	b := setup(t, func(b *bundle) {
 		other := b.cfg.Accounts[0]
 		other.Name, other.Credentials.UserID = second, "42"
-		last := gateway.Account{
+		last := dropin.Account{
 			Name: third, BaseURL: b.apiURL, UploadPath: "/open/other", Credentials: pandapon.Credentials{AccessKey: "k3", Secret: "s3", UserID: "3"},
 		}
 		b.cfg.Accounts = append(b.cfg.Accounts, other, last)
@@ -277,14 +278,14 @@ func TestBadAccountsAreRefusedAtTheStart(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	good := b.cfg.Accounts[0]
-	for name, change := range map[string]func(*gateway.Account){
-		"base URL": func(l *gateway.Account) { l.BaseURL = "ftp://x" }, "no secret": func(l *gateway.Account) { l.Credentials.Secret = "" },
-		"own path": func(l *gateway.Account) { l.UploadPath = "/v1/uploads" }, "root": func(l *gateway.Account) { l.UploadPath = "/" },
+	for name, change := range map[string]func(*dropin.Account){
+		"base URL": func(l *dropin.Account) { l.BaseURL = "ftp://x" }, "no secret": func(l *dropin.Account) { l.Credentials.Secret = "" },
+		"own path": func(l *dropin.Account) { l.UploadPath = "/v1/uploads" }, "root": func(l *dropin.Account) { l.UploadPath = "/" },
 	} {
 		bad := good
 		change(&bad)
 		cfg := b.cfg
-		cfg.Accounts = []gateway.Account{bad}
+		cfg.Accounts = []dropin.Account{bad}
 		if _, err := gateway.New(cfg); err == nil {
 			t.Errorf("%s: accepted", name)
 		} else if strings.Contains(err.Error(), secret) {
@@ -298,7 +299,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	v := png("sEcReTpIcTuRe", 900)
-	for _, d := range doors() {
+	for _, d := range intakes() {
 		d.send(b, "1", v)
 		d.send(b, "", v)
 	}

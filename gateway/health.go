@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/voucherd/voucherd/gateway/problem"
 )
 
 func live(w http.ResponseWriter, _ *http.Request) error { return writeOK(w) }
@@ -20,11 +22,11 @@ func writeOK(w http.ResponseWriter) error {
 func (g *Gateway) readyz(w http.ResponseWriter, _ *http.Request) error {
 	select {
 	case <-g.stopping:
-		return &problem{kind: problemAway, detail: "the gateway is stopping"}
+		return &problem.Error{Kind: problem.Away, Detail: "the gateway is stopping"}
 	default:
 	}
 	if err := g.ready.ask(g.cfg.Ready); err != nil {
-		return &problem{kind: problemAway, retryAfter: awayPause, detail: "redis or the blob store is away", cause: err}
+		return problem.StoreAway("redis or the blob store is away", err)
 	}
 	return writeOK(w)
 }

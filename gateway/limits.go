@@ -1,13 +1,16 @@
 package gateway
 
 import (
-	"context"
+	"cmp"
 	"time"
+
+	"github.com/voucherd/voucherd/gateway/dropin"
+	"github.com/voucherd/voucherd/gateway/intake"
 )
 
-// Limits bound what callers can make the gateway hold, in memory and in time. The zero value of a field stands for its
-// default.
-type Limits struct {
+// limits bound what callers can make the gateway hold, in memory and in time. The zero value of a
+// field stands for its default.
+type limits struct {
 	Connections int // at once; 2048. One more closes the quiet connection that is oldest
 	Uploads     int // vouchers taken at once; 64. Each holds at most about half a MiB of memory
 	PassedOn    int // calls passed on to the API at once; 64
@@ -28,50 +31,37 @@ type Limits struct {
 	StopTime    time.Duration // for requests under way when the server stops; 30 s
 }
 
-func (l Limits) withDefaults() Limits {
-	or(&l.Connections, 2048)
-	or(&l.Uploads, 64)
-	or(&l.PassedOn, 64)
-	or(&l.HeaderBytes, 16<<10)
-	or(&l.HeaderTime, 10*time.Second)
-	or(&l.ShortTime, 15*time.Second)
-	or(&l.IdleTime, time.Minute)
-	or(&l.BodyGrace, 10*time.Second)
-	or(&l.BodyRate, 16<<10)
-	or(&l.BodyTime, 5*time.Minute)
-	or(&l.SlotWait, 2*time.Second)
-	or(&l.StoreTime, 30*time.Second)
-	or(&l.PassTime, 2*time.Minute)
-	or(&l.PassedBytes, 16<<20)
-	or(&l.StopTime, 30*time.Second)
+func (l limits) withDefaults() limits {
+	l.Connections = cmp.Or(l.Connections, 2048)
+	l.Uploads = cmp.Or(l.Uploads, 64)
+	l.PassedOn = cmp.Or(l.PassedOn, 64)
+	l.HeaderBytes = cmp.Or(l.HeaderBytes, 16<<10)
+	l.HeaderTime = cmp.Or(l.HeaderTime, 10*time.Second)
+	l.ShortTime = cmp.Or(l.ShortTime, 15*time.Second)
+	l.IdleTime = cmp.Or(l.IdleTime, time.Minute)
+	l.BodyGrace = cmp.Or(l.BodyGrace, 10*time.Second)
+	l.BodyRate = cmp.Or(l.BodyRate, 16<<10)
+	l.BodyTime = cmp.Or(l.BodyTime, 5*time.Minute)
+	l.SlotWait = cmp.Or(l.SlotWait, 2*time.Second)
+	l.StoreTime = cmp.Or(l.StoreTime, 30*time.Second)
+	l.PassTime = cmp.Or(l.PassTime, 2*time.Minute)
+	l.PassedBytes = cmp.Or(l.PassedBytes, 16<<20)
+	l.StopTime = cmp.Or(l.StopTime, 30*time.Second)
 	return l
 }
 
-func or[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
+// intake are the limits for taking vouchers.
+func (l limits) intake() intake.Limits {
+	return intake.Limits{Places: l.Uploads, Wait: l.SlotWait, Body: l.body(), Store: l.StoreTime, Answer: l.ShortTime}
+}
+
+// dropIn are the limits for calls that are passed on.
+func (l limits) dropIn() dropin.Limits {
+	return dropin.Limits{
+		Places: l.PassedOn, Wait: l.SlotWait, Body: l.body(), Bytes: l.PassedBytes, Pass: l.PassTime, Answer: l.ShortTime,
 	}
 }
 
-// slots are the places for work of one kind.
-type slots chan struct{}
-
-// take waits for a place. The caller calls leave once, unless ok is false.
-func (s slots) take(ctx context.Context, wait time.Duration) (leave func(), ok bool) {
-	leave = func() { <-s }
-	select {
-	case s <- struct{}{}:
-		return leave, true
-	default:
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case s <- struct{}{}:
-		return leave, true
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return nil, false
+func (l limits) body() intake.BodyLimits {
+	return intake.BodyLimits{Grace: l.BodyGrace, Rate: l.BodyRate, Time: l.BodyTime}
 }

@@ -32,7 +32,7 @@ func (b *bundle) write(c net.Conn, text string) {
 
 func TestSlowHeadersAreCutOff(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(b *bundle) { b.cfg.Limits.HeaderTime = 100 * time.Millisecond })
+	b := setup(t, func(b *bundle) { b.cfg.Limits().HeaderTime = 100 * time.Millisecond })
 	c := b.dial()
 	b.write(c, "GET /livez HTTP/1.1\r\nHost: x\r\nA: b")
 	// A server that had no time to read what had come resets the connection.
@@ -65,7 +65,7 @@ func (b *bundle) producerHeader(contentType string) http.Header {
 	return http.Header{"Authorization": {"Bearer " + b.producer}, "Content-Type": {contentType}}
 }
 
-func slowDoors(b *bundle) map[string]*bufio.Reader {
+func slowIntakes(b *bundle) map[string]*bufio.Reader {
 	return map[string]*bufio.Reader{
 		"raw":       b.slowUpload("/v1/uploads?orderId=1", b.producerHeader("image/png")),
 		"form":      b.slowUpload("/v1/uploads?orderId=1", b.producerHeader("multipart/form-data; boundary=x")),
@@ -77,8 +77,8 @@ func slowDoors(b *bundle) map[string]*bufio.Reader {
 
 func TestSlowBodiesAreCutOff(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(b *bundle) { b.cfg.Limits.BodyGrace = 100 * time.Millisecond })
-	for name, in := range slowDoors(b) {
+	b := setup(t, func(b *bundle) { b.cfg.Limits().BodyGrace = 100 * time.Millisecond })
+	for name, in := range slowIntakes(b) {
 		resp, err := http.ReadResponse(in, nil)
 		b.must(err)
 		body, err := io.ReadAll(resp.Body)
@@ -98,7 +98,7 @@ func TestSlowBodiesAreCutOff(t *testing.T) {
 func TestSlowButSteadyBodiesPass(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(b *bundle) {
-		b.cfg.Limits = gateway.Limits{ShortTime: 100 * time.Millisecond, HeaderTime: 100 * time.Millisecond, BodyGrace: time.Minute}
+		*b.cfg.Limits() = gateway.Limits{ShortTime: 100 * time.Millisecond, HeaderTime: 100 * time.Millisecond, BodyGrace: time.Minute}
 	})
 	v := png("x", 40)
 	c := b.dial()
@@ -120,12 +120,12 @@ func TestSlowButSteadyBodiesPass(t *testing.T) {
 func TestPlacesForUploadsAreBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(b *bundle) {
-		b.cfg.Limits = gateway.Limits{Uploads: 2, PassedOn: 1, SlotWait: 10 * time.Millisecond}
+		*b.cfg.Limits() = gateway.Limits{Uploads: 2, PassedOn: 1, SlotWait: 10 * time.Millisecond}
 	})
 	b.slowUpload("/v1/uploads", b.producerHeader("application/json"))
 	b.slowUpload(uploadPath, signed())
 	b.slowUpload("/open/x", signed())
-	for _, d := range doors() {
+	for _, d := range intakes() {
 		b.eventually("busy: "+d.name, func() bool { return d.send(b, "1", png("x", 90)).status == http.StatusServiceUnavailable })
 	}
 	b.eventually("busy: passed on", func() bool {
@@ -161,7 +161,7 @@ func TestCutOffUploadStoresNothing(t *testing.T) {
 // Connections that say nothing make room for those that ask.
 func TestQuietConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(b *bundle) { b.cfg.Limits.Connections = 10 })
+	b := setup(t, func(b *bundle) { b.cfg.Limits().Connections = 10 })
 	var held []net.Conn
 	for range 40 {
 		c := b.dial()

@@ -87,7 +87,8 @@ func TestListRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// rejected makes an upload that the API refused, and gives its id. Its request id is req- and the id.
+// rejected makes an upload that the API refused, and gives its id. Its request id is req- and the
+// id.
 func (b *bundle) rejected(order string) string {
 	b.t.Helper()
 	u := b.raw(order, png("rejected", 90))

@@ -11,36 +11,39 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
+
+	"github.com/voucherd/voucherd/gateway/problem"
 )
 
 // login says who makes a request, or why nobody knows.
-func (g *Gateway) login(r *http.Request) (Identity, *problem) {
+func (g *Gateway) login(r *http.Request) (Identity, *problem.Error) {
 	if g.open() {
 		return Identity{Role: Operator}, nil
 	}
 	secret, given := secretOf(r)
 	if !given {
-		return Identity{}, &problem{
-			kind: problemUnauthorized, detail: "a token is needed: as Authorization: Bearer, or as password with any user name",
+		return Identity{}, &problem.Error{
+			Kind: problem.Unauthorized, Detail: "a token is needed: as Authorization: Bearer, or as password with any user name",
 		}
 	}
 	if t, ok := g.find(secret); ok {
 		return t.Identity, nil
 	}
-	// A right token always passes, even from an address that others fail from: a neighbour behind the same proxy cannot
-	// lock a backend out. Tokens have 256 random bits, so guessing needs no other hurdle; the limit is there for the
-	// log and for whoever hammers.
-	x := exchangeOf(r)
-	if wait, ok := g.logins.failed(x.client); !ok {
-		return Identity{}, &problem{
-			kind: problemTooManyLogins, retryAfter: wait, detail: "too many logins from this address failed: check the token",
+	// A right token always passes, even from an address that others fail from: a neighbour behind
+	// the same proxy cannot lock a backend out. Tokens have 256 random bits, so guessing needs no
+	// other hurdle; the limit is there for the log and for whoever hammers.
+	entry := accessLogOf(r)
+	if wait, ok := g.logins.failed(entry.client); !ok {
+		return Identity{}, &problem.Error{
+			Kind: problem.TooManyLogins, RetryAfter: wait, Detail: "too many logins from this address failed: check the token",
 		}
 	}
-	g.log.Warn("login.failed", zap.String("http_request_id", x.id), zap.String("client", x.client.String()))
-	return Identity{}, &problem{kind: problemUnauthorized, detail: "this token is not known"}
+	g.log.Warn("login.failed", zap.String("http_request_id", entry.id), zap.String("client", entry.client.String()))
+	return Identity{}, &problem.Error{Kind: problem.Unauthorized, Detail: "this token is not known"}
 }
 
-// secretOf gives the token of a request. Basic is for browsers, which ask for a user name as well; any will do.
+// secretOf gives the token of a request. Basic is for browsers, which ask for a user name as well;
+// any will do.
 func secretOf(r *http.Request) (secret string, given bool) {
 	if _, password, ok := r.BasicAuth(); ok {
 		return password, true
@@ -73,8 +76,8 @@ const (
 	loginAddresses = 4096            // that are remembered, twice over
 )
 
-// loginLimit bounds failed logins by client address. It remembers a bounded number of addresses: when one half of its
-// memory is full, it forgets the other.
+// loginLimit bounds failed logins by client address. It remembers a bounded number of addresses:
+// when one half of its memory is full, it forgets the other.
 type loginLimit struct {
 	mu       sync.Mutex
 	new, old map[netip.Prefix]*rate.Limiter

@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// alone runs a test's body in a process of its own, for others in this one would spoil what it measures.
+// alone runs a test's body in a process of its own, for others in this one would spoil what it
+// measures.
 func alone(t *testing.T) (here bool) {
 	t.Helper()
 	const mark = "VOUCHERD_TEST_ALONE"
@@ -82,7 +83,7 @@ func (p *pattern) Read(to []byte) (int, error) {
 	return n, nil
 }
 
-// streams writes a request's body for each door while it is read.
+// streams writes a request's body for each intake while it is read.
 func streams(b *bundle, order string, size int) map[string]call {
 	boundary := "b0undary"
 	pipe := func(write func(w io.Writer) error) io.Reader {
@@ -175,7 +176,7 @@ func TestThousandsOfSlowConnectionsLeaveMemoryFlat(t *testing.T) {
 	if !alone(t) {
 		return
 	}
-	b := setup(t, func(b *bundle) { b.cfg.Limits.Connections = 256 })
+	b := setup(t, func(b *bundle) { b.cfg.Limits().Connections = 256 })
 	b.get("", "/livez").want(http.StatusOK)
 	held := make([]net.Conn, 0, 10_000)
 	defer func() {

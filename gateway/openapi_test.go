@@ -15,7 +15,8 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 )
 
-// described is the API's description, as the repository has it. Every answer that any test gets is held against it.
+// described is the API's description, as the repository has it. Every answer that any test gets is
+// held against it.
 //
 //nolint:gochecknoglobals // parsing it for each of some hundred calls would take longer than the calls
 var described = sync.OnceValues(func() (routers.Router, error) {
@@ -27,7 +28,7 @@ var described = sync.OnceValues(func() (routers.Router, error) {
 })
 
 func loadDescription() (*openapi3.T, error) {
-	text, err := os.ReadFile("openapi.json")
+	text, err := os.ReadFile("api/openapi.json")
 	if err != nil {
 		return nil, err
 	}
@@ -67,14 +68,15 @@ func (b *bundle) asDescribed(r *http.Request, a answer) {
 func TestDescriptionIsServedAsItStands(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	text, err := os.ReadFile("openapi.json")
+	text, err := os.ReadFile("api/openapi.json")
 	b.must(err)
 	if got := b.get(b.producer, "/openapi.json").want(http.StatusOK); string(got.body) != string(text) {
 		t.Fatal("served another text")
 	}
 }
 
-// A description that describes nothing would pass every check: each path of it must exist, and answer 200 or 202.
+// A description that describes nothing would pass every check: each path of it must exist, and
+// answer 200 or 202.
 func TestEveryDescribedCallExists(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -19,8 +19,9 @@ import (
 // queuesPath is where asynqmon lies; its page is told so.
 const queuesPath = "/queues"
 
-// NewQueues gives asynqmon for Config.Queues, or, able to look only, for Config.QueuesReadOnly. The client stays the
-// caller's to close, and gets a hook. The page may run what its own build holds, and nothing else.
+// NewQueues gives asynqmon for Config.Queues, or, able to look only, for Config.QueuesReadOnly. The
+// client stays the caller's to close, and gets a hook. The page may run what its own build holds,
+// and nothing else.
 func NewQueues(rdb redis.UniversalClient, readOnly bool) (http.Handler, error) {
 	rdb.AddHook(unmeasured{})
 	m := asynqmon.New(asynqmon.Options{
@@ -56,7 +57,8 @@ func (q *queues) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q.asynqmon.ServeHTTP(w, r)
 }
 
-// fileKinds are those of asynqmon's files whose kind it takes for plain text, so that browsers refuse them.
+// fileKinds are those of asynqmon's files whose kind it takes for plain text, so that browsers
+// refuse them.
 func fileKinds() map[string]string {
 	return map[string]string{"svg": "image/svg+xml", "json": "application/json", "map": "application/json"}
 }
@@ -77,8 +79,9 @@ func (t *typed) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController through.
 func (t *typed) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
-// policyOf allows the scripts that stand in asynqmon's page, by their hashes, and the styles that its scripts put into
-// it. Fonts of other sites it does without. "" means that the page holds no script.
+// policyOf allows the scripts that stand in asynqmon's page, by their hashes, and the styles that
+// its scripts put into it. Fonts of other sites it does without. "" means that the page holds no
+// script.
 func policyOf(page []byte) string {
 	var hashes strings.Builder
 	for _, script := range regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllSubmatch(page, -1) {
@@ -104,8 +107,8 @@ func (k *kept) Header() http.Header         { return k.header }
 func (k *kept) Write(p []byte) (int, error) { return k.body.Write(p) } // it never fails
 func (k *kept) WriteHeader(status int)      { k.status = status }
 
-// longestText is how much of a payload or result is shown. Ours are shorter; another queue's on the same Redis may not
-// be.
+// longestText is how much of a payload or result is shown. Ours are shorter; another queue's on the
+// same Redis may not be.
 const longestText = 200
 
 // shortText shows a payload or a result.

@@ -72,8 +72,8 @@ func TestPagesActForOperatorsOnly(t *testing.T) {
 	}
 }
 
-// withQueues gives the gateway asynqmon, with a client of the tests' own and with one as the program
-// has it.
+// withQueues gives the gateway asynqmon, with a client of the tests' own and with one as the
+// program has it.
 func withQueues(b *bundle) {
 	rdb, err := redisconn.Open(redistest.URL(), 0)
 	b.must(err)

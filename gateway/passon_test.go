@@ -18,7 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/gateway/dropin"
 )
 
 // upstream is an API that notes what reaches it.
@@ -185,7 +185,7 @@ func TestPathsThatServersReadDifferentlyAreRefused(t *testing.T) {
 	} {
 		status, body := b.wire("POST "+path+" HTTP/1.1\r\n", signed(), "{}")
 		var e envelope
-		if err := json.Unmarshal([]byte(body), &e); status != http.StatusBadRequest || err != nil || e.Code != gateway.CodePath {
+		if err := json.Unmarshal([]byte(body), &e); status != http.StatusBadRequest || err != nil || e.Code != dropin.CodePath {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
@@ -228,11 +228,11 @@ func TestBasePathComesFirst(t *testing.T) {
 func TestPassedBodiesAreBounded(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t, nil)
-	b := setup(t, to(u), func(b *bundle) { b.cfg.Limits.PassedBytes = 1000 })
+	b := setup(t, to(u), func(b *bundle) { b.cfg.Limits().PassedBytes = 1000 })
 	big := strings.Repeat("x", 200_000)
 	for name, body := range map[string]io.Reader{"length known": strings.NewReader(big), "length unknown": io.MultiReader(strings.NewReader(big))} {
 		a := b.do(call{method: http.MethodPost, path: "/open/x", header: signed(), body: body}).want(http.StatusRequestEntityTooLarge)
-		if e := a.envelope(); e.Code != gateway.CodeTooLarge {
+		if e := a.envelope(); e.Code != dropin.CodeTooLarge {
 			t.Errorf("%s: %s", name, a.body)
 		}
 	}
@@ -251,7 +251,7 @@ func TestAPIAwayIsSaidInTheEnvelope(t *testing.T) {
 	}
 	b := setup(t, func(b *bundle) { b.cfg.Accounts[0].BaseURL = "http://" + address })
 	a := b.do(call{method: http.MethodGet, path: "/open/x?k=v", header: signed()}).want(http.StatusBadGateway)
-	if e := a.envelope(); e.Code != gateway.CodeAPIAway || strings.Contains(string(a.body), address) {
+	if e := a.envelope(); e.Code != dropin.CodeAPIAway || strings.Contains(string(a.body), address) {
 		t.Fatalf("%s", a.body)
 	}
 }
@@ -266,9 +266,9 @@ func TestSlowAPIIsCutOff(t *testing.T) {
 		}
 	})
 	defer close(done)
-	b := setup(t, to(u), func(b *bundle) { b.cfg.Limits.PassTime = 200 * time.Millisecond })
+	b := setup(t, to(u), func(b *bundle) { b.cfg.Limits().PassTime = 200 * time.Millisecond })
 	a := b.do(call{method: http.MethodGet, path: "/open/x", header: signed()}).want(http.StatusGatewayTimeout)
-	if e := a.envelope(); e.Code != gateway.CodeAPITimeout {
+	if e := a.envelope(); e.Code != dropin.CodeAPITimeout {
 		t.Fatalf("%s", a.body)
 	}
 }

@@ -2,6 +2,10 @@ package gateway
 
 import (
 	"net/http"
+	"strings"
+
+	"github.com/voucherd/voucherd/gateway/api"
+	"github.com/voucherd/voucherd/gateway/problem"
 )
 
 // access says who may call a route.
@@ -13,11 +17,19 @@ const (
 	operators               // operators alone
 )
 
+// accessTo says who may call a handler that is for operators alone, or not.
+func accessTo(operatorsOnly bool) access {
+	if operatorsOnly {
+		return operators
+	}
+	return anyToken
+}
+
 // route registers a handler whose error becomes a problem.
 func (g *Gateway) route(pattern string, who access, h func(http.ResponseWriter, *http.Request) error) {
 	g.routeHandler(pattern, who, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := h(w, r); err != nil {
-			g.refuse(w, r, explain(err))
+			g.refuse(w, r, problem.Explain(err))
 		}
 	}))
 }
@@ -44,9 +56,9 @@ func (h *routed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, who access) bool {
 	identity, refusal := g.login(r)
 	if refusal == nil {
-		exchangeOf(r).identity = identity
+		accessLogOf(r).identity = identity
 		if who == operators && !identity.Operator() {
-			refusal = &problem{kind: problemForbidden, detail: "this needs an operator's token"}
+			refusal = &problem.Error{Kind: problem.Forbidden, Detail: "this needs an operator's token"}
 		}
 	}
 	if refusal != nil {
@@ -61,14 +73,12 @@ func (g *Gateway) routes() {
 	g.route("GET /livez", anybody, live)
 	g.route("GET /readyz", anybody, g.readyz)
 
-	g.route("POST /v1/uploads", anyToken, g.postUpload)
-	g.route("GET /v1/uploads", anyToken, g.listUploads)
-	g.route("GET /v1/uploads/{id}", anyToken, g.getUpload)
-	g.route("POST /v1/uploads/{id}/retry", operators, g.retryUpload)
-	g.route("POST /v1/uploads/{id}/discard", operators, g.discardUpload)
-	g.route("GET /v1/uploads/{id}/voucher", operators, g.getVoucher)
-	g.route("GET /v1/accounts", anyToken, g.listAccounts)
-	g.route("GET /openapi.json", anyToken, openAPI)
+	v1 := api.New(api.Config{
+		Tasks: g.cfg.Tasks, Store: g.cfg.Store, Intake: g.intake, WriteTime: g.limits.ShortTime, Note: note,
+	})
+	for _, r := range v1.Routes() {
+		g.route(r.Pattern, accessTo(r.Operators), r.Serve)
+	}
 
 	if g.cfg.Metrics != nil {
 		g.routeHandler("GET /metrics", anyToken, g.cfg.Metrics)
@@ -79,22 +89,38 @@ func (g *Gateway) routes() {
 	g.pageRoutes()
 }
 
-// queues shows asynqmon: to operators the one that acts, to all others the one that looks.
+// queues shows asynqmon.
 func (g *Gateway) queues(w http.ResponseWriter, r *http.Request) {
-	h := g.cfg.QueuesReadOnly
-	if IdentityOf(r).Operator() {
-		h = g.cfg.Queues
-	}
+	h := g.queuesFor(accessLogOf(r).identity)
 	if h == nil {
-		g.refuse(w, r, &problem{kind: problemNotFound})
+		g.refuse(w, r, &problem.Error{Kind: problem.NotFound})
 		return
 	}
 	w.Header().Set("Content-Security-Policy", queuesPolicy)
 	h.ServeHTTP(w, r)
 }
 
-// dispatch finds the route. What the mux itself would answer is for those who have a token: its redirects to a path's
-// clean form stay, its 404 and 405 become problems.
+// queuesFor is asynqmon: for operators the one that acts, for all others the one that only shows.
+// nil: there is none.
+func (g *Gateway) queuesFor(i Identity) http.Handler {
+	if i.Operator() {
+		return g.cfg.Queues
+	}
+	return g.cfg.QueuesReadOnly
+}
+
+// ownPath says whether a path is the gateway's.
+func ownPath(path string) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	switch first {
+	case "", "v1", "queues", "livez", "readyz", "metrics", "openapi.json", "static", "uploads", "search", "language":
+		return true
+	}
+	return false
+}
+
+// dispatch finds the route. What the mux itself would answer is for those who have a token: its
+// redirects to a path's clean form stay, its 404 and 405 become problems.
 func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request) {
 	h, pattern := g.mux.Handler(r)
 	if _, ok := h.(*routed); ok {
@@ -112,10 +138,10 @@ func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(said, r)
 	if said.status == http.StatusMethodNotAllowed {
 		allow := said.header.Get("Allow")
-		g.refuse(w, r, &problem{kind: problemMethod, allow: allow, detail: "this path takes " + allow})
+		g.refuse(w, r, &problem.Error{Kind: problem.MethodNotAllowed, Allow: allow, Detail: "this path takes " + allow})
 		return
 	}
-	g.refuse(w, r, &problem{kind: problemNotFound, detail: "there is nothing here; /openapi.json describes what there is"})
+	g.refuse(w, r, &problem.Error{Kind: problem.NotFound, Detail: "there is nothing here; /openapi.json describes what there is"})
 }
 
 // discarded keeps of an answer only what dispatch asks for.

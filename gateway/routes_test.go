@@ -136,7 +136,7 @@ func TestStoredVouchersAreCounted(t *testing.T) {
 	results := make(chan string, 10)
 	b := setup(t, func(b *bundle) { b.cfg.Enqueued = func(result string, _ time.Duration) { results <- result } })
 	b.raw("1", png("x", 90))
-	for _, d := range doors()[:3] {
+	for _, d := range intakes()[:3] {
 		d.send(b, "1", png("x", 90)).want(http.StatusOK)
 	}
 	b.send(b.producer, "/v1/uploads?orderId=2", "image/png", []byte("text")).want(http.StatusUnsupportedMediaType)

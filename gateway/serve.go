@@ -13,8 +13,8 @@ import (
 // ErrNotLoopback means that a gateway without tokens was to listen where others can reach it.
 var ErrNotLoopback = errors.New("without tokens the gateway listens on loopback only: make one with `voucherd token new`, or listen on 127.0.0.1")
 
-// Serve answers on a listener until the context ends, and then for Limits.StopTime those requests that are under way.
-// It closes the listener. It may be called once.
+// Serve answers on a listener until the context ends, and then for 30 seconds those requests that
+// are under way. It closes the listener. It may be called once.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	if tcp, ok := l.Addr().(*net.TCPAddr); g.open() && ok && !tcp.IP.IsLoopback() {
 		return errors.Join(ErrNotLoopback, l.Close())

@@ -39,8 +39,8 @@ type Identity struct {
 // Operator says whether the identity may do all there is to do.
 func (i Identity) Operator() bool { return i.Role == Operator }
 
-// Token is what the gateway stores of a token: whose it is, and its SHA-256. The token itself has 256 random bits, so
-// that nothing slower is needed to keep it from being found.
+// Token is what the gateway stores of a token: whose it is, and its SHA-256. The token itself has
+// 256 random bits, so that nothing slower is needed to keep it from being found.
 type Token struct {
 	Identity
 
@@ -50,7 +50,8 @@ type Token struct {
 // tokenPrefix makes a token known for what it is to people and to scanners for leaked secrets.
 const tokenPrefix = "voucherd_"
 
-// tokenText is every token there can be. A secret that somebody thought up is none: it could be guessed.
+// tokenText is every token there can be. A secret that somebody thought up is none: it could be
+// guessed.
 func tokenText(s string) bool {
 	rest, ok := strings.CutPrefix(s, tokenPrefix)
 	b, err := base64.RawURLEncoding.Strict().DecodeString(rest)
@@ -83,8 +84,9 @@ func (t Token) String() string {
 	return string(t.Role) + ":" + t.Name + ":" + hex.EncodeToString(t.hash[:])
 }
 
-// ParseTokens reads stored tokens, separated by blanks, commas or line ends. The rest of a line after a # is a remark.
-// The error names every entry that cannot be read, by its number and without its text.
+// ParseTokens reads stored tokens, separated by blanks, commas or line ends. The rest of a line
+// after a # is a remark. The error names every entry that cannot be read, by its number and without
+// its text.
 func ParseTokens(text string) ([]Token, error) {
 	var all []Token
 	var faults []error

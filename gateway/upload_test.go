@@ -40,14 +40,14 @@ func (b *bundle) form(parts ...part) (contentType string, body []byte) {
 
 func b64(p []byte) string { return base64.StdEncoding.EncodeToString(p) }
 
-// door enqueues a voucher by one of the ways there are.
-type door struct {
+// intake enqueues a voucher by one of the ways there are.
+type intake struct {
 	name string
 	send func(b *bundle, order string, voucher []byte) answer
 }
 
-func doors() []door {
-	return []door{
+func intakes() []intake {
+	return []intake{
 		{"raw", func(b *bundle, order string, v []byte) answer {
 			return b.send(b.producer, "/v1/uploads?orderId="+order, "image/png", v)
 		}},
@@ -69,9 +69,9 @@ func doors() []door {
 	}
 }
 
-func TestEveryDoorKeepsEveryByte(t *testing.T) {
+func TestEveryIntakeKeepsEveryByte(t *testing.T) {
 	t.Parallel()
-	for _, d := range doors() {
+	for _, d := range intakes() {
 		for _, size := range []int{40, 3071, 3072, 3073, 256<<10 - 1, 256 << 10, 256<<10 + 1, 700_001} {
 			t.Run(fmt.Sprintf("%s %d", d.name, size), func(t *testing.T) {
 				t.Parallel()
@@ -186,7 +186,7 @@ func TestEncodedBodiesAreRefused(t *testing.T) {
 
 func TestLargestVoucherPasses(t *testing.T) {
 	t.Parallel()
-	for _, d := range doors() {
+	for _, d := range intakes() {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, smallVouchers)
@@ -207,7 +207,7 @@ func TestFullRedisIs507(t *testing.T) {
 			b.must(b.rdb.Set(b.ctx, fmt.Sprint("ballast", i), strings.Repeat("x", 400_000), 0).Err())
 		}
 	})
-	for _, d := range doors() {
+	for _, d := range intakes() {
 		a := d.send(b, "1", png("x", 900)).want(http.StatusInsufficientStorage)
 		if a.header.Get("Retry-After") == "" {
 			t.Errorf("%s: no Retry-After", d.name)
@@ -226,7 +226,7 @@ func TestRedisAwayIs503(t *testing.T) {
 	})
 	id := b.raw("1", png("x", 90)).ID
 	s.Kill()
-	for _, d := range doors() {
+	for _, d := range intakes() {
 		a := d.send(b, "2", png("x", 900)).want(http.StatusServiceUnavailable)
 		if a.header.Get("Retry-After") == "" || strings.Contains(string(a.body), s.Addr) {
 			t.Errorf("%s: %v %s", d.name, a.header, a.body)

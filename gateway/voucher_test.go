@@ -46,7 +46,8 @@ func TestVoucherThatLeftIs410(t *testing.T) {
 	b.get(b.operator, "/v1/uploads/"+b.account+"-abcdefghijklmnopqrstuvwxyz/voucher").problem(http.StatusNotFound, "not-found")
 }
 
-// A damaged voucher never looks whole: a small one is a problem, a large one a connection that is cut.
+// A damaged voucher never looks whole: a small one is a problem, a large one a connection that is
+// cut.
 func TestDamagedVoucher(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/metrics"
 	"github.com/voucherd/voucherd/internal/redisconn"
@@ -38,8 +39,8 @@ func (gatewayCmd) Help() string {
 		"calls of PandaPon's own API are checked with it."
 }
 
-// gatewaySections are those that the gateway has flags for. It reads the others from the environment, for it must agree
-// with the workers.
+// gatewaySections are those that the gateway has flags for. It reads the others from the
+// environment, for it must agree with the workers.
 func gatewaySections() []config.Section {
 	return []config.Section{config.Connection, config.PandaPon, config.Intake, config.Keeping, config.Logging}
 }
@@ -111,9 +112,9 @@ func (c *gatewayCmd) load(s *session) (config.Config, gateway.Config, error) {
 		}
 	}
 	own := gateway.Config{Rule: cfg.Rule, MaxVoucherBytes: cfg.MaxVoucherBytes}
-	for _, l := range cfg.Accounts {
-		own.Accounts = append(own.Accounts, gateway.Account{
-			Name: l.Name, Credentials: l.Credentials, BaseURL: l.BaseURL, UploadPath: l.UploadPath,
+	for _, a := range cfg.Accounts {
+		own.Accounts = append(own.Accounts, dropin.Account{
+			Name: a.Name, Credentials: a.Credentials, BaseURL: a.BaseURL, UploadPath: a.UploadPath,
 		})
 	}
 	own.Tokens = c.tokens(s, fault)
@@ -207,8 +208,8 @@ func (st *store) ready(ctx context.Context) error {
 	return st.store.Check(ctx) //nolint:wrapcheck // it says what is wrong
 }
 
-// bind notes that the accounts' vouchers lie in this blob store, once Redis answers. A blob store that the workers do not have would
-// swallow vouchers, so it is refused.
+// bind notes that the accounts' vouchers lie in this blob store, once Redis answers. A blob store
+// that the workers do not have would swallow vouchers, so it is refused.
 func (st *store) bind(ctx context.Context, cfg config.Config, log *zap.Logger) error {
 	for {
 		err := st.tryBind(ctx, cfg)
@@ -229,8 +230,8 @@ func (st *store) tryBind(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return fmt.Errorf("name the blob store: %w", err)
 	}
-	for _, l := range cfg.Accounts {
-		if err := st.ledger.BindStore(ctx, l.Name, identity); err != nil {
+	for _, a := range cfg.Accounts {
+		if err := st.ledger.BindStore(ctx, a.Name, identity); err != nil {
 			return redisconn.Explain(st.redis, err)
 		}
 	}

@@ -229,7 +229,7 @@ func actsLook(s *stage, w window) {
 	for _, u := range all[3:] {
 		s.ends(u, ledger.Delivered)
 	}
-	b.follow(".deeds a.button")
+	b.follow(".actions a.button")
 	b.sees("main", "Nothing is rejected. Good.")
 	b.follow(`.tabs a[href="/uploads"]`)
 	b.follow(`button[value=retry]`)

@@ -19,7 +19,8 @@ func (s *stage) dropIn(fence, name string) string {
 	return s.file(name, []byte(code+"\n"))
 }
 
-// The README's code hands a voucher to PandaPon's API, and to the gateway when nothing but the base URL is changed.
+// The README's code hands a voucher to PandaPon's API, and to the gateway when nothing but the base
+// URL is changed.
 func TestDropIn(t *testing.T) {
 	t.Parallel()
 	for _, e := range []struct {

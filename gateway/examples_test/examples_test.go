@@ -56,8 +56,8 @@ func (unread) WriteHeader(int)               {}
 func (unread) Write(p []byte) (int, error)   { return len(p), nil }
 func (u unread) Unwrap() http.ResponseWriter { return u.ResponseWriter }
 
-// rough refuses the first two calls that enqueue, and loses its answer to the third. The fourth is answered. Once the
-// upload has been asked for, it ends as delivered.
+// rough refuses the first two calls that enqueue, and loses its answer to the third. The fourth is
+// answered. Once the upload has been asked for, it ends as delivered.
 func rough() func(*stage, http.ResponseWriter, *http.Request) {
 	var posts, gets atomic.Int32
 	return func(s *stage, w http.ResponseWriter, r *http.Request) {
@@ -102,7 +102,8 @@ func TestHandOver(t *testing.T) {
 	})
 }
 
-// Without --wait the id is all. With it, the end of an upload that was not delivered is told by the exit code.
+// Without --wait the id is all. With it, the end of an upload that was not delivered is told by the
+// exit code.
 func TestUndelivered(t *testing.T) {
 	t.Parallel()
 	each(t, plain, func(s *stage, run func(...string) said) {

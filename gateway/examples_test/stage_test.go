@@ -20,6 +20,7 @@ import (
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
@@ -68,7 +69,7 @@ func setup(t *testing.T, front func(*stage, http.ResponseWriter, *http.Request))
 	s.token = token
 	s.gateway, err = gateway.New(gateway.Config{
 		Tasks: s.tasks, Store: vouchers, Tokens: []gateway.Token{stored},
-		Accounts: []gateway.Account{{Name: s.account, Credentials: credentials, BaseURL: s.apiURL}},
+		Accounts: []dropin.Account{{Name: s.account, Credentials: credentials, BaseURL: s.apiURL}},
 	})
 	must(t, err)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -181,7 +182,8 @@ func (s *stage) deliver(id string) error {
 	return err
 }
 
-// need gives a runtime's path, or skips the test: the examples are tested where their runtime is installed.
+// need gives a runtime's path, or skips the test: the examples are tested where their runtime is
+// installed.
 func need(t *testing.T, name string, check ...string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)

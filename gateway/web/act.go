@@ -10,37 +10,37 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// deed is something that a person does to uploads.
-type deed string
+// action is something that a person does to uploads.
+type action string
 
 const (
-	retry   deed = "retry"
-	discard deed = "discard"
+	retry   action = "retry"
+	discard action = "discard"
 )
 
-func deeds() []deed { return []deed{retry, discard} }
+func actions() []action { return []action{retry, discard} }
 
-func (d deed) valid() bool { return slices.Contains(deeds(), d) }
+func (a action) valid() bool { return slices.Contains(actions(), a) }
 
 // allowed says whether an upload in this state may have it done. The ledger has the last word.
-func (d deed) allowed(s ledger.State) bool {
+func (a action) allowed(s ledger.State) bool {
 	switch s {
 	case ledger.Waiting, ledger.Rejected, ledger.Expired:
 		return true
 	case ledger.Queued:
-		return d == discard
+		return a == discard
 	case ledger.Sending, ledger.Delivered, ledger.Discarded:
 	}
 	return false
 }
 
-// deedsFor lists what may be done to uploads in this state.
-func deedsFor(s ledger.State) []deed {
-	return slices.DeleteFunc(deeds(), func(d deed) bool { return !d.allowed(s) })
+// allowedIn lists what may be done to uploads in this state.
+func allowedIn(s ledger.State) []action {
+	return slices.DeleteFunc(actions(), func(a action) bool { return !a.allowed(s) })
 }
 
-func (p *Pages) do(ctx context.Context, d deed, id string) (ledger.Upload, error) {
-	if d == discard {
+func (p *Pages) do(ctx context.Context, a action, id string) (ledger.Upload, error) {
+	if a == discard {
 		return p.cfg.Store.Discard(ctx, id) //nolint:wrapcheck // the gateway explains it
 	}
 	return p.cfg.Store.Retry(ctx, id) //nolint:wrapcheck // the gateway explains it
@@ -61,11 +61,11 @@ func readForm(w http.ResponseWriter, r *http.Request) error {
 type askView struct {
 	ledger.Upload
 
-	Deed deed
+	Action action
 }
 
 // act does something to one upload once it is confirmed; until then it asks.
-func (p *Pages) act(d deed) func(http.ResponseWriter, *http.Request) error {
+func (p *Pages) act(a action) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if err := readForm(w, r); err != nil {
 			return err
@@ -78,15 +78,15 @@ func (p *Pages) act(d deed) func(http.ResponseWriter, *http.Request) error {
 			}
 			p.cfg.Note(r, u)
 			pg := p.newPage(r, "uploads")
-			pg.Title, pg.Here, pg.Body = pg.texts["act.ask."+string(d)], placeOf(u, ""), askView{Upload: u, Deed: d}
+			pg.Title, pg.Here, pg.Body = pg.texts["act.ask."+string(a)], placeOf(u, ""), askView{Upload: u, Action: a}
 			return p.render(w, r, http.StatusOK, "ask.html", pg)
 		}
-		u, err := p.do(r.Context(), d, id)
+		u, err := p.do(r.Context(), a, id)
 		if err != nil {
 			return err
 		}
 		p.cfg.Note(r, u)
-		http.Redirect(w, r, "/uploads/"+url.PathEscape(u.ID)+"?done="+string(d), http.StatusSeeOther)
+		http.Redirect(w, r, "/uploads/"+url.PathEscape(u.ID)+"?done="+string(a), http.StatusSeeOther)
 		return nil
 	}
 }

@@ -2,7 +2,8 @@ package web
 
 import "math"
 
-// chart is the bars of what ended. Its units are those of the picture: chartWidth wide, chartHeight high, y downwards.
+// chart is the bars of what ended. Its units are those of the picture: chartWidth wide, chartHeight
+// high, y downwards.
 type chart struct {
 	Bars              []bar
 	Most              int64 // the value at the top
@@ -46,9 +47,9 @@ func newChart(accounts []ended) *chart {
 	most := int64(0)
 	for i := range c.Bars {
 		b := &c.Bars[i]
-		for _, l := range accounts {
-			b.Delivered += l.delivered[i]
-			b.Failed += l.failed[i]
+		for _, a := range accounts {
+			b.Delivered += a.delivered[i]
+			b.Failed += a.failed[i]
 		}
 		c.Delivered += b.Delivered
 		c.Failed += b.Failed

@@ -82,7 +82,8 @@ func (p *Pages) chooseLanguage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// ownAddress says whether a path stays on this site. Browsers read a backslash as a slash, and drop line ends.
+// ownAddress says whether a path stays on this site. Browsers read a backslash as a slash, and drop
+// line ends.
 func ownAddress(path string) bool {
 	return strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") && !strings.ContainsAny(path, "\\\r\n\t")
 }

@@ -141,7 +141,7 @@ func TestActOnAll(t *testing.T) {
 	form.Set("confirmed", "yes")
 	s.has(s.post("/uploads/several", form), http.StatusOK, "449 uploads will be sent again.", "1 upload had moved on meanwhile")
 	if n := len(slices.Compact(slices.Sorted(slices.Values(s.store.done)))); n != 449 || len(s.store.done) != 449 {
-		t.Errorf("%d deeds to %d uploads, want 449", len(s.store.done), n)
+		t.Errorf("%d actions to %d uploads, want 449", len(s.store.done), n)
 	}
 }
 

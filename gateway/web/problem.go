@@ -17,7 +17,8 @@ type Problem struct {
 	ID     string // by which the log knows the request
 }
 
-// Problem answers with a page that says what went wrong. It needs nothing of the store, and shows nothing of it.
+// Problem answers with a page that says what went wrong. It needs nothing of the store, and shows
+// nothing of it.
 func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, problem Problem) {
 	pg := p.newPage(r, "")
 	if _, ok := pg.texts["problem."+problem.Kind]; !ok {

@@ -37,8 +37,8 @@ func (p page) LiveSeconds() int { return int(p.Live / time.Second) }
 // States lists the states.
 func (page) States() []ledger.State { return ledger.States() }
 
-// layoutFile has the frame of every page; the others have what stands in it: "content", and in that "live", the part
-// that the browser asks for anew while the page is looked at.
+// layoutFile has the frame of every page; the others have what stands in it: "content", and in that
+// "live", the part that the browser asks for anew while the page is looked at.
 const layoutFile = "layout.html"
 
 func (p *Pages) loadTemplates() (map[string]*template.Template, error) {
@@ -111,5 +111,6 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name 
 	return ignoreGone(err)
 }
 
-// ignoreGone drops the error of an answer that was begun: whoever asked has gone, and no other page can follow.
+// ignoreGone drops the error of an answer that was begun: whoever asked has gone, and no other page
+// can follow.
 func ignoreGone(error) error { return nil }

@@ -15,8 +15,8 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// How much one press of a button does: it ends well before the server cuts the answer off, and what is left waits for
-// the next press.
+// How much one press of a button does: it ends well before the server cuts the answer off, and what
+// is left waits for the next press.
 const (
 	severalTime    = 8 * time.Second
 	severalAtOnce  = 8
@@ -26,7 +26,7 @@ const (
 
 // several is something to be done to several uploads: those named, or all that a filter shows.
 type several struct {
-	Deed   deed
+	Action action
 	All    bool
 	IDs    []string
 	Filter filter
@@ -94,11 +94,11 @@ func parseSeveral(r *http.Request) (several, error) {
 		return several{}, err
 	}
 	name, all := strings.CutSuffix(r.PostForm.Get("act"), "-all")
-	s := several{Deed: deed(name), All: all, Filter: f}
+	s := several{Action: action(name), All: all, Filter: f}
 	switch {
-	case !s.Deed.valid():
+	case !s.Action.valid():
 		return s, fmt.Errorf("%w: nothing is done under this name", ErrInput)
-	case all && !s.Deed.allowed(f.State):
+	case all && !s.Action.allowed(f.State):
 		return s, fmt.Errorf("%w: this cannot be done to all in this state", ErrInput)
 	case all:
 		return s, nil
@@ -136,7 +136,8 @@ type severalRun struct {
 	failed      []failure
 }
 
-// all acts on everything that is meant, oldest first, until its time is over. The error says why it stopped early.
+// all acts on everything that is meant, oldest first, until its time is over. The error says why it
+// stopped early.
 func (run *severalRun) all(ctx context.Context) error {
 	if !run.All {
 		return run.each(ctx, run.IDs)
@@ -187,7 +188,7 @@ func (run *severalRun) each(ctx context.Context, ids []string) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			_, err := run.pages.do(ctx, run.Deed, id)
+			_, err := run.pages.do(ctx, run.Action, id)
 			return run.note(id, err)
 		})
 	}

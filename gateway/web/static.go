@@ -9,7 +9,8 @@ import (
 	"path"
 )
 
-// asset is a file that pages load. Its address changes with its content, so that browsers may keep it.
+// asset is a file that pages load. Its address changes with its content, so that browsers may keep
+// it.
 type asset struct {
 	content   []byte
 	mediaType string

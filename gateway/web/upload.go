@@ -17,7 +17,7 @@ type uploadView struct {
 	Newest  []ledger.Attempt     // the attempts, newest first
 	Trimmed int                  // attempts that are no longer kept
 	Picture string               // "image", "pdf", "other"; "gone" if not kept, "secret" for whoever may not see it
-	Deeds   []deed               // what may be done to it
+	Allowed []action             // what may be done to it
 	NotKept bool                 // it could be retried if its voucher were kept
 	Held    *tasks.AccountStatus // how its account stands, if that is in its way
 	Queue   string
@@ -34,8 +34,8 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) error {
 	if pg.Title, err = pg.T("upload.title", u.OrderID); err != nil {
 		return err
 	}
-	if d := deed(r.URL.Query().Get("done")); d.valid() {
-		pg.Notice = pg.texts["act.done."+string(d)]
+	if a := action(r.URL.Query().Get("done")); a.valid() {
+		pg.Notice = pg.texts["act.done."+string(a)]
 		pg.Here = r.URL.Path
 	}
 	if !u.State.Final() {
@@ -57,9 +57,9 @@ func (p *Pages) inTheWay(ctx context.Context, account string) (*tasks.AccountSta
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the gateway explains it
 	}
-	for _, l := range accounts {
-		if l.Account == account && (!l.Open || l.Paused) {
-			return &l, nil
+	for _, a := range accounts {
+		if a.Account == account && (!a.Open || a.Paused) {
+			return &a, nil
 		}
 	}
 	return nil, nil
@@ -74,13 +74,13 @@ func newUploadView(u ledger.Upload, who Viewer) uploadView {
 	if !u.State.Final() && u.Generation > 0 {
 		v.Task = ledger.TaskID(u.ID, u.Generation)
 	}
-	for _, d := range deeds() {
+	for _, a := range actions() {
 		switch {
-		case !who.Operator || !d.allowed(u.State):
-		case d == retry && !u.Kept():
+		case !who.Operator || !a.allowed(u.State):
+		case a == retry && !u.Kept():
 			v.NotKept = true
 		default:
-			v.Deeds = append(v.Deeds, d)
+			v.Allowed = append(v.Allowed, a)
 		}
 	}
 	return v

@@ -84,8 +84,8 @@ type listView struct {
 	Accounts []string
 	Counts   map[ledger.State]int64 // of the accounts shown, whatever the time and the order
 	Total    int64
-	Counted  bool   // Counts are of what the filter shows
-	Deeds    []deed // what may be done to all in the state that is shown
+	Counted  bool     // Counts are of what the filter shows
+	Allowed  []action // what may be done to all in the state that is shown
 }
 
 // Sinces are the lengths of time to choose from.
@@ -117,7 +117,7 @@ func (p *Pages) uploads(w http.ResponseWriter, r *http.Request) error {
 	view.Counted = f.Since == "" && f.Order == ""
 	pg := p.newPage(r, "uploads")
 	if pg.Viewer.Operator && f.State != "" && f.Order == "" {
-		view.Deeds = deedsFor(f.State)
+		view.Allowed = allowedIn(f.State)
 	}
 	pg.Title = pg.texts["list.title"]
 	if f.State != "" {
@@ -129,7 +129,8 @@ func (p *Pages) uploads(w http.ResponseWriter, r *http.Request) error {
 	return p.render(w, r, http.StatusOK, "uploads.html", pg)
 }
 
-// count gives the accounts there are, and how many uploads of one of them, or of all, stand in each state.
+// count gives the accounts there are, and how many uploads of one of them, or of all, stand in each
+// state.
 func (p *Pages) count(r *http.Request, account string) ([]string, map[ledger.State]int64, error) {
 	accounts, err := p.cfg.Store.Accounts(r.Context())
 	if err != nil {
@@ -137,12 +138,12 @@ func (p *Pages) count(r *http.Request, account string) ([]string, map[ledger.Sta
 	}
 	var names []string
 	counts := map[ledger.State]int64{}
-	for _, l := range accounts {
-		names = append(names, l.Account)
-		if account != "" && account != l.Account {
+	for _, a := range accounts {
+		names = append(names, a.Account)
+		if account != "" && account != a.Account {
 			continue
 		}
-		for s, n := range l.Uploads {
+		for s, n := range a.Uploads {
 			counts[s] += n
 		}
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// words say things in one language. Templates call the methods; a message that is missing is an error.
+// words say things in one language. Templates call the methods; a message that is missing is an
+// error.
 type words struct {
 	texts map[string]string
 	now   time.Time
@@ -27,7 +28,8 @@ func (w words) T(key string, args ...any) (string, error) {
 	return fmt.Sprintf(text, args...), nil
 }
 
-// N gives a message about n things. The languages that tell one from many have both forms in it, with a bar between.
+// N gives a message about n things. The languages that tell one from many have both forms in it,
+// with a bar between.
 func (w words) N(key string, n int64, args ...any) (string, error) {
 	text, ok := w.texts[key]
 	if !ok {
@@ -42,7 +44,8 @@ func (w words) N(key string, n int64, args ...any) (string, error) {
 	return fmt.Sprintf(text, append([]any{n}, args...)...), nil
 }
 
-// Word says what a value of a set is called; one that has no name here, from a newer worker perhaps, stands for itself.
+// Word says what a value of a set is called; one that has no name here, from a newer worker
+// perhaps, stands for itself.
 func (w words) Word(set, value string) string {
 	if text, ok := w.texts[set+"."+value]; ok {
 		return text
@@ -73,7 +76,8 @@ func (w words) Means(u ledger.Upload) string {
 	}
 }
 
-// The units of a length of time, and from how many of one on the smaller unit beside it tells nothing new.
+// The units of a length of time, and from how many of one on the smaller unit beside it tells
+// nothing new.
 const (
 	day       = 24 * time.Hour
 	coarseCut = 10
@@ -135,7 +139,8 @@ func (w words) In(t ledger.Time) string {
 // Past says whether something's time has come.
 func (w words) Past(t ledger.Time) bool { return t.Sub(w.now) < time.Second }
 
-// instant is a time as it stands in a page: the browser shows it in its own zone if it can run scripts.
+// instant is a time as it stands in a page: the browser shows it in its own zone if it can run
+// scripts.
 type instant struct{ ISO, Text string }
 
 // At writes a time.

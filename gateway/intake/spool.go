@@ -1,4 +1,4 @@
-package gateway
+package intake
 
 import (
 	"bytes"
@@ -9,11 +9,13 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 )
 
-// spoolMemory is how much of a voucher is held in memory; usual receipts fit. The rest of a larger one goes to a file.
+// spoolMemory is how much of a voucher is held in memory; usual receipts fit. The rest of a larger
+// one goes to a file.
 const spoolMemory = 256 << 10
 
-// spool holds a voucher until its request has arrived whole. PandaPon's own body has the voucher before the order id,
-// and a request can turn out wrong at its last byte; what is spooled has reached neither blob store nor ledger then.
+// spool holds a voucher until its request has arrived whole. PandaPon's own body has the voucher
+// before the order id, and a request can turn out wrong at its last byte; what is spooled has
+// reached neither blob store nor ledger then.
 type spool struct {
 	most   int64
 	size   int64
@@ -76,7 +78,7 @@ func (s *spool) close() {
 }
 
 // trySpool finds out at the start whether large vouchers can be spooled.
-func (g *Gateway) trySpool() error {
+func trySpool() error {
 	f, err := spoolFile()
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package gateway
+package api
 
 import (
 	_ "embed"
@@ -9,7 +9,7 @@ import (
 var openAPIText []byte
 
 func openAPI(w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Content-Type", jsonType)
+	w.Header().Set("Content-Type", "application/json")
 	_, err := w.Write(openAPIText)
 	return err // whoever asked has gone
 }

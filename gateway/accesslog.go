@@ -13,10 +13,12 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/voucherd/voucherd/gateway/problem"
 )
 
-// exchange is one request and what is known of it; its access log line is made of it.
-type exchange struct {
+// accessLog is one request and what is known of it; its access log line is made of it.
+type accessLog struct {
 	id       string
 	started  time.Time
 	client   netip.Addr // zero: not known
@@ -33,61 +35,59 @@ type exchange struct {
 	cause                      error // why it failed, where that is ours to look at
 }
 
-type exchangeKey struct{}
+type accessLogKey struct{}
 
-// exchangeOf gives the exchange of a request that came through ServeHTTP.
-func exchangeOf(r *http.Request) *exchange {
-	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
-		return x
+// accessLogOf gives the accessLog of a request that came through ServeHTTP.
+func accessLogOf(r *http.Request) *accessLog {
+	if entry, ok := r.Context().Value(accessLogKey{}).(*accessLog); ok {
+		return entry
 	}
-	return &exchange{}
+	return &accessLog{}
 }
-
-// IdentityOf says who makes a request that a route of the gateway let through.
-func IdentityOf(r *http.Request) Identity { return exchangeOf(r).identity }
 
 // begin notes a request. Callers must end it.
-func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{id: strings.ToLower(rand.Text()), started: time.Now()}
-	x.client, x.secure, x.proxied = g.clientOf(r)
+func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *accessLog {
+	entry := &accessLog{id: strings.ToLower(rand.Text()), started: time.Now()}
+	entry.client, entry.secure, entry.proxied = g.clientOf(r)
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
-		x.conn = c
+		entry.conn = c
 		c.enter()
 	}
-	x.answer = &answer{ResponseWriter: w}
-	x.request = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	entry.answer = &answer{ResponseWriter: w}
+	entry.request = r.WithContext(context.WithValue(r.Context(), accessLogKey{}, entry))
 	if r.Body == nil || r.Body == http.NoBody {
-		// Nothing is to be read: the server's deadline would only end the context of an answer that takes longer.
+		// Nothing is to be read: the server's deadline would only end the context of an answer that
+		// takes longer.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // only real connections have one
 	} else {
-		x.holdBody()
+		entry.holdBody()
 	}
-	x.answer.Header().Set("X-Request-Id", x.id)
-	return x
+	entry.answer.Header().Set("X-Request-Id", entry.id)
+	return entry
 }
 
-// end answers for a handler that panicked, writes the one line of the access log, and reads what is left of the body.
-// Meanwhile the connection counts as quiet: it may be closed for another.
-func (g *Gateway) end(x *exchange) {
+// end answers for a handler that panicked, writes the one line of the access log, and reads what is
+// left of the body. Meanwhile the connection counts as quiet: it may be closed for another.
+func (g *Gateway) end(entry *accessLog) {
 	recovered := recover()
 	if recovered != nil && errors.Is(asError(recovered), http.ErrAbortHandler) {
-		x.cause, x.cut = asError(recovered), true
+		entry.cause, entry.cut = asError(recovered), true
 	} else if recovered != nil {
-		x.cause = asError(recovered)
-		g.log.Error("http.panicked", zap.String("http_request_id", x.id), zap.Error(x.cause), zap.ByteString("stack", debug.Stack()))
-		if x.answer.status == 0 {
-			g.refuse(x.answer, x.request, &problem{kind: problemInternal})
+		entry.cause = asError(recovered)
+		g.log.Error("http.panicked", zap.String("http_request_id", entry.id), zap.Error(entry.cause), zap.ByteString("stack", debug.Stack()))
+		if entry.answer.status == 0 {
+			g.refuse(entry.answer, entry.request, &problem.Error{Kind: problem.Internal})
 			recovered = nil
 		}
 	}
-	if x.conn != nil {
-		x.conn.leave()
+	if entry.conn != nil {
+		entry.conn.leave()
 	}
-	g.logAccess(x)
+	g.logAccess(entry)
 	if recovered != nil {
 		panic(http.ErrAbortHandler) // what was begun must not look whole
 	}
-	g.drain(x)
+	g.drain(entry)
 }
 
 func asError(v any) error {
@@ -100,11 +100,11 @@ func asError(v any) error {
 // loggedPath bounds what a caller can write into the log by its path.
 const loggedPath = 256
 
-func (g *Gateway) logAccess(x *exchange) {
-	r, level := x.request, zapcore.InfoLevel
+func (g *Gateway) logAccess(entry *accessLog) {
+	r, level := entry.request, zapcore.InfoLevel
 	path := r.URL.EscapedPath() // never the query: calls passed on may hold keys in it
 	switch {
-	case x.answer.status >= http.StatusInternalServerError, x.cut:
+	case entry.answer.status >= http.StatusInternalServerError, entry.cut:
 		level = zapcore.WarnLevel
 	case path == "/livez", path == "/readyz", path == "/metrics":
 		level = zapcore.DebugLevel
@@ -114,23 +114,23 @@ func (g *Gateway) logAccess(x *exchange) {
 		return
 	}
 	fields := []zap.Field{
-		zap.String("http_request_id", x.id), zap.String("method", clip(r.Method, 16)), zap.String("path", clip(path, loggedPath)),
-		zap.Int("status", x.answer.status), zap.Int64("bytes", x.answer.bytes),
-		zap.Int64("duration_ms", time.Since(x.started).Milliseconds()), zap.String("client", x.client.String()),
+		zap.String("http_request_id", entry.id), zap.String("method", clip(r.Method, 16)), zap.String("path", clip(path, loggedPath)),
+		zap.Int("status", entry.answer.status), zap.Int64("bytes", entry.answer.bytes),
+		zap.Int64("duration_ms", time.Since(entry.started).Milliseconds()), zap.String("client", entry.client.String()),
 	}
 	for _, f := range []struct{ name, value string }{
-		{"token_name", x.identity.Name},
-		{"role", string(x.identity.Role)},
-		{"account", x.account},
-		{"upload_id", x.uploadID},
-		{"order_id", clip(x.orderID, 64)},
+		{"token_name", entry.identity.Name},
+		{"role", string(entry.identity.Role)},
+		{"account", entry.account},
+		{"upload_id", entry.uploadID},
+		{"order_id", clip(entry.orderID, 64)},
 	} {
 		if f.value != "" {
 			fields = append(fields, zap.String(f.name, f.value))
 		}
 	}
-	if x.cause != nil {
-		fields = append(fields, zap.Error(x.cause))
+	if entry.cause != nil {
+		fields = append(fields, zap.Error(entry.cause))
 	}
 	line.Write(fields...)
 }

@@ -1,4 +1,4 @@
-package gateway
+package intake
 
 import (
 	"bytes"
@@ -6,12 +6,14 @@ import (
 	"io"
 	"mime/multipart"
 	"strings"
+
+	"github.com/voucherd/voucherd/gateway/problem"
 )
 
 // readForm takes a multipart form: the file as voucher, and the fields, in any order.
-func readForm(b *body, boundary string, h *handover) error {
+func readForm(b *Body, boundary string, u *uploadRequest) error {
 	if boundary == "" {
-		return &problem{kind: problemBody, detail: "the form's Content-Type has no boundary"}
+		return &problem.Error{Kind: problem.Body, Detail: "the form's Content-Type has no boundary"}
 	}
 	guard := &headGuard{from: b, end: []byte("--" + boundary + "--")}
 	parts := multipart.NewReader(guard, boundary)
@@ -24,48 +26,48 @@ func readForm(b *body, boundary string, h *handover) error {
 		if err != nil {
 			return malformed(err, "the form cannot be read, or has no end")
 		}
-		if err := readPart(part, guard, h); err != nil {
+		if err := readPart(part, guard, u); err != nil {
 			return err
 		}
 	}
 	if !guard.ended {
-		return &problem{kind: problemBody, detail: "the form has no end"}
+		return &problem.Error{Kind: problem.Body, Detail: "the form has no end"}
 	}
-	if !h.has("voucher") {
-		return invalidf("voucher", "the form has no file of this name")
+	if !u.has("voucher") {
+		return problem.Invalidf("voucher", "the form has no file of this name")
 	}
 	return nil
 }
 
-func readPart(part *multipart.Part, guard *headGuard, h *handover) error {
+func readPart(part *multipart.Part, guard *headGuard, u *uploadRequest) error {
 	name := part.FormName()
 	if name == "voucher" {
-		if err := h.first(name); err != nil {
+		if err := u.first(name); err != nil {
 			return err
 		}
 		guard.left = -1
-		return copyTo(&h.voucher, part)
+		return copyTo(&u.voucher, part)
 	}
 	var value strings.Builder
 	if _, err := io.Copy(&value, io.LimitReader(part, maxField+1)); err != nil {
 		return malformed(err, "the form cannot be read, or has no end")
 	}
 	if value.Len() > maxField {
-		return invalidf(clip(name, 40), "is too long")
+		return problem.Invalidf(name, "is too long")
 	}
-	return h.set(name, value.String())
+	return u.set(name, value.String())
 }
 
 // malformed keeps a reason that there is, and makes the rest a problem of the body.
 func malformed(err error, detail string) error {
-	if p, ok := errors.AsType[*problem](err); ok {
+	if p, ok := errors.AsType[*problem.Error](err); ok {
 		return p
 	}
-	return &problem{kind: problemBody, detail: detail, cause: err}
+	return &problem.Error{Kind: problem.Body, Detail: detail, Cause: err}
 }
 
-// copyTo copies a voucher by way of a small buffer. Errors of either side stay what they are, or become a problem of the
-// body.
+// copyTo copies a voucher by way of a small buffer. Errors of either side stay what they are, or
+// become a problem of the body.
 func copyTo(to *spool, from io.Reader) error {
 	buffer := make([]byte, 32<<10)
 	for {
@@ -82,12 +84,12 @@ func copyTo(to *spool, from io.Reader) error {
 	}
 }
 
-// maxPartHead bounds the headers of a form's part, what stands before the first part, and a field. mime/multipart alone
-// would take 10 MiB of headers into memory.
+// maxPartHead bounds the headers of a form's part, what stands before the first part, and a field.
+// mime/multipart alone would take 10 MiB of headers into memory.
 const maxPartHead = 32 << 10
 
-// headGuard bounds what is read between two files, and sees whether the form's end came: mime/multipart takes a form
-// that was cut off between two parts for a whole one.
+// headGuard bounds what is read between two files, and sees whether the form's end came:
+// mime/multipart takes a form that was cut off between two parts for a whole one.
 type headGuard struct {
 	from  io.Reader
 	left  int // negative: no bound
@@ -98,7 +100,7 @@ type headGuard struct {
 
 func (g *headGuard) Read(p []byte) (int, error) {
 	if g.left == 0 {
-		return 0, &problem{kind: problemBody, detail: "the form has too much beside the voucher"}
+		return 0, &problem.Error{Kind: problem.Body, Detail: "the form has too much beside the voucher"}
 	}
 	if g.left > 0 {
 		p = p[:min(len(p), g.left)]

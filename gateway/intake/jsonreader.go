@@ -1,4 +1,4 @@
-package gateway
+package intake
 
 import (
 	"bufio"
@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"unicode/utf8"
+
+	"github.com/voucherd/voucherd/gateway/problem"
 )
 
 const (
@@ -14,9 +16,9 @@ const (
 	maxBeside    = slack    // of all members but base64
 )
 
-// objectReader reads a JSON object member by member. It holds one small value at a time; only base64, which may be
-// long, is streamed. Its errors are problems.
-type objectReader struct {
+// jsonReader reads a JSON object member by member. It holds one small value at a time; only base64,
+// which may be long, is streamed. Its errors are problems.
+type jsonReader struct {
 	in     *bufio.Reader
 	began  bool // a member was read
 	beside int  // bytes of names and values so far
@@ -24,12 +26,12 @@ type objectReader struct {
 }
 
 func notJSON() error {
-	return &problem{kind: problemBody, detail: "the body is not a JSON object, or is cut off"}
+	return &problem.Error{Kind: problem.Body, Detail: "the body is not a JSON object, or is cut off"}
 }
 
 // openObject reads the brace that an object begins with.
-func openObject(from io.Reader) (*objectReader, error) {
-	o := &objectReader{in: bufio.NewReaderSize(from, objectBuffer)}
+func openObject(from io.Reader) (*jsonReader, error) {
+	o := &jsonReader{in: bufio.NewReaderSize(from, objectBuffer)}
 	char, err := o.char()
 	if err != nil {
 		return nil, err
@@ -41,7 +43,7 @@ func openObject(from io.Reader) (*objectReader, error) {
 }
 
 // char gives the next character that is not blank.
-func (o *objectReader) char() (byte, error) {
+func (o *jsonReader) char() (byte, error) {
 	for {
 		char, err := o.in.ReadByte()
 		switch {
@@ -54,7 +56,7 @@ func (o *objectReader) char() (byte, error) {
 }
 
 // cut says why there is nothing more to read.
-func (o *objectReader) cut(err error) error {
+func (o *jsonReader) cut(err error) error {
 	if errors.Is(err, io.EOF) {
 		return notJSON()
 	}
@@ -62,7 +64,7 @@ func (o *objectReader) cut(err error) error {
 }
 
 // next gives the next member's name. At the object's end ok is false, and nothing followed it.
-func (o *objectReader) next() (name string, ok bool, err error) {
+func (o *jsonReader) next() (name string, ok bool, err error) {
 	char, err := o.char()
 	if err != nil {
 		return "", false, err
@@ -99,7 +101,7 @@ func (o *objectReader) next() (name string, ok bool, err error) {
 }
 
 // end sees to it that only blanks follow.
-func (o *objectReader) end() error {
+func (o *jsonReader) end() error {
 	for {
 		char, err := o.in.ReadByte()
 		switch {
@@ -108,13 +110,13 @@ func (o *objectReader) end() error {
 		case err != nil:
 			return o.cut(err)
 		case char != ' ' && char != '\t' && char != '\n' && char != '\r':
-			return &problem{kind: problemBody, detail: "something follows the JSON object"}
+			return &problem.Error{Kind: problem.Body, Detail: "something follows the JSON object"}
 		}
 	}
 }
 
 // value gives a member's value as it stands, until the next call.
-func (o *objectReader) value() (json.RawMessage, error) {
+func (o *jsonReader) value() (json.RawMessage, error) {
 	char, err := o.char()
 	if err != nil {
 		return nil, err
@@ -138,19 +140,19 @@ func (o *objectReader) value() (json.RawMessage, error) {
 }
 
 // more reads one character into raw.
-func (o *objectReader) more() (byte, error) {
+func (o *jsonReader) more() (byte, error) {
 	char, err := o.in.ReadByte()
 	if err != nil {
 		return 0, o.cut(err)
 	}
 	if o.beside++; len(o.raw) >= maxValue || o.beside > maxBeside {
-		return 0, &problem{kind: problemBody, detail: "the body has too much beside the voucher"}
+		return 0, &problem.Error{Kind: problem.Body, Detail: "the body has too much beside the voucher"}
 	}
 	o.raw = append(o.raw, char)
 	return char, nil
 }
 
-func (o *objectReader) restOfString() error {
+func (o *jsonReader) restOfString() error {
 	for {
 		char, err := o.more()
 		if err != nil {
@@ -167,7 +169,7 @@ func (o *objectReader) restOfString() error {
 	}
 }
 
-func (o *objectReader) restOfNested() error {
+func (o *jsonReader) restOfNested() error {
 	for depth := 1; depth > 0; {
 		char, err := o.more()
 		if err != nil {
@@ -188,7 +190,7 @@ func (o *objectReader) restOfNested() error {
 }
 
 // restOfWord reads a number, true, false or null.
-func (o *objectReader) restOfWord() error {
+func (o *jsonReader) restOfWord() error {
 	for {
 		next, err := o.in.Peek(1)
 		if err != nil {

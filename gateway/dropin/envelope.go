@@ -1,10 +1,16 @@
-package gateway
+package dropin
 
-import "net/http"
+import (
+	"cmp"
+	"net/http"
 
-// The codes that PandaPon's paths answer refusals with here. All are voucherd's own, in a range of its own: PandaPon
-// documents none but 200, and nothing of PandaPon's may be read into them. Their HTTP status is never 200, for a client
-// that looks at the status alone must not take a refusal for a success.
+	"github.com/voucherd/voucherd/gateway/problem"
+)
+
+// The codes that PandaPon's paths answer refusals with here. All are voucherd's own, in a range of
+// its own: PandaPon documents none but 200, and nothing of PandaPon's may be read into them. Their
+// HTTP status is never 200, for a client that looks at the status alone must not take a refusal for
+// a success.
 const (
 	CodeUnsigned     = 98001 // 401: a header is missing, doubled, or the signature is not that of an account
 	CodeTimestamp    = 98002 // 401: the timestamp cannot be read, or is more than 600 s off
@@ -25,33 +31,33 @@ const (
 )
 
 // envelopeCode is the code of a kind of problem.
-func envelopeCode(k problemKind) int {
+func envelopeCode(k problem.Kind) int {
 	switch k { //nolint:exhaustive // the others do not come from these paths
-	case problemSignature:
+	case problem.Signature:
 		return CodeUnsigned
-	case problemTimestamp:
+	case problem.Timestamp:
 		return CodeTimestamp
-	case problemPath:
+	case problem.Path:
 		return CodePath
-	case problemBody:
+	case problem.Body:
 		return CodeBody
-	case problemField:
+	case problem.Field:
 		return CodeField
-	case problemTooLarge:
+	case problem.TooLarge:
 		return CodeTooLarge
-	case problemMediaType, problemVoucherKind:
+	case problem.MediaType, problem.VoucherKind:
 		return CodeMediaType
-	case problemSlow:
+	case problem.Slow:
 		return CodeTooSlow
-	case problemBusy:
+	case problem.Busy:
 		return CodeBusy
-	case problemAway:
+	case problem.Away:
 		return CodeAway
-	case problemNoRoom:
+	case problem.NoRoom:
 		return CodeNoRoom
-	case problemUpstream:
+	case problem.Upstream:
 		return CodeAPIAway
-	case problemTimeout:
+	case problem.Timeout:
 		return CodeAPITimeout
 	default:
 		return CodeInternal
@@ -67,14 +73,10 @@ type envelope struct {
 	Data      any    `json:"data"`
 }
 
-// refuseEnvelope answers with a problem in the envelope. Its requestId is that of the access log.
-func (g *Gateway) refuseEnvelope(w http.ResponseWriter, r *http.Request, p *problem) {
-	x := exchangeOf(r)
-	x.cause = p.cause
-	p.headers(w.Header())
-	msg := "voucherd: " + p.kind.title()
-	if p.detail != "" {
-		msg = "voucherd: " + p.detail
-	}
-	writeJSON(w, jsonType, p.kind.status(), envelope{RequestID: x.id, Code: envelopeCode(p.kind), Msg: msg})
+// refuse answers with a problem in the envelope. Its requestId is that of the access log.
+func (d *DropIn) refuse(w http.ResponseWriter, r *http.Request, p *problem.Error) {
+	d.cfg.Cause(r, p.Cause)
+	p.SetHeaders(w.Header())
+	msg := "voucherd: " + cmp.Or(p.Detail, p.Kind.Title())
+	problem.WriteJSON(w, p.Kind.Status(), envelope{RequestID: d.cfg.RequestID(r), Code: envelopeCode(p.Kind), Msg: msg})
 }

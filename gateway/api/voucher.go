@@ -1,4 +1,4 @@
-package gateway
+package api
 
 import (
 	"errors"
@@ -11,26 +11,29 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/blob"
+	"github.com/voucherd/voucherd/gateway/problem"
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// getVoucher gives a voucher's bytes. The blob store checks them against their SHA-256 as they pass; if they turn out to be
-// damaged, the connection is cut, so that no damaged voucher ever looks whole.
-func (g *Gateway) getVoucher(w http.ResponseWriter, r *http.Request) error {
-	u, err := g.tasks.Get(r.Context(), r.PathValue("id"))
+// getVoucher gives a voucher's bytes. The blob store checks them against their SHA-256 as they
+// pass; if they turn out to be damaged, the connection is cut, so that no damaged voucher ever
+// looks whole.
+func (a *API) getVoucher(w http.ResponseWriter, r *http.Request) error {
+	u, err := a.cfg.Tasks.Get(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return err // explained by route
+		return err // the gateway explains it
 	}
-	g.note(r, u)
+	a.cfg.Note(r, u)
 	if !u.Kept() {
-		return &problem{kind: problemGone, detail: "the voucher is no longer kept"}
+		return &problem.Error{Kind: problem.Gone, Detail: "the voucher is no longer kept"}
 	}
-	voucher, err := g.tasks.Voucher(r.Context(), u)
+	voucher, err := a.cfg.Tasks.Voucher(r.Context(), u)
 	if err != nil {
 		return storeProblem(err)
 	}
 	defer voucher.Close()
-	// The first bytes come before the headers: of a small voucher that is all, so damage still has an answer.
+	// The first bytes come before the headers: of a small voucher that is all, so damage still has
+	// an answer.
 	buffer := make([]byte, 64<<10)
 	n, err := io.ReadFull(voucher, buffer)
 	whole := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
@@ -41,7 +44,7 @@ func (g *Gateway) getVoucher(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	g.writeVoucher(w, voucher, buffer, n, whole)
+	a.writeVoucher(w, voucher, buffer, n, whole)
 	return nil
 }
 
@@ -49,13 +52,11 @@ func storeProblem(err error) error {
 	if errors.Is(err, blob.ErrMissing) || errors.Is(err, blob.ErrDamaged) || errors.Is(err, ledger.ErrNotKept) {
 		return err
 	}
-	return &problem{
-		kind: problemAway, retryAfter: awayPause, detail: "the blob store cannot be read; try again", cause: fmt.Errorf("read a voucher: %w", err),
-	}
+	return problem.StoreAway("the blob store cannot be read; try again", fmt.Errorf("read a voucher: %w", err))
 }
 
-// voucherHeaders keep a voucher from being anything but a file: what producers enqueue is not ours to run or frame.
-// Pictures still show in our own pages, which pay no heed to "attachment".
+// voucherHeaders keep a voucher from being anything but a file: what producers enqueue is not ours
+// to run or frame. Pictures still show in our own pages, which pay no heed to "attachment".
 func voucherHeaders(h http.Header, u ledger.Upload) {
 	kind := u.MediaType
 	if kind == "" {
@@ -64,7 +65,7 @@ func voucherHeaders(h http.Header, u ledger.Upload) {
 	h.Set("Content-Type", kind)
 	h.Set("Content-Length", strconv.FormatInt(u.Size, 10))
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": fileName(u)}))
-	h.Set("Content-Security-Policy", dataPolicy)
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
 	h.Set("Cache-Control", "private, no-store")
 }
 
@@ -75,10 +76,10 @@ func fileName(u ledger.Upload) string {
 }
 
 // writeVoucher sends what is in buffer, and the rest of the voucher.
-func (g *Gateway) writeVoucher(w http.ResponseWriter, voucher io.Reader, buffer []byte, n int, whole bool) {
+func (a *API) writeVoucher(w http.ResponseWriter, voucher io.Reader, buffer []byte, n int, whole bool) {
 	deadline := http.NewResponseController(w)
 	for {
-		_ = deadline.SetWriteDeadline(time.Now().Add(g.limits.ShortTime)) // only real connections have one
+		_ = deadline.SetWriteDeadline(time.Now().Add(a.cfg.WriteTime)) // only real connections have one
 		if _, err := w.Write(buffer[:n]); err != nil {
 			return // whoever asked has gone
 		}

@@ -1,15 +1,17 @@
-package gateway
+package dropin
 
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
+	"github.com/voucherd/voucherd/gateway/intake"
+	"github.com/voucherd/voucherd/gateway/problem"
 )
 
 // passTransport carries calls that are passed on. It adds nothing to them, and sends each once.
@@ -23,22 +25,22 @@ func passTransport() *http.Transport {
 }
 
 // proxyTo passes calls on to an account's API, and to nowhere else, whatever they say.
-func (d *dropIn) proxyTo(l *accountDoor, log *zap.Logger) *httputil.ReverseProxy {
+func (d *DropIn) proxyTo(to *account) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport: d.transport,
-		ErrorLog:  quietLog(log),
+		ErrorLog:  d.cfg.ErrorLog,
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.Host = "" // the API's own, not the gateway's
 			p.Out.URL = &url.URL{
-				Scheme: l.base.Scheme, Host: l.base.Host,
-				Path:       l.base.Path + p.In.URL.Path,
-				RawPath:    l.base.EscapedPath() + p.In.URL.EscapedPath(),
+				Scheme: to.base.Scheme, Host: to.base.Host,
+				Path:       to.base.Path + p.In.URL.Path,
+				RawPath:    to.base.EscapedPath() + p.In.URL.EscapedPath(),
 				ForceQuery: p.In.URL.ForceQuery, RawQuery: p.In.URL.RawQuery, // as it was sent; it is not signed, and its reading is the API's business
 			}
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if p, ok := r.Context().Value(passKey{}).(*passing); ok {
-				p.gateway.refuseEnvelope(w, r, p.problem(r.Context(), err))
+				d.refuse(w, r, p.refusal(r.Context(), err))
 			}
 		},
 	}
@@ -48,43 +50,44 @@ type passKey struct{}
 
 // passing is a call that is being passed on.
 type passing struct {
-	gateway *Gateway
-	body    *body // nil: there is none
+	body *intake.Body // nil: there is none
 }
 
 // passOn passes a signed call on unchanged.
-func (g *Gateway) passOn(w http.ResponseWriter, r *http.Request, account *accountDoor) {
+func (d *DropIn) passOn(w http.ResponseWriter, r *http.Request, from *account) {
 	if detail := unfit(r); detail != "" {
-		g.refuseEnvelope(w, r, &problem{kind: problemPath, detail: detail})
+		d.refuse(w, r, &problem.Error{Kind: problem.Path, Detail: detail})
 		return
 	}
-	if r.ContentLength > g.limits.PassedBytes {
-		g.refuseEnvelope(w, r, tooLarge())
+	if r.ContentLength > d.cfg.Limits.Bytes {
+		d.refuse(w, r, problem.LargeBody())
 		return
 	}
-	leave, ok := g.passing.take(r.Context(), g.limits.SlotWait)
-	if !ok {
-		g.refuseEnvelope(w, r, busy())
+	leave, err := d.places.Take(r.Context(), d.cfg.Limits.Wait)
+	if err != nil {
+		d.refuse(w, r, problem.Explain(err))
 		return
 	}
 	defer leave()
-	p := &passing{gateway: g}
+	p := &passing{}
 	if r.Body != nil && r.Body != http.NoBody {
-		passed := g.passedBody(w, r)
-		p.body, r.Body = passed.body, passed
+		p.body = d.boundedBody(w, r)
+		r.Body = passedBody{Reader: p.body, Closer: r.Body}
 	}
-	g.answerTime(w, g.limits.PassTime+g.limits.ShortTime)
-	ctx, cancel := context.WithTimeout(context.WithValue(context.WithoutCancel(r.Context()), passKey{}, p), g.limits.PassTime)
+	deadline := time.Now().Add(d.cfg.Limits.Pass + d.cfg.Limits.Answer)
+	_ = http.NewResponseController(w).SetWriteDeadline(deadline) // only real connections have one
+	ctx, cancel := context.WithTimeout(context.WithValue(context.WithoutCancel(r.Context()), passKey{}, p), d.cfg.Limits.Pass)
 	defer cancel()
-	// A caller who leaves ends the call. One who is cut off in the middle of the body ends it by that, and hears why.
+	// A caller who leaves ends the call. One who is cut off in the middle of the body ends it by
+	// that, and hears why.
 	defer context.AfterFunc(r.Context(), func() {
-		if p.body == nil || p.body.whole() {
+		if p.body == nil || p.body.Whole() {
 			cancel()
 		}
 	})()
 	r = r.WithContext(ctx)
 	w.Header().Del("X-Request-Id") // the answer is the API's alone
-	account.proxy.ServeHTTP(w, r)
+	from.proxy.ServeHTTP(w, r)
 }
 
 // unfit says why a call is not passed on, though it is signed.
@@ -111,31 +114,28 @@ func unfit(r *http.Request) string {
 
 // passedBody is the bounded body of a call that is passed on.
 type passedBody struct {
-	*body
-
-	close func() error
+	io.Reader
+	io.Closer
 }
 
-// Close ends the body.
-func (b passedBody) Close() error { return b.close() }
-
-func (g *Gateway) passedBody(w http.ResponseWriter, r *http.Request) passedBody {
-	b := &body{from: r.Body, ctl: http.NewResponseController(w), began: time.Now(), limit: g.limits, most: g.limits.PassedBytes}
-	b.limit.BodyTime = min(b.limit.BodyTime, g.limits.PassTime)
-	return passedBody{body: b, close: r.Body.Close}
+func (d *DropIn) boundedBody(w http.ResponseWriter, r *http.Request) *intake.Body {
+	limits := d.cfg.Limits.Body
+	limits.Time = min(limits.Time, d.cfg.Limits.Pass)
+	return intake.NewBody(w, r, limits, d.cfg.Limits.Bytes)
 }
 
-// problem says what became of a call that got no answer. The cause names hosts, never query or headers.
-func (p *passing) problem(ctx context.Context, err error) *problem {
+// refusal says what became of a call that got no answer. The cause names hosts, never query or
+// headers.
+func (p *passing) refusal(ctx context.Context, err error) *problem.Error {
 	if p.body != nil {
-		if cut := p.body.failure(); cut != nil {
-			return explain(cut)
+		if cut := p.body.Failure(); cut != nil {
+			return problem.Explain(cut)
 		}
 	}
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return &problem{kind: problemTimeout, detail: "the API took too long; the call may have arrived", cause: err}
+		return &problem.Error{Kind: problem.Timeout, Detail: "the API took too long; the call may have arrived", Cause: err}
 	default:
-		return &problem{kind: problemUpstream, detail: "the API could not be reached, or gave no answer", cause: err}
+		return &problem.Error{Kind: problem.Upstream, Detail: "the API could not be reached, or gave no answer", Cause: err}
 	}
 }

@@ -1,20 +1,22 @@
-package gateway
+package intake
 
 import (
 	"encoding/hex"
 	"io"
 	"strings"
+
+	"github.com/voucherd/voucherd/gateway/problem"
 )
 
-// base64 decodes a member's value, a string of standard base64, into w as it arrives. Line ends within it are skipped
-// and its padding may be missing; everything else must be right.
-func (o *objectReader) base64(w io.Writer) error {
+// base64 decodes a member's value, a string of standard base64, into w as it arrives. Line ends
+// within it are skipped and its padding may be missing; everything else must be right.
+func (o *jsonReader) base64(w io.Writer) error {
 	char, err := o.char()
 	if err != nil {
 		return err
 	}
 	if char != '"' {
-		return invalidf("base64", "is not a string")
+		return problem.Invalidf("base64", "is not a string")
 	}
 	d := decoder{to: w}
 	for {
@@ -44,7 +46,7 @@ func (o *objectReader) base64(w io.Writer) error {
 }
 
 // escaped reads what follows a backslash. Many encoders write "\/" for "/".
-func (o *objectReader) escaped(d *decoder) error {
+func (o *jsonReader) escaped(d *decoder) error {
 	char, err := o.in.ReadByte()
 	if err != nil {
 		return o.cut(err)
@@ -128,9 +130,9 @@ func (d *decoder) put(char byte) error {
 		d.pads++
 		return nil
 	case d.seen == len(d.start) && strings.EqualFold(string(d.start[:]), "data:"):
-		return invalidf("base64", "begins with data: as a data URI does; send only what follows its comma")
+		return problem.Invalidf("base64", "begins with data: as a data URI does; send only what follows its comma")
 	default:
-		return invalidf("base64", "character %d is not one of standard base64", d.seen)
+		return problem.Invalidf("base64", "character %d is not one of standard base64", d.seen)
 	}
 }
 
@@ -156,7 +158,7 @@ func sextet(char byte) (uint32, bool) {
 func (d *decoder) end() error {
 	switch {
 	case d.sextets == 1, d.pads > 0 && d.sextets+d.pads != 4:
-		return invalidf("base64", "ends in the middle")
+		return problem.Invalidf("base64", "ends in the middle")
 	case d.sextets == 2:
 		d.out = append(d.out, byte(d.bits>>4)) //nolint:gosec // eight of twelve bits
 	case d.sextets == 3:

@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+
+	"github.com/voucherd/voucherd/gateway/dropin"
+	"github.com/voucherd/voucherd/gateway/intake"
+	"github.com/voucherd/voucherd/gateway/web"
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// compose makes the handlers. What they ask of a request, the gateway knows by then.
+func (g *Gateway) compose() error {
+	var names []string
+	for _, a := range g.cfg.Accounts {
+		names = append(names, a.Name)
+	}
+	var inErr, dropInErr, pagesErr error
+	g.intake, inErr = intake.New(intake.Config{
+		Tasks: g.cfg.Tasks, Accounts: names, MaxVoucherBytes: g.cfg.MaxVoucherBytes, Limits: g.limits.intake(),
+		Enqueued: g.cfg.Enqueued, Note: note,
+	})
+	g.dropIn, dropInErr = dropin.New(dropin.Config{
+		Accounts: g.cfg.Accounts, Rule: g.cfg.Rule, Intake: g.intake, Limits: g.limits.dropIn(), Now: g.cfg.Now,
+		ErrorLog: quietLog(g.log), Note: note, Cause: noteCause,
+		RequestID: func(r *http.Request) string { return accessLogOf(r).id },
+	})
+	g.pages, pagesErr = web.New(web.Config{
+		Store: g.cfg.Tasks, History: g.cfg.History, Now: g.cfg.Now, Viewer: g.viewer, Note: note, Cause: noteCause,
+	})
+	return errors.Join(inErr, dropInErr, pagesErr)
+}
+
+// note puts what is known of an upload onto the access log line.
+func note(r *http.Request, u ledger.Upload) {
+	entry := accessLogOf(r)
+	entry.account = cmp.Or(u.Account, entry.account)
+	entry.uploadID = cmp.Or(u.ID, entry.uploadID)
+	entry.orderID = cmp.Or(u.OrderID, entry.orderID)
+}
+
+// noteCause puts an error onto the access log line.
+func noteCause(r *http.Request, err error) { accessLogOf(r).cause = err }
+
+func (g *Gateway) viewer(r *http.Request) web.Viewer {
+	entry := accessLogOf(r)
+	return web.Viewer{
+		Name: entry.identity.Name, Operator: entry.identity.Operator(), Queues: g.queuesFor(entry.identity) != nil, Secure: entry.secure,
+	}
+}
