@@ -30,7 +30,7 @@ type report struct {
 	Settings map[string]string `json:"settings"`
 	Plan     []string          `json:"plan,omitempty"`
 
-	Producers producing              `json:"producers"`
+	Producers tally                  `json:"producers"`
 	States    map[ledger.State]int64 `json:"states,omitempty"`
 	Requests  int                    `json:"requests"`
 	Accepted  int                    `json:"acceptedByAPI"`
@@ -41,7 +41,7 @@ type report struct {
 	Attempts  map[int]int            `json:"uploadsByAttempts,omitempty"`
 	Outcomes  map[ledger.Outcome]int `json:"attemptsByOutcome,omitempty"`
 	Resent    []audit.Resent         `json:"acceptedTwice,omitempty"`
-	Workers   []member               `json:"workers"`
+	Workers   []worker               `json:"workers"`
 	Numbers   []string               `json:"numbers,omitempty"` // what else a scenario measured
 	Left      []string               `json:"left,omitempty"`    // what lies about in the end, and may
 
@@ -60,13 +60,25 @@ type outage struct {
 	Measured length  `json:"redisMeasured"`  // for so long; 0: not
 }
 
+// measure takes over what a monitor has counted.
+func (o *outage) measure(m *monitor, took time.Duration, workers int) {
+	o.Measured = length(took)
+	seconds := took.Seconds() * float64(workers)
+	o.Commands, o.Scripted = float64(m.asked.Load())/seconds, float64(m.scripted.Load())/seconds
+}
+
 func newReport(o options) *report {
 	return &report{Scenario: o.scenario, Seed: o.seed, Vouchers: o.vouchers, Store: o.store}
 }
 
 // check adds what was looked at besides the audit.
 func (r *report) check(name string, looked int, breaches ...string) {
-	r.Checks = append(r.Checks, audit.Check{Name: name, ScanResult: looked, Broken: len(breaches), Where: breaches[:min(len(breaches), 20)]})
+	r.Checks = append(r.Checks, audit.Check{Name: name, Examined: looked, Broken: len(breaches), Where: breaches[:min(len(breaches), 20)]})
+}
+
+// number notes what else a scenario measured.
+func (r *report) number(format string, args ...any) {
+	r.Numbers = append(r.Numbers, fmt.Sprintf(format, args...))
 }
 
 // good says whether all that must hold did.
@@ -149,10 +161,10 @@ func (r *report) printResent(w io.Writer) {
 
 func (r *report) printCheck(w io.Writer, c audit.Check) {
 	if c.Broken == 0 {
-		fmt.Fprintf(w, "  ok      %s (%d looked at)\n", c.Name, c.ScanResult)
+		fmt.Fprintf(w, "  ok      %s (%d looked at)\n", c.Name, c.Examined)
 		return
 	}
-	fmt.Fprintf(w, "  BROKEN  %s: %d of %d\n", c.Name, c.Broken, c.ScanResult)
+	fmt.Fprintf(w, "  BROKEN  %s: %d of %d\n", c.Name, c.Broken, c.Examined)
 	for _, where := range c.Where {
 		fmt.Fprintf(w, "            %s\n", where)
 	}

@@ -14,26 +14,28 @@ import (
 	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
-// playChaos does everything at once, and then reconciles.
-func (w *world) playChaos(ctx context.Context) error {
-	accounts := []string{w.accounts[0].name, w.accounts[1].name}
-	p := plan.New(plan.Options{Seed: w.opts.seed, Vouchers: w.opts.vouchers, Workers: w.opts.workers, Accounts: accounts})
+// runChaos does everything at once, and then reconciles.
+func (w *world) runChaos(ctx context.Context) error {
+	p := plan.New(w.planOptions())
 	w.describe(p)
-	if err := w.fleet.startAll(); err != nil {
+	if err := w.workers.startAll(); err != nil {
 		return err
 	}
 	producers := w.newProducers()
-	if err := w.mayhem(ctx, p, producers); err != nil {
+	if err := w.failEverything(ctx, p, producers); err != nil {
 		return err
 	}
-	w.report.Producers = producers.tally
-	w.producerChecks(producers.tally)
+	w.checkProducers(producers.tally)
 	err := w.drain(ctx, drainLimit, &w.report.Drain)
 	retried := time.Now()
 	err = errors.Join(err, w.retryRejected(ctx))
 	after, cancel := lastLook(ctx)
 	defer cancel()
-	return errors.Join(err, w.reconcile(after, producers.handed, retried))
+	return errors.Join(err, w.reconcile(after, producers.enqueued, retried))
+}
+
+func (w *world) planOptions() plan.Options {
+	return plan.Options{Seed: w.opts.seed, Vouchers: w.opts.vouchers, Workers: w.opts.workers, Accounts: w.accountNames()}
 }
 
 // lastLook gives time to tell what has not drained in time, one by one.
@@ -43,19 +45,19 @@ func lastLook(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // describe notes the plan in the report.
 func (w *world) describe(p plan.Plan) {
-	for _, s := range p.Strikes {
-		w.report.Plan = append(w.report.Plan, fmt.Sprintf("%v API: %s", s.At, describe(s.Fault)))
+	for _, f := range p.API {
+		w.report.Plan = append(w.report.Plan, fmt.Sprintf("%v API: %s", f.At, describe(f.Fault)))
 	}
-	for _, b := range p.Blows {
-		w.report.Plan = append(w.report.Plan, fmt.Sprintf("%v %s", b.At, b))
+	for _, f := range p.Processes {
+		w.report.Plan = append(w.report.Plan, fmt.Sprintf("%v %s", f.At, f))
 	}
-	again, dooms, lines := 0, 0, 0
+	again, refused, several := 0, 0, 0
 	for _, o := range p.Orders {
-		if o.Doomed {
-			dooms++
+		if o.Refused {
+			refused++
 		}
 		if len(o.Vouchers) > 1 {
-			lines++
+			several++
 		}
 		for _, v := range o.Vouchers {
 			if v.Again > 0 {
@@ -63,25 +65,23 @@ func (w *world) describe(p plan.Plan) {
 			}
 		}
 	}
-	w.report.Plan = append(w.report.Plan, fmt.Sprintf(
+	summary := fmt.Sprintf(
 		"%d vouchers of %d orders, %d of them with several; %d enqueued again; %d orders refused for good; %v in all",
-		w.opts.vouchers, len(p.Orders), lines, again, dooms, p.Length))
-	w.say("plan of seed %d: %s", w.opts.seed, w.report.Plan[len(w.report.Plan)-1])
+		w.opts.vouchers, len(p.Orders), several, again, refused, p.Length)
+	w.report.Plan = append(w.report.Plan, summary)
+	w.say("plan of seed %d: %s", w.opts.seed, summary)
 }
 
-// mayhem lets vouchers come in while the API fails and processes die, until the plan is over.
-func (w *world) mayhem(ctx context.Context, p plan.Plan, producers *producers) error {
+// failEverything lets vouchers come in while the API fails and processes die, until the plan is over.
+func (w *world) failEverything(ctx context.Context, p plan.Plan, producers *producers) error {
 	began := producers.began
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { w.strike(gctx, p, began); return nil })
-	g.Go(func() error { return w.batter(gctx, p.Blows, began) })
-	handedOver := make(chan struct{})
+	g.Go(func() error { w.failAPI(gctx, p, began); return nil })
+	g.Go(func() error { return w.failProcesses(gctx, p.Processes, began) })
 	g.Go(func() error {
-		defer close(handedOver)
 		producers.run(gctx, p.Orders)
-		return nil
+		return w.watchOutage(gctx, p.Outage, began)
 	})
-	g.Go(func() error { return w.watchOutage(gctx, p.Outage, began, handedOver) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -90,28 +90,21 @@ func (w *world) mayhem(ctx context.Context, p plan.Plan, producers *producers) e
 
 // watchOutage counts what the workers ask of Redis while the API is away and nothing else happens, and then the calls
 // that they made.
-func (w *world) watchOutage(ctx context.Context, o plan.Outage, began time.Time, handedOver <-chan struct{}) error {
+func (w *world) watchOutage(ctx context.Context, o plan.Outage, began time.Time) error {
 	from, to := began.Add(o.From), began.Add(o.To)
 	out := &outage{Lasted: length(o.To - o.From)}
 	w.report.Outage = out
 	sleep(ctx, time.Until(began.Add(o.Quiet)))
-	select {
-	case <-handedOver:
-	case <-ctx.Done():
-		return nil
-	}
 	if since := time.Now(); time.Until(to) > time.Second {
-		m, err := listen(ctx, w.redis.addr)
+		m, err := listen(ctx, w.redis.Addr)
 		if err != nil {
 			return err
 		}
 		defer m.close()
 		sleep(ctx, time.Until(to))
-		took := time.Since(since)
-		out.Measured = length(took)
-		seconds := took.Seconds() * float64(w.opts.workers)
-		out.Commands, out.Scripted = float64(m.seen().asked)/seconds, float64(m.seen().scripted)/seconds
-	} else if !sleep(ctx, time.Until(to)) {
+		out.measure(m, time.Since(since), w.opts.workers)
+	}
+	if !sleep(ctx, time.Until(to)) {
 		return nil
 	}
 	for _, r := range w.api.Requests() {
@@ -124,23 +117,20 @@ func (w *world) watchOutage(ctx context.Context, o plan.Outage, began time.Time,
 	shortest := time.Duration(0.8 * float64(set.OutageMax))
 	probes := int((o.To-o.From)/shortest) + 4
 	out.Most = len(w.accounts) * (w.opts.workers*8 + set.OutageRow + probes)
-	var over []string
-	if out.Calls > out.Most {
-		over = append(over, fmt.Sprintf("%d calls, where %d are the most", out.Calls, out.Most))
-	}
-	w.report.check("few calls are made while the API is away", out.Calls, over...)
+	w.report.check("few calls are made while the API is away", out.Calls, exceeds(float64(out.Calls), float64(out.Most))...)
 	return nil
 }
 
-// producerChecks says whether Enqueue kept its word.
-func (w *world) producerChecks(p producing) {
-	w.report.check("Enqueue answers what it should, duplicates too", p.Accepted+p.Again, p.Wrong...)
+// checkProducers says whether Enqueue kept its word.
+func (w *world) checkProducers(t tally) {
+	w.report.Producers = t
+	w.report.check("Enqueue answers what it should, duplicates too", t.Accepted+t.Again, t.Wrong...)
 	var slow []string
-	if time.Duration(p.Slowest) > 5*time.Second {
-		slow = append(slow, fmt.Sprintf("the slowest error came after %v", p.Slowest))
+	if time.Duration(t.Slowest) > 5*time.Second {
+		slow = append(slow, fmt.Sprintf("the slowest error came after %v", t.Slowest))
 	}
-	w.report.check("a producer that cannot reach Redis knows within 5 s", p.Failed, slow...)
-	w.report.check("an error while Redis is away says which Redis", p.WhileAway, p.UnnamedSample...)
+	w.report.check("a producer that cannot reach Redis knows within 5 s", t.Failed, slow...)
+	w.report.check("an error while Redis is away says which Redis", t.WhileAway, t.UnnamedSample...)
 }
 
 const drainLimit = 3 * time.Minute // asynq takes up to two to give up a worker that was killed
@@ -148,15 +138,15 @@ const drainLimit = 3 * time.Minute // asynq takes up to two to give up a worker 
 // drain waits until no upload is unfinished.
 func (w *world) drain(ctx context.Context, limit time.Duration, took *length) error {
 	began := time.Now()
-	defer func() { *took += length(time.Since(began)) }()
-	told := time.Now()
+	defer func() { *took = length(time.Since(began)) }()
+	said := time.Now()
 	return until(ctx, limit, "every upload is finished", func() bool {
 		left, by, err := w.unfinished(ctx)
 		if err != nil {
 			return false
 		}
-		if time.Since(told) > 5*time.Second {
-			told = time.Now()
+		if time.Since(said) > 5*time.Second {
+			said = time.Now()
 			w.say("%d uploads are unfinished: %s", left, counted(by))
 		}
 		return left == 0
@@ -167,9 +157,9 @@ func (w *world) drain(ctx context.Context, limit time.Duration, took *length) er
 func (w *world) unfinished(ctx context.Context) (left int64, by map[ledger.State]int64, err error) {
 	accounts, err := w.client.Accounts(ctx)
 	by = map[ledger.State]int64{}
-	for _, l := range accounts {
-		left += l.Backlog
-		for s, n := range l.Uploads {
+	for _, a := range accounts {
+		left += a.Backlog
+		for s, n := range a.Uploads {
 			by[s] += n
 		}
 	}
@@ -196,17 +186,11 @@ func (w *world) retryRejected(ctx context.Context) error {
 	return w.drain(ctx, drainLimit, &took)
 }
 
-// stopWorkers lets every worker end as it should.
-func (w *world) stopWorkers() {
-	w.fleet.stopAll(func(time.Time, time.Time) bool { return false })
-}
-
-// accountsNames lists the accounts.
+// accountNames lists the accounts.
 func (w *world) accountNames() []string {
 	var names []string
 	for _, a := range w.accounts {
 		names = append(names, a.name)
 	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(slices.Values(names))
 }

@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,27 +29,20 @@ type world struct {
 	accounts []account
 	began    time.Time
 
-	redis  *redisServer
-	api    *api
-	fleet  *fleet
-	rdb    redis.UniversalClient
-	store  blob.Store
-	client *tasks.Client
-	losses []audit.Loss // of what Redis knew
+	redis   *redisServer
+	api     *sandbox.Sandbox // its log is the independent witness
+	server  *httptest.Server // of api
+	workers *workers
+	rdb     redis.UniversalClient
+	store   blob.Store
+	client  *tasks.Client
+	losses  []audit.Loss // of what Redis knew
 
 	report *report
 }
 
-// stage is what differs between scenarios.
-type stage struct {
-	accounts []account
-	vars     [][2]string
-	workers  int
-	delay    time.Duration // of a healthy answer
-}
-
 // newWorld starts all but the workers. The world is to be closed even after an error.
-func newWorld(ctx context.Context, o options, s stage) (w *world, err error) {
+func newWorld(ctx context.Context, o options, s scenario) (w *world, err error) {
 	w = &world{opts: o, accounts: s.accounts, began: time.Now(), report: newReport(o)}
 	if w.dir, err = os.MkdirTemp("", "voucherd-chaos-"); err != nil {
 		return w, fmt.Errorf("make a directory: %w", err)
@@ -65,22 +56,24 @@ func newWorld(ctx context.Context, o options, s stage) (w *world, err error) {
 	if w.redis, err = startRedis(ctx, filepath.Join(w.dir, "redis")); err != nil {
 		return w, err
 	}
-	if w.api, err = serveAPI(ctx, o.seed, s); err != nil {
-		return w, err
+	creds := make([]pandapon.Credentials, len(s.accounts))
+	for i, a := range s.accounts {
+		creds[i] = a.creds
 	}
-	w.settings, err = newSettings(w.dir, w.redis.url(), w.api.url, w.storeURL(), s.accounts, s.vars)
+	w.api = sandbox.New(sandbox.Config{Credentials: creds, CheckNonce: true, Seed: o.seed, Delay: s.delay})
+	w.server = httptest.NewServer(w.api)
+	store := "redis:"
+	if o.store == storeFile {
+		store = "file://" + filepath.Join(w.dir, "store")
+	}
+	w.settings, err = newSettings(w.dir, s.accounts, append([][2]string{
+		{"VOUCHERD_REDIS_URL", w.redis.URL()}, {"VOUCHERD_STORE", store}, {"PANDAPON_BASE_URL", w.server.URL},
+	}, s.vars...))
 	if err != nil {
 		return w, err
 	}
-	w.fleet = newFleet(w.opts.bin, filepath.Join(w.dir, "workers"), w.settings, s.workers)
+	w.workers = newWorkers(o.bin, filepath.Join(w.dir, "workers"), w.settings, o.workers)
 	return w, w.connect(ctx)
-}
-
-func (w *world) storeURL() string {
-	if w.opts.store == storeFile {
-		return "file://" + filepath.Join(w.dir, "store")
-	}
-	return "redis:"
 }
 
 // connect makes a producer of this process.
@@ -102,12 +95,12 @@ func (w *world) connect(ctx context.Context) (err error) {
 // voucherd runs a command of the program under test, as a person would.
 func (w *world) voucherd(ctx context.Context, args ...string) (stdout, stderr string, err error) {
 	cmd := exec.CommandContext(ctx, w.opts.bin, args...) //nolint:gosec // ours
-	var out, said bytes.Buffer
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = w.settings.environ(), w.dir, &out, &said, apart()
+	var out, errs bytes.Buffer
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = w.settings.environ(), w.dir, &out, &errs
 	if err := cmd.Run(); err != nil {
-		return out.String(), said.String(), fmt.Errorf("voucherd %v: %w: %s", args, err, said.String())
+		return out.String(), errs.String(), fmt.Errorf("voucherd %v: %w: %s", args, err, errs.String())
 	}
-	return out.String(), said.String(), nil
+	return out.String(), errs.String(), nil
 }
 
 // say tells the person who watches what happens.
@@ -117,11 +110,12 @@ func (w *world) say(format string, args ...any) {
 
 // close ends all that was started, and removes what it left unless that is to be kept.
 func (w *world) close(keep bool) {
-	if w.fleet != nil {
-		w.fleet.close()
+	if w.workers != nil {
+		w.workers.close()
 	}
-	if w.api != nil {
-		w.api.close()
+	if w.server != nil {
+		w.api.Close()
+		w.server.Close()
 	}
 	if w.store != nil {
 		_ = w.store.Close()
@@ -129,11 +123,8 @@ func (w *world) close(keep bool) {
 	if w.rdb != nil {
 		_ = w.rdb.Close()
 	}
-	if w.redis != nil {
-		w.redis.kill()
-	}
-	if w.dir == "" {
-		return
+	if w.redis != nil && w.redis.Redis != nil {
+		w.redis.Kill()
 	}
 	if keep {
 		w.say("logs are kept in %s", w.dir)
@@ -142,40 +133,26 @@ func (w *world) close(keep bool) {
 	}
 }
 
-// api is the API's stand-in on a port of its own. Its log is the independent witness.
-type api struct {
-	*sandbox.Sandbox
-
-	url    string
-	server *http.Server
-	done   chan struct{}
+// sleep waits, and says whether it could to the end.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
 }
 
-func serveAPI(ctx context.Context, seed uint64, s stage) (*api, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("listen for the API's stand-in: %w", err)
-	}
-	creds := make([]pandapon.Credentials, len(s.accounts))
-	for i, l := range s.accounts {
-		creds[i] = l.creds
-	}
-	a := &api{
-		Sandbox: sandbox.New(sandbox.Config{Credentials: creds, CheckNonce: true, Seed: seed, Delay: s.delay}),
-		url:     "http://" + listener.Addr().String(), done: make(chan struct{}),
-	}
-	a.server = &http.Server{Handler: a.Sandbox, ReadHeaderTimeout: time.Minute}
-	go func() {
-		defer close(a.done)
-		if err := a.server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			fmt.Fprintln(os.Stderr, "the API's stand-in:", err)
+// until asks every so often whether something is so, and fails when it is not in time.
+func until(ctx context.Context, limit time.Duration, what string, so func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for !so() {
+		if !sleep(ctx, 20*time.Millisecond) {
+			return fmt.Errorf("waited %v until %s: %w", limit, what, context.Cause(ctx))
 		}
-	}()
-	return a, nil
-}
-
-func (a *api) close() {
-	a.Close()
-	_ = a.server.Close() // nobody is left to be answered
-	<-a.done
+	}
+	return nil
 }
