@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -41,25 +42,26 @@ type machine struct {
 	Load  string `json:"loadAtEnd,omitempty"` // what else it was busy with, the benchmark included
 }
 
-func (st *stage) result(ctx context.Context) (result, error) {
+func (b *bench) result(ctx context.Context) (result, error) {
 	m := machine{OS: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Go: runtime.Version()}
-	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		_, rest, _ := strings.Cut(string(b), "model name")
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		_, rest, _ := strings.Cut(string(text), "model name")
 		model, _, _ := strings.Cut(strings.TrimLeft(rest, "\t :"), "\n")
 		m.Model = model
 	}
-	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		m.Load = strings.Join(strings.Fields(string(b))[:3], " ")
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		m.Load = strings.Join(strings.Fields(string(text))[:3], " ")
 	}
-	if v, err := st.redisVersion(ctx); err == nil {
-		m.Redis = v
+	if info, err := b.redis.rdb.Info(ctx, "server").Result(); err == nil {
+		_, rest, _ := strings.Cut(info, "redis_version:")
+		m.Redis, _, _ = strings.Cut(rest, "\r\n")
 	}
 	r := result{
-		Made: time.Now().UTC().Truncate(time.Second), Took: st.spent().Round(time.Second).String(), Machine: m, Quick: st.opts.quick,
-		Concurrency: st.opts.concurrency, Samples: st.samples,
+		Made: time.Now().UTC().Truncate(time.Second), Took: b.spent().Round(time.Second).String(), Machine: m, Quick: b.opts.quick,
+		Concurrency: b.opts.concurrency, Samples: b.samples,
 	}
-	if st.opts.with != "" {
-		if err := r.add(st.opts.with); err != nil {
+	if b.opts.with != "" {
+		if err := r.add(b.opts.with); err != nil {
 			return r, err
 		}
 	}
@@ -77,25 +79,25 @@ func (r *result) add(path string) error {
 	if err := json.Unmarshal(text, &old); err != nil {
 		return fmt.Errorf("read the earlier results in %s: %w", path, err)
 	}
-	for _, scenario := range []string{scenarioSizes, scenarioMemory, scenarioWorkers, scenarioLatency, scenarioBacklog} {
-		if len(groups(r.Samples, scenario)) > 0 || len(groups(old.Samples, scenario)) == 0 {
+	for _, s := range scenarios() {
+		if len(groups(r.Samples, s.name)) > 0 || len(groups(old.Samples, s.name)) == 0 {
 			continue
 		}
-		from := earlier{Scenario: scenario, Made: old.Made, Machine: old.Machine}
+		from := earlier{Scenario: s.name, Made: old.Made, Machine: old.Machine}
 		for _, e := range old.Earlier {
-			if e.Scenario == scenario {
+			if e.Scenario == s.name {
 				from = e
 			}
 		}
 		r.Earlier = append(r.Earlier, from)
-		for _, g := range groups(old.Samples, scenario) {
+		for _, g := range groups(old.Samples, s.name) {
 			r.Samples = append(r.Samples, g.samples...)
 		}
 	}
 	return nil
 }
 
-// save writes results.json and the charts into a directory.
+// save writes results.json and tables.md into a directory.
 func (r result) save(dir string) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return fmt.Errorf("make the directory for results: %w", err)
@@ -104,14 +106,11 @@ func (r result) save(dir string) error {
 	if err != nil {
 		return fmt.Errorf("write the results: %w", err)
 	}
-	files := map[string][]byte{"results.json": append(text, '\n')}
-	for _, c := range r.charts() {
-		files[c.file+".svg"] = []byte(c.svg())
+	if err = os.WriteFile(filepath.Join(dir, "results.json"), append(text, '\n'), 0o644); err == nil { //nolint:gosec // for everybody to read
+		err = os.WriteFile(filepath.Join(dir, "tables.md"), []byte(r.about()+r.tables()), 0o644) //nolint:gosec // as above
 	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil { //nolint:gosec // for everybody to read
-			return fmt.Errorf("write the results: %w", err)
-		}
+	if err != nil {
+		return fmt.Errorf("write the results: %w", err)
 	}
 	return nil
 }
@@ -122,7 +121,7 @@ const (
 	docEnd   = "<!-- bench: up to here -->"
 )
 
-// document renews what the program writes in docs: the block in performance.md, and beside it charts and results.json.
+// document renews the block that the program writes in performance.md, and the results beside it.
 func (r result) document(docs string) error {
 	path := filepath.Join(docs, "performance.md")
 	text, err := os.ReadFile(path) //nolint:gosec // the user names the directory
@@ -134,18 +133,8 @@ func (r result) document(docs string) error {
 	if !begins || !ends {
 		return fmt.Errorf("%s lacks the marks between which tables belong", path)
 	}
-	var b bytes.Buffer
-	b.Write(before)
-	b.WriteString(docBegin + "\n\n" + r.about())
-	for _, c := range r.charts() {
-		fmt.Fprintf(&b, "\n![%s](performance/%s.svg)\n", c.title, c.file)
-	}
-	for _, t := range r.all() {
-		b.WriteString(t.markdown())
-	}
-	b.WriteString("\n" + docEnd)
-	b.Write(after)
-	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil { //nolint:gosec // for everybody to read
+	text = slices.Concat(before, []byte(docBegin+"\n\n"+r.about()+r.tables()+"\n"+docEnd), after)
+	if err := os.WriteFile(path, text, 0o644); err != nil { //nolint:gosec // for everybody to read
 		return fmt.Errorf("write the document: %w", err)
 	}
 	return r.save(filepath.Join(docs, "performance"))
@@ -158,7 +147,7 @@ func (r result) about() string {
 		r.Made.Format("2006-01-02"), r.Machine.CPUs, r.Machine.Model, r.Machine.Go, r.Machine.Redis, r.Machine.Load, r.Concurrency, r.Took)
 	for _, e := range r.Earlier {
 		fmt.Fprintf(&b, "\nFrom a run of %s (%d CPUs, load average at the end %s): %s.\n",
-			e.Made.Format("2006-01-02 15:04"), e.Machine.CPUs, e.Machine.Load, title(e.Scenario))
+			e.Made.Format("2006-01-02 15:04"), e.Machine.CPUs, e.Machine.Load, find(e.Scenario).title)
 	}
 	return b.String()
 }

@@ -1,28 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"time"
-)
-
-// system is what is measured.
-type system struct {
-	name      string
-	kind      string
-	file      bool // vouchers lie in a directory
-	retention time.Duration
-}
-
-func plainLoop() system  { return system{name: "HTTP loop", kind: kindPlain} }
-func naiveQueue() system { return system{name: "naive", kind: kindNaive} }
-func inRedis() system    { return system{name: "redis store", kind: kindVoucherd} }
-func inFiles() system    { return system{name: "file store", kind: kindVoucherd, file: true} }
-
-// retained is the same system, with finished tasks kept for an hour, which is voucherd's default.
-func (s system) retained() system {
-	s.name, s.retention = s.name+", 1 h", time.Hour
-	return s
-}
+import "fmt"
 
 // sample is one measurement. What does not apply is 0.
 type sample struct {
@@ -63,15 +41,16 @@ type phase struct {
 }
 
 // newPhase makes a phase of what it took.
-func newPhase(n int, took time.Duration, u usage, r redisStats) *phase {
-	if n == 0 || took <= 0 {
+func newPhase(r Reply, u Usage, redis counters) *phase {
+	if r.Count == 0 || r.Elapsed <= 0 {
 		return &phase{}
 	}
-	each := float64(n)
+	n := float64(r.Count)
+	commands, by := redis.commands(n)
 	return &phase{
-		Uploads: n, PerSecond: each / took.Seconds(), CPU: u.CPU.Seconds() / each * 1000, RedisCPU: r.CPU / each * 1000,
-		Trips: float64(u.Trips) / each, Sent: float64(u.Commands) / each, Commands: r.Commands / each,
-		RedisInBytes: r.In / each, RedisOutBytes: r.Out / each, ByCommand: r.per(each),
+		Uploads: r.Count, PerSecond: n / r.Elapsed.Seconds(), CPU: u.CPU.Seconds() / n * 1000, RedisCPU: redis.cpu() / n * 1000,
+		Trips: float64(u.Trips) / n, Sent: float64(u.Commands) / n, Commands: commands,
+		RedisInBytes: redis["total_net_input_bytes"] / n, RedisOutBytes: redis["total_net_output_bytes"] / n, ByCommand: by,
 	}
 }
 

@@ -146,7 +146,7 @@ func grownMB(s sample) float64 { return float64(s.PeakMemory-s.IdleMemory) / (1 
 
 // waitingExtra is what Redis holds per waiting upload besides its voucher, if it holds that too.
 func waitingExtra(s sample) float64 {
-	if s.System == inRedis().name {
+	if s.System == inRedis().name && s.WaitingBytes > 0 {
 		return s.WaitingBytes - float64(s.VoucherSize)
 	}
 	return s.WaitingBytes

@@ -2,9 +2,10 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+	"text/tabwriter"
 )
 
 // table is what people read.
@@ -16,53 +17,29 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// text writes the table for a terminal.
-func (t *table) text() string {
-	widths := make([]int, len(t.head))
-	for _, row := range append([][]string{t.head}, t.rows...) {
-		for i, c := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c))
-		}
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s\n", t.title)
-	for _, row := range append([][]string{t.head}, t.rows...) {
-		for i, c := range row {
-			b.WriteString("  " + c + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c)))
-		}
-		b.WriteString("\n")
-	}
-	return b.String()
-}
-
-// markdown writes the table for docs.
+// markdown writes the table for docs, aligned so that it reads well in a terminal too.
 func (t *table) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n**%s**\n\n| %s |\n|%s\n", t.title, strings.Join(t.head, " | "), strings.Repeat("---|", len(t.head)))
-	for _, row := range t.rows {
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+	fmt.Fprintf(&b, "\n**%s**\n\n", t.title)
+	w := tabwriter.NewWriter(&b, 0, 0, 1, ' ', 0)
+	rule := slices.Repeat([]string{"---"}, len(t.head))
+	for _, row := range slices.Concat([][]string{t.head, rule}, t.rows) {
+		_, _ = fmt.Fprintf(w, "| %s\t|\n", strings.Join(row, "\t| ")) // a Builder takes everything
 	}
+	_ = w.Flush() // as above
 	return b.String()
 }
 
-// all gives a result's tables; those without rows are left out.
-func (r result) all() []table {
-	var out []table
+// tables writes a result's tables; those without rows are left out.
+func (r result) tables() string {
+	var b strings.Builder
 	for _, t := range []table{
 		r.rateTable(), r.costTable(), r.memoryTable(), r.situationTable(scenarioWorkers), r.situationTable(scenarioLatency),
 		r.situationTable(scenarioBacklog), r.targetTable(),
 	} {
 		if len(t.rows) > 0 {
-			out = append(out, t)
+			b.WriteString(t.markdown())
 		}
-	}
-	return out
-}
-
-func tables(r result) string {
-	var b strings.Builder
-	for _, t := range r.all() {
-		b.WriteString(t.text())
 	}
 	return b.String()
 }
@@ -132,7 +109,7 @@ func (r result) memoryTable() table {
 
 func (r result) situationTable(scenario string) table {
 	t := table{
-		title: "Scaling: " + title(scenario) + ", vouchers of " + size(smallVoucher),
+		title: "Scaling: " + find(scenario).title + ", vouchers of " + size(smallVoucher),
 		head:  []string{"system", "workers", "Redis ms", "waiting", "delivered", "rounds", "enqueued/s", "drained/s", "Redis CPU s/1000"},
 	}
 	for _, g := range groups(r.Samples, scenario) {
