@@ -69,19 +69,9 @@ func measureAll(ctx context.Context, o options) (err error) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	r, err := b.result(ctx)
-	if err != nil {
-		return err
-	}
-	b.say("%s", r.tables())
-	if err := r.save(o.out); err != nil {
-		return err
-	}
-	b.say("\nresults: %s", o.out)
-	if o.docs == "" {
-		return nil
-	}
-	return r.document(o.docs)
+	r := b.result(ctx)
+	b.say("%s\nresults: %s", r.tables(), o.out)
+	return r.save(o.out)
 }
 
 // bench is what all measurements of a run share: the Redis server, the API, and what was measured so far.

@@ -26,8 +26,6 @@ type options struct {
 	backlog     []int
 	delivered   int
 	out         string
-	docs        string
-	with        string
 	profiles    string
 	verbose     bool
 }
@@ -42,7 +40,7 @@ func parse(args []string, help io.Writer) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(help)
 	names := f.String("scenarios", "",
-		"what to measure, in order: workers, memory, latency, sizes, backlog; or all, or none (default: all but backlog; quick: without latency too)")
+		"what to measure, in order: workers, memory, latency, sizes, backlog; or all (default: all but backlog; quick: without latency too)")
 	sizes := f.String("sizes", "2K,20K,200K,1M,5M", "sizes of voucher for the scenario sizes")
 	systems := f.String("systems", "", "names of systems to keep in the scenario sizes, as the table has them (default: all)")
 	backlog := f.String("backlog", "1000,100000,1000000", "uploads waiting in the scenario backlog")
@@ -54,8 +52,6 @@ func parse(args []string, help io.Writer) (options, error) {
 	f.IntVar(&o.concurrency, "concurrency", 16, "calls at a time, and producers at a time, of every system")
 	f.IntVar(&o.delivered, "delivered", 1_000_000, "uploads delivered before, for the largest backlog")
 	f.StringVar(&o.out, "out", "artefacts/bench", "directory for results.json and tables.md")
-	f.StringVar(&o.docs, "docs", "", "directory with performance.md: its tables and results.json are renewed")
-	f.StringVar(&o.with, "with", "", "results.json of an earlier run, for the scenarios that this run leaves out")
 	f.StringVar(&o.profiles, "profiles", "", "directory that takes a CPU profile of every drain")
 	f.BoolVar(&o.verbose, "v", false, "prints every measurement")
 	if err := f.Parse(args); err != nil {
@@ -106,9 +102,6 @@ func (o *options) hardLimit() time.Duration {
 func (o *options) scaled(n int) int { return max(8, int(float64(n)*o.scale)) }
 
 func scenarioList(s string) ([]string, error) {
-	if s == "none" {
-		return nil, nil
-	}
 	var all []string
 	for _, s := range scenarios() {
 		all = append(all, s.name)

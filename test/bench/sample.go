@@ -56,15 +56,12 @@ func newPhase(r Reply, u Usage, redis counters) *phase {
 
 // String is one line for people who watch.
 func (s sample) String() string {
-	text := fmt.Sprintf("%-18s %7s", s.System, size(s.VoucherSize))
-	if s.Enqueue != nil {
-		text += fmt.Sprintf("  in %7.0f/s", s.Enqueue.PerSecond)
-	}
+	var cpu, redisCPU, trips float64
 	if s.Drain != nil {
-		text += fmt.Sprintf("  out %7.0f/s (%d)  cpu %6.3f + redis %6.3f s/1000  trips %5.2f", s.Drain.PerSecond, s.Drain.Uploads,
-			s.Drain.CPU, s.Drain.RedisCPU, s.Drain.Trips)
+		cpu, redisCPU, trips = s.Drain.CPU, s.Drain.RedisCPU, s.Drain.Trips
 	}
-	return text + fmt.Sprintf("  peak %d MB", s.PeakMemory>>20)
+	return fmt.Sprintf("%-18s %7s  in %7.0f/s  out %7.0f/s  cpu %6.3f + redis %6.3f s/1000  trips %5.2f  peak %d MB",
+		s.System, size(s.VoucherSize), enqueueRate(s), drainRate(s), cpu, redisCPU, trips, s.PeakMemory>>20)
 }
 
 // size writes a number of bytes shortly.
