@@ -32,7 +32,8 @@ func (w *world) failAPI(ctx context.Context, p plan.Plan, began time.Time) {
 		if !sleep(ctx, time.Until(began.Add(f.At))) {
 			return
 		}
-		w.say("API: %s", describe(f.Fault))
+		w.say("API: %s for %v (probability %.2f, status %d, delay %v, Retry-After %q)", f.Fault.Kind, time.Duration(f.Fault.For),
+			f.Fault.Probability, f.Fault.Status, time.Duration(f.Fault.Delay), f.Fault.RetryAfter)
 		w.api.SetFaults(append([]sandbox.Fault{f.Fault}, always...)...)
 	}
 	if !sleep(ctx, time.Until(began.Add(p.Outage.From))) {
@@ -43,27 +44,6 @@ func (w *world) failAPI(ctx context.Context, p plan.Plan, began time.Time) {
 	sleep(ctx, time.Until(began.Add(p.Outage.To)))
 	w.say("API: back")
 	w.api.SetFaults(always...)
-}
-
-// describe tells a fault in the words of the sandbox's flag.
-func describe(f sandbox.Fault) string {
-	s := fmt.Sprintf("%s for %v", f.Kind, time.Duration(f.For))
-	if f.Probability > 0 {
-		s += fmt.Sprintf(", probability %.2f", f.Probability)
-	}
-	if f.Status > 0 {
-		s += fmt.Sprintf(", status %d", f.Status)
-	}
-	if f.Delay > 0 {
-		s += fmt.Sprintf(", delay %v", time.Duration(f.Delay))
-	}
-	if f.RetryAfter != "" {
-		s += ", Retry-After " + f.RetryAfter
-	}
-	if f.Before {
-		s += ", before the API takes the voucher"
-	}
-	return s
 }
 
 // failProcesses does to the processes what is planned, one thing after the other.
@@ -134,9 +114,6 @@ func (w *world) flush(ctx context.Context, account string) error {
 		keys, last = w.rdb.Keys(ctx, "asynq:{"+ledger.Queue(account)+"}:*").Result()
 		if last == nil && len(keys) > 0 {
 			last = w.rdb.Del(ctx, keys...).Err()
-		}
-		if last == nil {
-			w.report.Flushed += len(keys)
 		}
 		return last == nil
 	})

@@ -90,29 +90,23 @@ func runScenario(ctx context.Context, o options) *report {
 		err = s.run(w, ctx)
 	}
 	if err != nil {
-		w.report.Error = err.Error()
+		w.report.err = err
 	}
-	w.finish(o)
+	w.finish()
 	w.close(o.keep || !w.report.good() && !errors.Is(ctx.Err(), context.Canceled))
 	return w.report
 }
 
-// finish completes the report, and saves it.
-func (w *world) finish(o options) {
-	r := w.report
-	r.Took = length(time.Since(w.began))
-	r.Settings = map[string]string{}
-	for _, v := range w.settings.vars {
-		r.Settings[v[0]] = v[1]
+// finish completes the report.
+func (w *world) finish() {
+	w.report.took = time.Since(w.began)
+	if w.workers == nil {
+		return
 	}
-	if w.workers != nil {
-		var errs []string
-		r.Workers, _, errs = w.workers.summary()
-		r.check("workers end only when told to, and in time", len(r.Workers), errs...)
+	all, _, errs := w.workers.summary()
+	for _, m := range all {
+		w.report.row("worker "+m.name, "%d lives, %d kills, %d stops (slowest %v), at most %.1f MiB", m.lives, m.kills, m.stops,
+			short(m.slow), float64(m.peak)/(1<<20))
 	}
-	if o.report != "" {
-		if err := r.save(o.report); err != nil {
-			r.Error = err.Error()
-		}
-	}
+	w.report.check("workers end only when told to, and in time", len(all), errs...)
 }

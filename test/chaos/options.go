@@ -59,7 +59,6 @@ type options struct {
 	seed     uint64
 	minutes  float64
 	store    string
-	report   string
 	bin      string
 	keep     bool
 }
@@ -76,7 +75,6 @@ func parse(args []string, help io.Writer) (options, error) {
 	f.Uint64Var(&o.seed, "seed", 1, "what the plan is made from: the same seed does the same things at the same times")
 	f.Float64Var(&o.minutes, "minutes", 10, "most minutes that the run may take")
 	f.StringVar(&o.store, "store", "", "where vouchers lie: redis or file (default redis; rebuild file)")
-	f.StringVar(&o.report, "report", "", "file that takes the report as JSON")
 	f.StringVar(&o.bin, "bin", "", "voucherd to run, instead of one built from the source")
 	f.BoolVar(&o.keep, "keep", false, "keep logs and data even when all went well")
 	if err := f.Parse(args); err != nil {
@@ -84,9 +82,6 @@ func parse(args []string, help io.Writer) (options, error) {
 	}
 	if f.NArg() > 0 || o.scenario != "" && find(o.scenario).name == "" {
 		return o, errors.New("--scenario must be chaos, failover, outage, rejected or rebuild, and there must be no other arguments")
-	}
-	if o.report != "" && o.scenario == "" {
-		return o, errors.New("--report takes one report: give a --scenario too")
 	}
 	for _, r := range o.runs() {
 		if err := r.check(); err != nil {

@@ -31,17 +31,12 @@ type producers struct {
 
 // tally is what the report says of the producers.
 type tally struct {
-	Calls         int            `json:"calls"`
-	Accepted      int            `json:"accepted"`
-	Again         int            `json:"enqueuedAgain"`
-	Failed        int            `json:"failed"`        // and tried again
-	WhileAway     int            `json:"failedAway"`    // of these, while Redis was away
-	Slowest       length         `json:"slowestFailed"` // until the producer had its error
-	SlowestDone   length         `json:"slowestDone"`
-	Errors        map[string]int `json:"errors"`
-	Wrong         []string       `json:"wrong,omitempty"` // what Enqueue answered and should not have
-	Unnamed       int            `json:"failedUnnamed"`   // failures that came while Redis was still away and do not say which Redis
-	UnnamedSample []string       `json:"unnamed,omitempty"`
+	calls, accepted, again int
+	failed, whileAway      int            // and tried again; of these, while Redis was away
+	slowest                time.Duration  // until the producer had its error
+	errors                 map[string]int // by text
+	wrong                  []string       // what Enqueue answered and should not have
+	unnamed                []string       // errors that came while Redis was still away and do not say which Redis
 }
 
 const (
@@ -52,7 +47,7 @@ const (
 func (w *world) newProducers() *producers {
 	return &producers{
 		client: w.client, seed: w.opts.seed, began: time.Now(), away: w.redis.awayAt, calls: make(chan struct{}, callsAtOnce),
-		tally: tally{Errors: map[string]int{}},
+		tally: tally{errors: map[string]int{}},
 	}
 }
 
@@ -106,33 +101,28 @@ func (p *producers) enqueue(ctx context.Context, o plan.Order, v plan.Voucher) (
 	defer func() { <-p.calls }()
 	began := time.Now()
 	u, err := p.client.Enqueue(ctx, tasks.Request{Account: o.Account, OrderID: o.ID, Voucher: v.Open(p.seed)})
-	took := length(time.Since(began))
+	took := time.Since(began)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := &p.tally
-	t.Calls++
-	if err == nil {
-		t.SlowestDone = max(t.SlowestDone, took)
-		return u, nil
-	}
-	if ctx.Err() != nil {
+	t.calls++
+	if err == nil || ctx.Err() != nil {
 		return u, err //nolint:wrapcheck // it is counted by its text
 	}
-	t.Failed++
-	t.Slowest = max(t.Slowest, took)
+	t.failed++
+	t.slowest = max(t.slowest, took)
 	var unreachable *tasks.UnreachableError
 	named := errors.As(err, &unreachable)
 	if p.away(began, time.Now()) {
-		t.WhileAway++
+		t.whileAway++
 		if !named && p.away(time.Now(), time.Now().Add(time.Millisecond)) {
-			t.Unnamed++
-			t.UnnamedSample = sample(t.UnnamedSample, err.Error())
+			t.unnamed = sample(t.unnamed, err.Error())
 		}
 	}
 	if named {
-		t.Errors["redis could not be reached"]++
+		t.errors["redis could not be reached"]++
 	} else {
-		t.Errors[clip(err.Error())]++
+		t.errors[clip(err.Error())]++
 	}
 	return u, err //nolint:wrapcheck // as above
 }
@@ -146,16 +136,16 @@ func (p *producers) accept(o plan.Order, s step, u ledger.Upload, ids []string) 
 	defer p.mu.Unlock()
 	t := &p.tally
 	if u.SHA256 != sum || u.OrderID != o.ID || u.Account != o.Account {
-		t.Wrong = sample(t.Wrong, "order "+o.ID+": the answer is about "+u.ID)
+		t.wrong = sample(t.wrong, "order "+o.ID+": the answer is about "+u.ID)
 	}
 	if s.again {
-		t.Again++
+		t.again++
 		if u.ID != ids[s.place] || !u.Duplicate {
-			t.Wrong = sample(t.Wrong, "order "+o.ID+": enqueued again, it got "+u.ID+" and not a duplicate of "+ids[s.place])
+			t.wrong = sample(t.wrong, "order "+o.ID+": enqueued again, it got "+u.ID+" and not a duplicate of "+ids[s.place])
 		}
 		return
 	}
-	t.Accepted++
+	t.accepted++
 	ids[s.place] = u.ID
 	p.enqueued = append(p.enqueued, audit.Enqueued{
 		UploadID: u.ID, Account: o.Account, OrderID: o.ID, SHA256: sum, Place: s.place, At: time.Now(),

@@ -34,14 +34,15 @@ func (w *world) reconcile(ctx context.Context, enqueued []audit.Enqueued, retrie
 	}
 	found := audit.Run(facts)
 	r := w.report
-	r.Checks = append(found.Checks, r.Checks...)
-	r.Resent, r.Attempts, r.Outcomes = found.Resent, found.Attempts, found.Outcomes
+	r.audited(found)
+	r.row("attempts per upload", "%s", counted(found.Attempts))
+	r.row("attempts by outcome", "%s", counted(found.Outcomes))
 	if n := len(found.Resumed); n > 0 {
-		r.number("interrupted attempts were followed by the next after %v to %v, half of them within %v",
-			length(found.Resumed[0]), length(found.Resumed[n-1]), length(found.Resumed[n/2]))
+		r.row("", "interrupted attempts were followed by the next after %v to %v, half of them within %v",
+			short(found.Resumed[0]), short(found.Resumed[n-1]), short(found.Resumed[n/2]))
 	}
 	if found.Late > 0 {
-		r.number("%d calls had left when their account was told to wait, and arrived over 100 ms later", found.Late)
+		r.row("", "%d calls had left when their account was told to wait, and arrived over 100 ms later", found.Late)
 	}
 	return w.summarize(ctx, facts)
 }
@@ -56,25 +57,25 @@ func (w *world) reconcileLosses(ctx context.Context, enqueued []audit.Enqueued, 
 	}
 	facts.Losses, facts.InRedis = w.losses, w.opts.store == storeRedis
 	found, lost := audit.RunLosses(facts)
-	r := w.report
-	r.Checks, r.Resent = append(found.Checks, r.Checks...), found.Resent
-	r.Left = append(r.Left, fmt.Sprintf("lost with Redis: %d uploads, of which the API had taken %d; %d calls",
-		lost.Uploads, lost.Taken, lost.Calls))
+	w.report.audited(found)
+	w.report.row("lost with Redis", "%d uploads, of which the API had taken %d; %d calls", lost.Uploads, lost.Taken, lost.Calls)
 	return w.summarize(ctx, facts)
 }
 
 // summarize counts requests and uploads, and looks for secrets.
-func (w *world) summarize(ctx context.Context, facts audit.Facts) (err error) {
-	r := w.report
-	r.Requests = len(facts.Requests)
+func (w *world) summarize(ctx context.Context, facts audit.Facts) error {
+	accepted := 0
 	for _, q := range facts.Requests {
 		if q.Accepted {
-			r.Accepted++
+			accepted++
 		}
 	}
-	if _, r.States, err = w.unfinished(ctx); err != nil {
+	_, states, err := w.unfinished(ctx)
+	if err != nil {
 		return err
 	}
+	w.report.row("states in the end", "%s", counted(states))
+	w.report.row("requests at the API", "%d, of which it took %d", len(facts.Requests), accepted)
 	return w.secrets()
 }
 
@@ -182,8 +183,7 @@ func (w *world) storeEmpties(ctx context.Context, enqueued []audit.Enqueued) {
 	}
 	w.report.check("vouchers leave the blob store when they are delivered", w.opts.vouchers, claimed...)
 	if orphans > 0 {
-		w.report.Left = append(w.report.Left, fmt.Sprintf(
-			"%d vouchers that no upload claims; they go when they are older than the orphan age", orphans))
+		w.report.row("left over", "%d vouchers that no upload claims; they go when they are older than the orphan age", orphans)
 	}
 }
 

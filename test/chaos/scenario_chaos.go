@@ -26,12 +26,12 @@ func (w *world) runChaos(ctx context.Context) error {
 		return err
 	}
 	w.checkProducers(producers.tally)
-	err := w.drain(ctx, drainLimit, &w.report.Drain)
+	err := w.drain(ctx, drainLimit)
 	retried := time.Now()
-	err = errors.Join(err, w.retryRejected(ctx))
+	_, rerr := w.retryRejected(ctx)
 	after, cancel := lastLook(ctx)
 	defer cancel()
-	return errors.Join(err, w.reconcile(after, producers.enqueued, retried))
+	return errors.Join(err, rerr, w.reconcile(after, producers.enqueued, retried))
 }
 
 func (w *world) planOptions() plan.Options {
@@ -43,14 +43,8 @@ func lastLook(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 }
 
-// describe notes the plan in the report.
+// describe tells the person who watches what is going to happen.
 func (w *world) describe(p plan.Plan) {
-	for _, f := range p.API {
-		w.report.Plan = append(w.report.Plan, fmt.Sprintf("%v API: %s", f.At, describe(f.Fault)))
-	}
-	for _, f := range p.Processes {
-		w.report.Plan = append(w.report.Plan, fmt.Sprintf("%v %s", f.At, f))
-	}
 	again, refused, several := 0, 0, 0
 	for _, o := range p.Orders {
 		if o.Refused {
@@ -65,11 +59,8 @@ func (w *world) describe(p plan.Plan) {
 			}
 		}
 	}
-	summary := fmt.Sprintf(
-		"%d vouchers of %d orders, %d of them with several; %d enqueued again; %d orders refused for good; %v in all",
-		w.opts.vouchers, len(p.Orders), several, again, refused, p.Length)
-	w.report.Plan = append(w.report.Plan, summary)
-	w.say("plan of seed %d: %s", w.opts.seed, summary)
+	w.say("plan of seed %d: %d vouchers of %d orders, %d of them with several; %d enqueued again; %d orders refused for good; %v in all",
+		w.opts.seed, w.opts.vouchers, len(p.Orders), several, again, refused, p.Length)
 }
 
 // failEverything lets vouchers come in while the API fails and processes die, until the plan is over.
@@ -92,8 +83,6 @@ func (w *world) failEverything(ctx context.Context, p plan.Plan, producers *prod
 // that they made.
 func (w *world) watchOutage(ctx context.Context, o plan.Outage, began time.Time) error {
 	from, to := began.Add(o.From), began.Add(o.To)
-	out := &outage{Lasted: length(o.To - o.From)}
-	w.report.Outage = out
 	sleep(ctx, time.Until(began.Add(o.Quiet)))
 	if since := time.Now(); time.Until(to) > time.Second {
 		m, err := listen(ctx, w.redis.Addr)
@@ -102,44 +91,68 @@ func (w *world) watchOutage(ctx context.Context, o plan.Outage, began time.Time)
 		}
 		defer m.close()
 		sleep(ctx, time.Until(to))
-		out.measure(m, time.Since(since), w.opts.workers)
+		w.commands(m, time.Since(since))
 	}
 	if !sleep(ctx, time.Until(to)) {
 		return nil
 	}
+	calls := 0
 	for _, r := range w.api.Requests() {
 		if r.At.After(from) && r.At.Before(to) {
-			out.Calls++
+			calls++
 		}
 	}
 	set := w.settings.cfg.Ledger.Breaker
 	// In each account: calls that had left, those that open the breaker, and probes in steps that double up to the longest.
 	shortest := time.Duration(0.8 * float64(set.OutageMax))
 	probes := int((o.To-o.From)/shortest) + 4
-	out.Most = len(w.accounts) * (w.opts.workers*8 + set.OutageRow + probes)
-	w.report.check("few calls are made while the API is away", out.Calls, exceeds(float64(out.Calls), float64(out.Most))...)
+	w.checkCalls(calls, len(w.accounts)*(w.opts.workers*8+set.OutageRow+probes), o.To-o.From)
 	return nil
 }
 
-// checkProducers says whether Enqueue kept its word.
-func (w *world) checkProducers(t tally) {
-	w.report.Producers = t
-	w.report.check("Enqueue answers what it should, duplicates too", t.Accepted+t.Again, t.Wrong...)
-	var slow []string
-	if time.Duration(t.Slowest) > 5*time.Second {
-		slow = append(slow, fmt.Sprintf("the slowest error came after %v", t.Slowest))
+// commands reports what a monitor has counted, and gives the commands of each worker in a second.
+func (w *world) commands(m *monitor, took time.Duration) float64 {
+	seconds := took.Seconds() * float64(w.opts.workers)
+	asked := float64(m.asked.Load()) / seconds
+	w.report.row("outage", "%.1f Redis commands a second and worker, for %.1f s (and %.1f within scripts)",
+		asked, took.Seconds(), float64(m.scripted.Load())/seconds)
+	return asked
+}
+
+func (w *world) checkCalls(calls, most int, lasted time.Duration) {
+	w.report.row("", "%.1f s: %d calls", lasted.Seconds(), calls)
+	w.report.check(fmt.Sprintf("at most %d calls while the API is away", most), calls, exceeds(float64(calls), float64(most))...)
+}
+
+// reportProducers says how enqueueing went.
+func (w *world) reportProducers(t tally) {
+	w.report.row("accepted by Enqueue", "%d (in %d calls; %d failed, %d of them while Redis was away; slowest error after %v)",
+		t.accepted, t.calls, t.failed, t.whileAway, short(t.slowest))
+	w.report.row("enqueued again", "%d", t.again)
+	for text, n := range t.errors {
+		w.report.row("", "%d × %s", n, text)
 	}
-	w.report.check("a producer that cannot reach Redis knows within 5 s", t.Failed, slow...)
-	w.report.check("an error while Redis is away says which Redis", t.WhileAway, t.UnnamedSample...)
+}
+
+// checkProducers says how enqueueing went, and whether Enqueue kept its word.
+func (w *world) checkProducers(t tally) {
+	w.reportProducers(t)
+	w.report.check("Enqueue answers what it should, duplicates too", t.accepted+t.again, t.wrong...)
+	var slow []string
+	if t.slowest > 5*time.Second {
+		slow = append(slow, fmt.Sprintf("the slowest error came after %v", t.slowest))
+	}
+	w.report.check("a producer that cannot reach Redis knows within 5 s", t.failed, slow...)
+	w.report.check("an error while Redis is away says which Redis", t.whileAway, t.unnamed...)
 }
 
 const drainLimit = 3 * time.Minute // asynq takes up to two to give up a worker that was killed
 
 // drain waits until no upload is unfinished.
-func (w *world) drain(ctx context.Context, limit time.Duration, took *length) error {
+func (w *world) drain(ctx context.Context, limit time.Duration) error {
 	began := time.Now()
-	defer func() { *took = length(time.Since(began)) }()
-	said := time.Now()
+	defer func() { w.report.row("time to drain", "%.1f s", time.Since(began).Seconds()) }()
+	said := began
 	return until(ctx, limit, "every upload is finished", func() bool {
 		left, by, err := w.unfinished(ctx)
 		if err != nil {
@@ -166,24 +179,24 @@ func (w *world) unfinished(ctx context.Context) (left int64, by map[ledger.State
 	return left, by, err //nolint:wrapcheck // the client says enough
 }
 
-// retryRejected sends again, as a person would, what was refused for good, now that the API takes it.
-func (w *world) retryRejected(ctx context.Context) error {
+// retryRejected sends again, as a person would, what was refused for good, now that the API takes it, and says how many
+// uploads that were.
+func (w *world) retryRejected(ctx context.Context) (n int, err error) {
 	w.api.SetFaults()
 	_, by, err := w.unfinished(ctx)
 	if err != nil {
-		return err
+		return n, err
 	}
-	w.report.Rejected = int(by[ledger.Rejected])
-	if w.report.Rejected == 0 {
-		return nil
+	if n = int(by[ledger.Rejected]); n == 0 {
+		return 0, nil
 	}
+	w.report.row("rejected, retried", "%d", n)
 	_, said, err := w.voucherd(ctx, "retry", "--state", string(ledger.Rejected))
 	if err != nil {
-		return err
+		return n, err
 	}
 	w.say("voucherd retry --state rejected: %s", strings.TrimSpace(said))
-	var took length
-	return w.drain(ctx, drainLimit, &took)
+	return n, w.drain(ctx, drainLimit)
 }
 
 // accountNames lists the accounts.

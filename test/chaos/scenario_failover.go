@@ -32,7 +32,7 @@ func (w *world) runFailover(ctx context.Context) error {
 		return err
 	}
 	w.checkProducers(producers.tally)
-	err := w.drain(ctx, time.Until(w.losses[len(w.losses)-1].Back.Add(overAfter)), &w.report.Drain)
+	err := w.drain(ctx, time.Until(w.losses[len(w.losses)-1].Back.Add(overAfter)))
 	after, cancel := lastLook(ctx)
 	defer cancel()
 	err = errors.Join(err, w.reconcileLosses(after, producers.enqueued, time.Time{}))
@@ -61,8 +61,8 @@ func (w *world) workersIdle() {
 	all, _, _ := w.workers.summary()
 	var busy []string
 	for _, m := range all {
-		if time.Duration(m.Slow) > idleStop {
-			busy = append(busy, fmt.Sprintf("%s took %v to stop", m.Name, m.Slow))
+		if m.slow > idleStop {
+			busy = append(busy, fmt.Sprintf("%s took %v to stop", m.name, m.slow))
 		}
 	}
 	w.report.check("no worker is left waiting for what Redis forgot", len(all), busy...)

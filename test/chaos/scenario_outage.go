@@ -35,12 +35,10 @@ func (w *world) runOutage(ctx context.Context) error {
 	}
 	back := time.Now()
 	w.api.SetFaults()
-	out := w.report.Outage
-	out.Calls, out.Most, out.Lasted = len(w.api.Requests()), mostCalls, length(back.Sub(began))
-	w.report.check(fmt.Sprintf("at most %d calls while the API is away", mostCalls), out.Calls,
-		exceeds(float64(out.Calls), float64(mostCalls))...)
-	w.say("%d calls; the API is back", out.Calls)
-	if err := w.drain(ctx, drainLimit, &w.report.Drain); err != nil {
+	calls := len(w.api.Requests())
+	w.checkCalls(calls, mostCalls, back.Sub(began))
+	w.say("%d calls; the API is back", calls)
+	if err := w.drain(ctx, drainLimit); err != nil {
 		return err
 	}
 	if err := w.countRefusals(ctx); err != nil {
@@ -61,7 +59,7 @@ func (w *world) enqueueAll(ctx context.Context) ([]audit.Enqueued, error) {
 	}
 	p := w.newProducers()
 	p.run(ctx, orders)
-	w.report.Producers = p.tally
+	w.reportProducers(p.tally)
 	return p.enqueued, context.Cause(ctx)
 }
 
@@ -85,11 +83,10 @@ func (w *world) countCommands(ctx context.Context, till time.Time) error {
 		}
 		last = now
 	}
-	w.report.Outage = &outage{}
-	w.report.Outage.measure(m, time.Since(began), w.opts.workers)
-	w.report.number("the busiest second saw %.0f Redis commands of each worker, %.0f s after the start", most, mostAt.Seconds())
+	asked := w.commands(m, time.Since(began))
+	w.report.row("", "the busiest second saw %.0f Redis commands of each worker, %.0f s after the start", most, mostAt.Seconds())
 	w.report.check(fmt.Sprintf("under %.0f Redis commands a second and worker while the API is away", mostCommands),
-		int(last), exceeds(w.report.Outage.Commands, mostCommands)...)
+		int(last), exceeds(asked, mostCommands)...)
 	return nil
 }
 
@@ -157,5 +154,5 @@ func (w *world) growth(back time.Time) {
 		}
 	}
 	w.report.check("after an outage the calls at a time grow step by step", examined, many...)
-	w.report.number("calls at a time after the API was back:%s", steps.String())
+	w.report.row("", "calls at a time after the API was back:%s", steps.String())
 }

@@ -34,18 +34,18 @@ func (w *world) runRebuild(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	w.report.Producers = producers.tally
+	w.reportProducers(producers.tally)
 	if err := w.rebuildTwice(ctx); err != nil {
 		return err
 	}
 	w.api.SetFaults(refusals(p.Orders)...)
-	err := w.drain(ctx, drainLimit, &w.report.Drain)
+	err := w.drain(ctx, drainLimit)
 	retried := time.Now()
-	err = errors.Join(err, w.retryRejected(ctx))
+	_, rerr := w.retryRejected(ctx)
 	after, cancel := lastLook(ctx)
 	defer cancel()
 	w.storeEmpties(after, producers.enqueued)
-	return errors.Join(err, w.reconcileLosses(after, producers.enqueued, retried))
+	return errors.Join(err, rerr, w.reconcileLosses(after, producers.enqueued, retried))
 }
 
 // loseMidRun loses Redis while the API fails half of the time and producers go on, and leaves the API away at the end,
@@ -88,9 +88,8 @@ func (w *world) rebuild(ctx context.Context) (string, error) {
 		last.Back = time.Now()
 	}
 	out = strings.TrimSpace(out)
-	said := "voucherd rebuild: " + strings.ReplaceAll(out, "\n", " ")
-	w.say("%s", said)
-	w.report.number("%s", said)
+	w.say("voucherd rebuild: %s", strings.ReplaceAll(out, "\n", " "))
+	w.report.row("voucherd rebuild", "%s", strings.ReplaceAll(out, "\n", " "))
 	return out, err
 }
 

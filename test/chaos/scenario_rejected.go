@@ -25,21 +25,20 @@ func (w *world) runRejected(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var took length
-	if err := w.drain(ctx, drainLimit, &took); err != nil {
+	if err = w.drain(ctx, drainLimit); err != nil {
 		return err
 	}
-	if err := w.listed(ctx, enqueued); err != nil {
+	if err = w.listed(ctx, enqueued); err != nil {
 		return err
 	}
 	began := time.Now()
-	if err := w.retryRejected(ctx); err != nil {
+	n, err := w.retryRejected(ctx)
+	if err != nil {
 		return err
 	}
-	w.report.Drain = length(time.Since(began))
 	var some []string
-	if w.report.Rejected != w.opts.vouchers {
-		some = append(some, strconv.Itoa(w.report.Rejected))
+	if n != w.opts.vouchers {
+		some = append(some, strconv.Itoa(n))
 	}
 	w.report.check("every upload was rejected", w.opts.vouchers, some...)
 	return w.reconcile(ctx, enqueued, began)

@@ -24,12 +24,10 @@ type workers struct {
 
 // worker is one worker through all its lives.
 type worker struct {
-	Name   string `json:"name"`
-	Lives  int    `json:"lives"`
-	Kills  int    `json:"kills"`
-	Stops  int    `json:"stops"`
-	Slow   length `json:"slowestStop"`
-	PeakKB int64  `json:"peakKB"` // most resident memory of any life
+	name                string
+	lives, kills, stops int
+	slow                time.Duration // slowest stop
+	peak                int64         // most bytes in memory of any life
 
 	proc *process.Process
 }
@@ -37,7 +35,7 @@ type worker struct {
 func newWorkers(bin, dir string, set settings, n int) *workers {
 	ws := &workers{bin: bin, dir: dir, settings: set, killed: map[string]time.Time{}}
 	for i := range n {
-		ws.all = append(ws.all, &worker{Name: fmt.Sprintf("w%d", i+1)})
+		ws.all = append(ws.all, &worker{name: fmt.Sprintf("w%d", i+1)})
 	}
 	return ws
 }
@@ -47,8 +45,8 @@ func (ws *workers) start(i int) (err error) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	w := ws.all[i]
-	w.Lives++
-	name := fmt.Sprintf("%s.%d", w.Name, w.Lives)
+	w.lives++
+	name := fmt.Sprintf("%s.%d", w.name, w.lives)
 	w.proc, err = process.Start(process.Program{
 		Name: name, Path: ws.bin, Args: []string{"worker", "--listen", "127.0.0.1:0"}, Dir: ws.dir,
 		Env: append(ws.settings.environ(), "VOUCHERD_WORKER_NAME="+name),
@@ -80,7 +78,7 @@ func (ws *workers) take(i int) (*worker, *process.Process) {
 		return w, nil
 	}
 	_, peak := process.Memory(proc.PID())
-	w.PeakKB = max(w.PeakKB, peak>>10)
+	w.peak = max(w.peak, peak)
 	return w, proc
 }
 
@@ -94,7 +92,7 @@ func (ws *workers) kill(i int) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	ws.killed[proc.Name()] = time.Now()
-	w.Kills++
+	w.kills++
 }
 
 // pause stops a worker for a while, as a machine does that is short of everything.
@@ -121,7 +119,7 @@ func (ws *workers) stop(i int, excused func(from, to time.Time) bool) {
 	late := excused(began, time.Now())
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	w.Stops++
+	w.stops++
 	switch {
 	case late && err != nil:
 		ws.killed[proc.Name()] = time.Now() // it was, at its limit
@@ -130,7 +128,7 @@ func (ws *workers) stop(i int, excused func(from, to time.Time) bool) {
 		ws.errs = append(ws.errs, err.Error())
 		fallthrough
 	default:
-		w.Slow = max(w.Slow, length(took))
+		w.slow = max(w.slow, took)
 	}
 }
 

@@ -42,10 +42,10 @@ func (s Span) Overlaps(from, to time.Time) bool { return s.From.Before(to) && fr
 
 // Check is one thing that must hold, and where it does not.
 type Check struct {
-	Name     string   `json:"name"`
-	Examined int      `json:"looked"` // at so many things
-	Broken   int      `json:"broken"`
-	Where    []string `json:"where,omitempty"` // the first of them
+	Name     string
+	Examined int // at so many things
+	Broken   int
+	Where    []string // the first of them
 }
 
 // shown is how many breaches are told of each kind.
@@ -60,9 +60,9 @@ func (c *Check) breach(format string, args ...any) {
 
 // Resent is an upload that the API took more than once, and what the ledger says of each time.
 type Resent struct {
-	UploadID string   `json:"uploadId"`
-	OrderID  string   `json:"orderId"`
-	Attempts []string `json:"attempts"`
+	UploadID string
+	OrderID  string
+	Attempts []string
 }
 
 // Result is what an audit found.
