@@ -15,8 +15,8 @@ type sample struct {
 	Waiting     int     `json:"waiting,omitempty"`         // uploads in the queue behind those measured
 	Delivered   int     `json:"deliveredBefore,omitempty"` // in the ledger
 
-	Enqueue *phase `json:"enqueue,omitempty"`
-	Drain   *phase `json:"drain,omitempty"`
+	Enqueue phase `json:"enqueue,omitzero"`
+	Drain   phase `json:"drain,omitzero"`
 
 	WaitingBytes   float64 `json:"redisBytesPerWaitingUpload,omitempty"`
 	DeliveredBytes float64 `json:"redisBytesPerDeliveredUpload,omitempty"`
@@ -41,13 +41,13 @@ type phase struct {
 }
 
 // newPhase makes a phase of what it took.
-func newPhase(r Reply, u Usage, redis counters) *phase {
+func newPhase(r Reply, u Usage, redis counters) phase {
 	if r.Count == 0 || r.Elapsed <= 0 {
-		return &phase{}
+		return phase{}
 	}
 	n := float64(r.Count)
 	commands, by := redis.commands(n)
-	return &phase{
+	return phase{
 		Uploads: r.Count, PerSecond: n / r.Elapsed.Seconds(), CPU: u.CPU.Seconds() / n * 1000, RedisCPU: redis.cpu() / n * 1000,
 		Trips: float64(u.Trips) / n, Sent: float64(u.Commands) / n, Commands: commands,
 		RedisInBytes: redis["total_net_input_bytes"] / n, RedisOutBytes: redis["total_net_output_bytes"] / n, ByCommand: by,
@@ -56,12 +56,8 @@ func newPhase(r Reply, u Usage, redis counters) *phase {
 
 // String is one line for people who watch.
 func (s sample) String() string {
-	var cpu, redisCPU, trips float64
-	if s.Drain != nil {
-		cpu, redisCPU, trips = s.Drain.CPU, s.Drain.RedisCPU, s.Drain.Trips
-	}
 	return fmt.Sprintf("%-18s %7s  in %7.0f/s  out %7.0f/s  cpu %6.3f + redis %6.3f s/1000  trips %5.2f  peak %d MB",
-		s.System, size(s.VoucherSize), enqueueRate(s), drainRate(s), cpu, redisCPU, trips, s.PeakMemory>>20)
+		s.System, size(s.VoucherSize), enqueueRate(s), drainRate(s), s.Drain.CPU, s.Drain.RedisCPU, s.Drain.Trips, s.PeakMemory>>20)
 }
 
 // size writes a number of bytes shortly.
