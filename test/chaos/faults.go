@@ -25,7 +25,7 @@ func refusals(orders []plan.Order) []sandbox.Fault {
 }
 
 // failAPI lets the API fail as planned, and then be away altogether.
-func (w *world) failAPI(ctx context.Context, p plan.Plan, began time.Time) {
+func (w *testbed) failAPI(ctx context.Context, p plan.Plan, began time.Time) {
 	always := refusals(p.Orders)
 	w.api.SetFaults(always...)
 	for _, f := range p.API {
@@ -47,7 +47,7 @@ func (w *world) failAPI(ctx context.Context, p plan.Plan, began time.Time) {
 }
 
 // failProcesses does to the processes what is planned, one thing after the other.
-func (w *world) failProcesses(ctx context.Context, faults []plan.ProcessFault, began time.Time) error {
+func (w *testbed) failProcesses(ctx context.Context, faults []plan.ProcessFault, began time.Time) error {
 	for _, f := range faults {
 		if !sleep(ctx, time.Until(began.Add(f.At))) {
 			return nil
@@ -60,7 +60,7 @@ func (w *world) failProcesses(ctx context.Context, faults []plan.ProcessFault, b
 	return nil
 }
 
-func (w *world) fail(ctx context.Context, f plan.ProcessFault) error {
+func (w *testbed) fail(ctx context.Context, f plan.ProcessFault) error {
 	if f.Kind != plan.FlushQueue {
 		w.waitForCalls(ctx)
 	}
@@ -90,7 +90,7 @@ func (w *world) fail(ctx context.Context, f plan.ProcessFault) error {
 
 // waitForCalls waits a moment for calls to be under way: a fault that hits nobody proves nothing. If there are none the
 // fault comes all the same.
-func (w *world) waitForCalls(ctx context.Context) {
+func (w *testbed) waitForCalls(ctx context.Context) {
 	const enough = 3
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -106,7 +106,7 @@ func (w *world) waitForCalls(ctx context.Context) {
 }
 
 // flush deletes an account's queue as somebody would by hand.
-func (w *world) flush(ctx context.Context, account string) error {
+func (w *testbed) flush(ctx context.Context, account string) error {
 	const limit = 10 * time.Second // go-redis takes a moment to see that Redis is back
 	var last error
 	err := until(ctx, limit, "the queue's keys are deleted", func() bool {

@@ -84,7 +84,7 @@ func build(ctx context.Context, into, given string) (string, error) {
 
 func runScenario(ctx context.Context, o options) *report {
 	s := find(o.scenario)
-	w, err := newWorld(ctx, o, s)
+	w, err := newTestbed(ctx, o, s)
 	if err == nil {
 		w.say("settings: %s", w.settings)
 		err = s.run(w, ctx)
@@ -98,7 +98,7 @@ func runScenario(ctx context.Context, o options) *report {
 }
 
 // finish completes the report.
-func (w *world) finish() {
+func (w *testbed) finish() {
 	w.report.took = time.Since(w.began)
 	if w.workers == nil {
 		return

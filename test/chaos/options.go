@@ -26,18 +26,18 @@ type scenario struct {
 	accounts          []account
 	vars              [][2]string   // further settings of the workers
 	delay             time.Duration // of a healthy answer
-	run               func(*world, context.Context) error
+	run               func(*testbed, context.Context) error
 }
 
 func scenarios() []scenario {
 	one, two := accounts("main"), accounts("main", "second")
 	return []scenario{
-		{scenarioChaos, 400, 2, storeRedis, two, compressed(), 150 * time.Millisecond, (*world).runChaos},
+		{scenarioChaos, 400, 2, storeRedis, two, compressed(), 150 * time.Millisecond, (*testbed).runChaos},
 		// Slow enough for a backlog, so that every slot is taken when Redis forgets.
-		{scenarioFailover, 500, 2, storeRedis, one, compressed(), 400 * time.Millisecond, (*world).runFailover},
-		{"outage", 5000, 3, storeRedis, one, nil, 50 * time.Millisecond, (*world).runOutage},
-		{"rejected", 12_000, 2, storeRedis, one, compressed(), 0, (*world).runRejected},
-		{"rebuild", 1000, 2, storeFile, two, compressed(), 150 * time.Millisecond, (*world).runRebuild},
+		{scenarioFailover, 500, 2, storeRedis, one, compressed(), 400 * time.Millisecond, (*testbed).runFailover},
+		{"outage", 5000, 3, storeRedis, one, nil, 50 * time.Millisecond, (*testbed).runOutage},
+		{"rejected", 12_000, 2, storeRedis, one, compressed(), 0, (*testbed).runRejected},
+		{"rebuild", 1000, 2, storeFile, two, compressed(), 150 * time.Millisecond, (*testbed).runRebuild},
 	}
 }
 

@@ -44,7 +44,7 @@ const (
 	retryAfter  = 200 * time.Millisecond
 )
 
-func (w *world) newProducers() *producers {
+func (w *testbed) newProducers() *producers {
 	return &producers{
 		client: w.client, seed: w.opts.seed, began: time.Now(), away: w.redis.awayAt, calls: make(chan struct{}, callsAtOnce),
 		tally: tally{errors: map[string]int{}},

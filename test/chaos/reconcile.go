@@ -24,7 +24,7 @@ import (
 )
 
 // reconcile stops the workers and holds the ledger against the API's log.
-func (w *world) reconcile(ctx context.Context, enqueued []audit.Enqueued, retriedFrom time.Time) error {
+func (w *testbed) reconcile(ctx context.Context, enqueued []audit.Enqueued, retriedFrom time.Time) error {
 	w.storeEmpties(ctx, enqueued)
 	w.workers.stopAll()
 	w.say("reconciling the ledger with the API's log")
@@ -49,7 +49,7 @@ func (w *world) reconcile(ctx context.Context, enqueued []audit.Enqueued, retrie
 
 // reconcileLosses holds what producers were told, the ledger and the API's log against each other after a run in which
 // Redis forgot.
-func (w *world) reconcileLosses(ctx context.Context, enqueued []audit.Enqueued, retriedFrom time.Time) error {
+func (w *testbed) reconcileLosses(ctx context.Context, enqueued []audit.Enqueued, retriedFrom time.Time) error {
 	w.workers.stopAll()
 	facts, err := w.facts(ctx, enqueued, retriedFrom)
 	if err != nil {
@@ -63,7 +63,7 @@ func (w *world) reconcileLosses(ctx context.Context, enqueued []audit.Enqueued, 
 }
 
 // summarize counts requests and uploads, and looks for secrets.
-func (w *world) summarize(ctx context.Context, facts audit.Facts) error {
+func (w *testbed) summarize(ctx context.Context, facts audit.Facts) error {
 	accepted := 0
 	for _, q := range facts.Requests {
 		if q.Accepted {
@@ -80,7 +80,7 @@ func (w *world) summarize(ctx context.Context, facts audit.Facts) error {
 }
 
 // facts asks the ledger for every upload, and searches for every request id that the API gave or the ledger shows.
-func (w *world) facts(ctx context.Context, enqueued []audit.Enqueued, retriedFrom time.Time) (audit.Facts, error) {
+func (w *testbed) facts(ctx context.Context, enqueued []audit.Enqueued, retriedFrom time.Time) (audit.Facts, error) {
 	_, killed, _ := w.workers.summary()
 	f := audit.Facts{
 		Enqueued: enqueued, Requests: w.api.Requests(), Uploads: map[string]ledger.Upload{}, Found: map[string][]string{},
@@ -137,7 +137,7 @@ func each[T any](ctx context.Context, all iter.Seq[T], ask func(context.Context,
 }
 
 // secrets looks for secrets in the workers' logs and in Redis' files, and for vouchers in the logs.
-func (w *world) secrets() error {
+func (w *testbed) secrets() error {
 	inRedis := []string{}
 	for _, a := range w.accounts {
 		inRedis = append(inRedis, a.creds.Secret.Reveal())
@@ -169,7 +169,7 @@ func (w *world) secrets() error {
 
 // storeEmpties waits until no delivered upload's voucher is kept any more. What a producer stored and never got
 // accepted is nobody's, and goes when it is old.
-func (w *world) storeEmpties(ctx context.Context, enqueued []audit.Enqueued) {
+func (w *testbed) storeEmpties(ctx context.Context, enqueued []audit.Enqueued) {
 	const limit = 45 * time.Second // a reconciler that was killed may have had its turn for half a minute
 	var claimed []string
 	var orphans int
@@ -188,7 +188,7 @@ func (w *world) storeEmpties(ctx context.Context, enqueued []audit.Enqueued) {
 }
 
 // holders says which uploads hold these vouchers.
-func (w *world) holders(ctx context.Context, keys []string, enqueued []audit.Enqueued) []string {
+func (w *testbed) holders(ctx context.Context, keys []string, enqueued []audit.Enqueued) []string {
 	by := map[string]string{}
 	for _, e := range enqueued {
 		if u, err := w.client.Get(ctx, e.UploadID); err == nil && u.StoreKey != "" {
@@ -202,7 +202,7 @@ func (w *world) holders(ctx context.Context, keys []string, enqueued []audit.Enq
 }
 
 // kept gives the keys of the vouchers in the blob store that an upload claims, and how many nobody does.
-func (w *world) kept(ctx context.Context) (claimed []string, orphans int, err error) {
+func (w *testbed) kept(ctx context.Context) (claimed []string, orphans int, err error) {
 	dir, onDisk := w.store.(*blob.Dir)
 	for _, account := range w.accountNames() {
 		const most = 10_000

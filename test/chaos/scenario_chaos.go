@@ -15,7 +15,7 @@ import (
 )
 
 // runChaos does everything at once, and then reconciles.
-func (w *world) runChaos(ctx context.Context) error {
+func (w *testbed) runChaos(ctx context.Context) error {
 	p := plan.New(w.planOptions())
 	w.describe(p)
 	if err := w.workers.startAll(); err != nil {
@@ -34,7 +34,7 @@ func (w *world) runChaos(ctx context.Context) error {
 	return errors.Join(err, rerr, w.reconcile(after, producers.enqueued, retried))
 }
 
-func (w *world) planOptions() plan.Options {
+func (w *testbed) planOptions() plan.Options {
 	return plan.Options{Seed: w.opts.seed, Vouchers: w.opts.vouchers, Workers: w.opts.workers, Accounts: w.accountNames()}
 }
 
@@ -44,7 +44,7 @@ func lastLook(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // describe tells the person who watches what is going to happen.
-func (w *world) describe(p plan.Plan) {
+func (w *testbed) describe(p plan.Plan) {
 	again, refused, several := 0, 0, 0
 	for _, o := range p.Orders {
 		if o.Refused {
@@ -64,7 +64,7 @@ func (w *world) describe(p plan.Plan) {
 }
 
 // failEverything lets vouchers come in while the API fails and processes die, until the plan is over.
-func (w *world) failEverything(ctx context.Context, p plan.Plan, producers *producers) error {
+func (w *testbed) failEverything(ctx context.Context, p plan.Plan, producers *producers) error {
 	began := producers.began
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { w.failAPI(gctx, p, began); return nil })
@@ -81,7 +81,7 @@ func (w *world) failEverything(ctx context.Context, p plan.Plan, producers *prod
 
 // watchOutage counts what the workers ask of Redis while the API is away and nothing else happens, and then the calls
 // that they made.
-func (w *world) watchOutage(ctx context.Context, o plan.Outage, began time.Time) error {
+func (w *testbed) watchOutage(ctx context.Context, o plan.Outage, began time.Time) error {
 	from, to := began.Add(o.From), began.Add(o.To)
 	sleep(ctx, time.Until(began.Add(o.Quiet)))
 	if since := time.Now(); time.Until(to) > time.Second {
@@ -111,7 +111,7 @@ func (w *world) watchOutage(ctx context.Context, o plan.Outage, began time.Time)
 }
 
 // commands reports what a monitor has counted, and gives the commands of each worker in a second.
-func (w *world) commands(m *monitor, took time.Duration) float64 {
+func (w *testbed) commands(m *monitor, took time.Duration) float64 {
 	seconds := took.Seconds() * float64(w.opts.workers)
 	asked := float64(m.asked.Load()) / seconds
 	w.report.row("outage", "%.1f Redis commands a second and worker, for %.1f s (and %.1f within scripts)",
@@ -119,13 +119,13 @@ func (w *world) commands(m *monitor, took time.Duration) float64 {
 	return asked
 }
 
-func (w *world) checkCalls(calls, most int, lasted time.Duration) {
+func (w *testbed) checkCalls(calls, most int, lasted time.Duration) {
 	w.report.row("", "%.1f s: %d calls", lasted.Seconds(), calls)
 	w.report.check(fmt.Sprintf("at most %d calls while the API is away", most), calls, exceeds(float64(calls), float64(most))...)
 }
 
 // reportProducers says how enqueueing went.
-func (w *world) reportProducers(t tally) {
+func (w *testbed) reportProducers(t tally) {
 	w.report.row("accepted by Enqueue", "%d (in %d calls; %d failed, %d of them while Redis was away; slowest error after %v)",
 		t.accepted, t.calls, t.failed, t.whileAway, short(t.slowest))
 	w.report.row("enqueued again", "%d", t.again)
@@ -135,7 +135,7 @@ func (w *world) reportProducers(t tally) {
 }
 
 // checkProducers says how enqueueing went, and whether Enqueue kept its word.
-func (w *world) checkProducers(t tally) {
+func (w *testbed) checkProducers(t tally) {
 	w.reportProducers(t)
 	w.report.check("Enqueue answers what it should, duplicates too", t.accepted+t.again, t.wrong...)
 	var slow []string
@@ -149,7 +149,7 @@ func (w *world) checkProducers(t tally) {
 const drainLimit = 3 * time.Minute // asynq takes up to two to give up a worker that was killed
 
 // drain waits until no upload is unfinished.
-func (w *world) drain(ctx context.Context, limit time.Duration) error {
+func (w *testbed) drain(ctx context.Context, limit time.Duration) error {
 	began := time.Now()
 	defer func() { w.report.row("time to drain", "%.1f s", time.Since(began).Seconds()) }()
 	said := began
@@ -167,7 +167,7 @@ func (w *world) drain(ctx context.Context, limit time.Duration) error {
 }
 
 // unfinished counts uploads that have not ended, and all by their states.
-func (w *world) unfinished(ctx context.Context) (left int64, by map[ledger.State]int64, err error) {
+func (w *testbed) unfinished(ctx context.Context) (left int64, by map[ledger.State]int64, err error) {
 	accounts, err := w.client.Accounts(ctx)
 	by = map[ledger.State]int64{}
 	for _, a := range accounts {
@@ -181,7 +181,7 @@ func (w *world) unfinished(ctx context.Context) (left int64, by map[ledger.State
 
 // retryRejected sends again, as a person would, what was refused for good, now that the API takes it, and says how many
 // uploads that were.
-func (w *world) retryRejected(ctx context.Context) (n int, err error) {
+func (w *testbed) retryRejected(ctx context.Context) (n int, err error) {
 	w.api.SetFaults()
 	_, by, err := w.unfinished(ctx)
 	if err != nil {
@@ -200,7 +200,7 @@ func (w *world) retryRejected(ctx context.Context) (n int, err error) {
 }
 
 // accountNames lists the accounts.
-func (w *world) accountNames() []string {
+func (w *testbed) accountNames() []string {
 	var names []string
 	for _, a := range w.accounts {
 		names = append(names, a.name)

@@ -18,7 +18,7 @@ const (
 
 // runFailover lets Redis forget the last writes again and again, while vouchers come in and go out. With a file store an
 // operator rebuilds each time.
-func (w *world) runFailover(ctx context.Context) error {
+func (w *testbed) runFailover(ctx context.Context) error {
 	p := plan.NewFailovers(w.planOptions())
 	w.describe(p)
 	if err := w.workers.startAll(); err != nil {
@@ -41,7 +41,7 @@ func (w *world) runFailover(ctx context.Context) error {
 }
 
 // failOver lets Redis forget its last writes, and puts back what a file store holds.
-func (w *world) failOver(ctx context.Context, lacking time.Duration) error {
+func (w *testbed) failOver(ctx context.Context, lacking time.Duration) error {
 	l, err := w.redis.failOver(ctx, lacking)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func (w *world) failOver(ctx context.Context, lacking time.Duration) error {
 
 // workersIdle looks for workers that still had something to do when everything was delivered: a worker with nothing to
 // do stops at once, one that waits for an attempt takes the time it is given.
-func (w *world) workersIdle() {
+func (w *testbed) workersIdle() {
 	all, _, _ := w.workers.summary()
 	var busy []string
 	for _, m := range all {

@@ -19,7 +19,7 @@ const (
 )
 
 // runOutage lets many uploads wait while the API is away, with the settings that users have.
-func (w *world) runOutage(ctx context.Context) error {
+func (w *testbed) runOutage(ctx context.Context) error {
 	w.api.SetFaults(sandbox.Fault{Kind: sandbox.Outage})
 	enqueued, err := w.enqueueAll(ctx)
 	if err != nil {
@@ -49,7 +49,7 @@ func (w *world) runOutage(ctx context.Context) error {
 }
 
 // enqueueAll enqueues one small voucher for each of many orders, as fast as can be.
-func (w *world) enqueueAll(ctx context.Context) ([]audit.Enqueued, error) {
+func (w *testbed) enqueueAll(ctx context.Context) ([]audit.Enqueued, error) {
 	w.say("enqueueing %d vouchers", w.opts.vouchers)
 	var orders []plan.Order
 	for n := range w.opts.vouchers {
@@ -64,7 +64,7 @@ func (w *world) enqueueAll(ctx context.Context) ([]audit.Enqueued, error) {
 }
 
 // countCommands counts what the workers ask of Redis until an instant, second by second.
-func (w *world) countCommands(ctx context.Context, till time.Time) error {
+func (w *testbed) countCommands(ctx context.Context, till time.Time) error {
 	began := time.Now()
 	m, err := listen(ctx, w.redis.Addr)
 	if err != nil {
@@ -98,7 +98,7 @@ func exceeds(n, most float64) []string {
 }
 
 // countRefusals looks for refusals that an outage was taken for.
-func (w *world) countRefusals(ctx context.Context) error {
+func (w *testbed) countRefusals(ctx context.Context) error {
 	var spent []string
 	uploads, err := w.list(ctx)
 	for _, u := range uploads {
@@ -111,7 +111,7 @@ func (w *world) countRefusals(ctx context.Context) error {
 }
 
 // list gives every upload in the ledger.
-func (w *world) list(ctx context.Context) (all []ledger.Upload, err error) {
+func (w *testbed) list(ctx context.Context) (all []ledger.Upload, err error) {
 	for q := (ledger.Query{Limit: 500, OldestFirst: true}); ; {
 		page, err := w.client.List(ctx, q)
 		if err != nil {
@@ -125,7 +125,7 @@ func (w *world) list(ctx context.Context) (all []ledger.Upload, err error) {
 }
 
 // growth looks at how the workers came back: each begins with one call at a time, and n successes allow at most n more.
-func (w *world) growth(back time.Time) {
+func (w *testbed) growth(back time.Time) {
 	var ends []time.Time // of calls under way
 	examined, answered, top := 0, 0, 1
 	var many []string

@@ -18,7 +18,7 @@ import (
 
 // runRebuild empties Redis while vouchers come in and go out, and rebuilds it from the blob store on disk. Then it does
 // so once more while nothing moves, to see that rebuilding twice changes nothing.
-func (w *world) runRebuild(ctx context.Context) error {
+func (w *testbed) runRebuild(ctx context.Context) error {
 	p := plan.New(w.planOptions())
 	for _, o := range p.Orders {
 		o.Once()
@@ -50,7 +50,7 @@ func (w *world) runRebuild(ctx context.Context) error {
 
 // loseMidRun loses Redis while the API fails half of the time and producers go on, and leaves the API away at the end,
 // so that there is a backlog.
-func (w *world) loseMidRun(ctx context.Context, p plan.Plan) error {
+func (w *testbed) loseMidRun(ctx context.Context, p plan.Plan) error {
 	length, always := p.Outage.Quiet, refusals(p.Orders)
 	sleep(ctx, length/3)
 	w.say("API: away half of the time")
@@ -73,7 +73,7 @@ func (w *world) loseMidRun(ctx context.Context, p plan.Plan) error {
 	return nil
 }
 
-func (w *world) lose(ctx context.Context) error {
+func (w *testbed) lose(ctx context.Context) error {
 	w.say("FLUSHALL")
 	w.losses = append(w.losses, audit.Loss{Gone: time.Now()})
 	if err := w.rdb.FlushAll(ctx).Err(); err != nil {
@@ -82,7 +82,7 @@ func (w *world) lose(ctx context.Context) error {
 	return nil
 }
 
-func (w *world) rebuild(ctx context.Context) (string, error) {
+func (w *testbed) rebuild(ctx context.Context) (string, error) {
 	out, _, err := w.voucherd(ctx, "rebuild")
 	if last := &w.losses[len(w.losses)-1]; last.Back.IsZero() {
 		last.Back = time.Now()
@@ -94,7 +94,7 @@ func (w *world) rebuild(ctx context.Context) (string, error) {
 }
 
 // rebuildTwice loses Redis while the API is away, and looks at what a second rebuild changes.
-func (w *world) rebuildTwice(ctx context.Context) error {
+func (w *testbed) rebuildTwice(ctx context.Context) error {
 	if err := w.lose(ctx); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (w *world) rebuildTwice(ctx context.Context) error {
 }
 
 // snapshot is what the ledger holds of each upload, without what the workers' probes change.
-func (w *world) snapshot(ctx context.Context) (map[string]string, error) {
+func (w *testbed) snapshot(ctx context.Context) (map[string]string, error) {
 	uploads, err := w.list(ctx)
 	all := map[string]string{}
 	for _, u := range uploads {

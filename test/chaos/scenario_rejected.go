@@ -16,7 +16,7 @@ import (
 
 // runRejected lets every upload be refused for good, more of them than asynq's archive would keep, and then sends all
 // again with one command.
-func (w *world) runRejected(ctx context.Context) error {
+func (w *testbed) runRejected(ctx context.Context) error {
 	w.api.SetFaults(sandbox.Fault{Kind: sandbox.Refuse, Code: plan.FinalCode, Msg: "no such order"})
 	if err := w.workers.startAll(); err != nil {
 		return err
@@ -45,7 +45,7 @@ func (w *world) runRejected(ctx context.Context) error {
 }
 
 // listed asks the command line for what was rejected.
-func (w *world) listed(ctx context.Context, enqueued []audit.Enqueued) error {
+func (w *testbed) listed(ctx context.Context, enqueued []audit.Enqueued) error {
 	out, _, err := w.voucherd(ctx, "list", "--state", "rejected", "--json", "--limit", strconv.Itoa(2*len(enqueued)))
 	if err != nil {
 		return err

@@ -67,9 +67,6 @@ func (p *Process) Name() string { return p.name }
 // PID is the process id.
 func (p *Process) PID() int { return p.proc.Pid }
 
-// Done is closed when the process has ended.
-func (p *Process) Done() <-chan struct{} { return p.done }
-
 // Ended says whether the process has ended, and with which error.
 func (p *Process) Ended() (bool, error) {
 	select {

@@ -120,7 +120,7 @@ func (r *Redis) ready(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case <-r.Done():
+		case <-r.done:
 			return r.diagnose()
 		case <-ctx.Done():
 			return fmt.Errorf("redis-server did not answer within %v: %w", startLimit, errors.Join(ctx.Err(), err))

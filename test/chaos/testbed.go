@@ -21,8 +21,8 @@ import (
 	"github.com/voucherd/voucherd/test/chaos/audit"
 )
 
-// world is all that a run consists of: real processes, and the API's stand-in in this one.
-type world struct {
+// testbed is all that a run consists of: real processes, and the API's stand-in in this one.
+type testbed struct {
 	opts     options
 	dir      string
 	settings settings
@@ -41,9 +41,9 @@ type world struct {
 	report *report
 }
 
-// newWorld starts all but the workers. The world is to be closed even after an error.
-func newWorld(ctx context.Context, o options, s scenario) (w *world, err error) {
-	w = &world{opts: o, accounts: s.accounts, began: time.Now(), report: newReport(o)}
+// newTestbed starts all but the workers. The testbed must be closed even after an error.
+func newTestbed(ctx context.Context, o options, s scenario) (w *testbed, err error) {
+	w = &testbed{opts: o, accounts: s.accounts, began: time.Now(), report: newReport(o)}
 	if w.dir, err = os.MkdirTemp("", "voucherd-chaos-"); err != nil {
 		return w, fmt.Errorf("make a directory: %w", err)
 	}
@@ -77,7 +77,7 @@ func newWorld(ctx context.Context, o options, s scenario) (w *world, err error) 
 }
 
 // connect makes a producer of this process.
-func (w *world) connect(ctx context.Context) (err error) {
+func (w *testbed) connect(ctx context.Context) (err error) {
 	cfg := w.settings.cfg
 	if w.rdb, err = redisconn.Open(cfg.RedisURL, 0); err != nil {
 		return fmt.Errorf("open redis: %w", err)
@@ -93,7 +93,7 @@ func (w *world) connect(ctx context.Context) (err error) {
 }
 
 // voucherd runs a command of the program under test, as a person would.
-func (w *world) voucherd(ctx context.Context, args ...string) (stdout, stderr string, err error) {
+func (w *testbed) voucherd(ctx context.Context, args ...string) (stdout, stderr string, err error) {
 	cmd := exec.CommandContext(ctx, w.opts.bin, args...) //nolint:gosec // ours
 	var out, errs bytes.Buffer
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = w.settings.environ(), w.dir, &out, &errs
@@ -104,12 +104,12 @@ func (w *world) voucherd(ctx context.Context, args ...string) (stdout, stderr st
 }
 
 // say tells the person who watches what happens.
-func (w *world) say(format string, args ...any) {
+func (w *testbed) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%6.1fs  %s: %s\n", time.Since(w.began).Seconds(), w.opts.name(), fmt.Sprintf(format, args...))
 }
 
 // close ends all that was started, and removes what it left unless that is to be kept.
-func (w *world) close(keep bool) {
+func (w *testbed) close(keep bool) {
 	if w.workers != nil {
 		w.workers.close()
 	}
