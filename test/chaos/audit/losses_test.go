@@ -18,7 +18,7 @@ func losing() audit.Facts {
 	return f
 }
 
-// move shifts an upload's hand-over, and all requests, by so many milliseconds.
+// move shifts when an upload was accepted, and all requests, by so many milliseconds.
 func move(f *audit.Facts, ms int) {
 	for i := range f.Enqueued {
 		f.Enqueued[i].At = f.Enqueued[i].At.Add(time.Duration(ms) * time.Millisecond)
