@@ -2,12 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -18,12 +17,10 @@ import (
 // api is the stand-in for the API: it reads and decodes every voucher and answers with success. It checks nothing, so
 // that little of the machine goes to it.
 type api struct {
-	server   *http.Server
-	listener net.Listener
-	buffers  sync.Pool // of *apiBuffers
+	buffers sync.Pool // of *apiBuffers
 
 	delay atomic.Int64 // ns
-	drip  atomic.Bool
+	drip  atomic.Bool  // the delay is spent while reading, not after
 
 	flying, most         atomic.Int64
 	count, target        atomic.Int64
@@ -35,20 +32,7 @@ type apiBuffers struct {
 	decoded [48 << 10]byte
 }
 
-func newAPI(ctx context.Context) (*api, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	a := &api{listener: l, buffers: sync.Pool{New: func() any { return new(apiBuffers) }}}
-	a.server = &http.Server{Handler: a, ReadHeaderTimeout: time.Minute}
-	go func() { _ = a.server.Serve(l) }() // ends with close
-	return a, nil
-}
-
-func (a *api) url() string { return "http://" + a.listener.Addr().String() }
-
-func (a *api) close() error { return a.server.Close() }
+func newAPI() *api { return &api{buffers: sync.Pool{New: func() any { return new(apiBuffers) }}} }
 
 // ServeHTTP takes one upload.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -81,7 +65,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // take reads and decodes one voucher, and takes the set time for it.
 func (a *api) take(r *http.Request) error {
 	b, ok := a.buffers.Get().(*apiBuffers)
-	if !ok {
+	if !ok { // the pool is empty
 		b = new(apiBuffers)
 	}
 	defer a.buffers.Put(b)
@@ -105,8 +89,8 @@ var errBody = errors.New("not an upload")
 
 // decodeUpload reads the body of an upload and decodes its voucher.
 func decodeUpload(r io.Reader, b *apiBuffers, pace func() error) error {
-	held := b.encoded[:len(uploadPrefix)]
-	if _, err := io.ReadFull(r, held); err != nil || string(held) != uploadPrefix {
+	prefix := b.encoded[:len(uploadPrefix)]
+	if _, err := io.ReadFull(r, prefix); err != nil || string(prefix) != uploadPrefix {
 		return errBody
 	}
 	for n := 0; ; {
@@ -134,41 +118,29 @@ func decodeUpload(r io.Reader, b *apiBuffers, pace func() error) error {
 	}
 }
 
-// do resets the counts, sets the delay, or waits until N uploads were answered.
-func (a *api) do(ctx context.Context, o order) (reply, error) {
-	switch o.Do {
-	case "reset":
-		a.delay.Store(int64(o.Delay))
-		a.drip.Store(o.Drip)
-		a.target.Store(int64(o.N))
-		for _, v := range []*atomic.Int64{&a.count, &a.first, &a.last, &a.reached, &a.most} {
-			v.Store(0)
-		}
-		return reply{}, nil
-	case "wait":
-		a.wait(ctx, o.Limit)
-		end := a.reached.Load()
-		if end == 0 {
-			end = a.last.Load()
-		}
-		r := reply{Count: int(a.count.Load()), InFlight: int(a.most.Load())}
-		if a.first.Load() != 0 {
-			r.Elapsed = time.Duration(end - a.first.Load())
-		}
-		return r, nil
-	default:
-		return reply{}, errOrder
+// expect counts from 0 up to n uploads, and answers each after a delay from now on.
+func (a *api) expect(n int, delay time.Duration, drip bool) {
+	a.delay.Store(int64(delay))
+	a.drip.Store(drip)
+	a.target.Store(int64(n))
+	for _, v := range []*atomic.Int64{&a.count, &a.first, &a.last, &a.reached, &a.most} {
+		v.Store(0)
 	}
 }
 
-func (a *api) wait(ctx context.Context, limit time.Duration) {
+// wait waits until the expected uploads were answered or the limit is over, and says how many were, and the time from
+// the first request to the last answer.
+func (a *api) wait(ctx context.Context, limit time.Duration) Reply {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for a.reached.Load() == 0 && a.count.Load() < a.target.Load() {
-		if sleep(ctx, time.Millisecond) != nil {
-			return
-		}
+	for err := error(nil); err == nil && a.reached.Load() == 0 && a.count.Load() < a.target.Load(); {
+		err = sleep(ctx, time.Millisecond)
 	}
+	r := Reply{Count: int(a.count.Load())}
+	if first := a.first.Load(); first != 0 {
+		r.Elapsed = time.Duration(cmp.Or(a.reached.Load(), a.last.Load()) - first)
+	}
+	return r
 }
 
 // sleep waits, or gives the context's error.

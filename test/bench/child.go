@@ -2,180 +2,227 @@ package main
 
 import (
 	"context"
-	"encoding/gob"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"net"
+	"net/rpc"
 	"os"
-	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
+
+	"github.com/voucherd/voucherd/test/process"
 )
 
-// childArgument makes this program a child, which reads its spec and its orders from standard input.
+// childArgument makes this program a child. Its spec follows as JSON.
 const childArgument = "child"
-
-// The roles of children.
-const (
-	roleRedis    = "redis"
-	roleAPI      = "api"
-	roleProxy    = "proxy"
-	rolePlain    = "plain"
-	roleProducer = "producer"
-	roleWorker   = "worker"
-)
 
 // spec says what a child is.
 type spec struct {
-	Role        string
-	System      string // kind of system: plain, naive or voucherd
-	Redis       string // URL
-	API         string // URL
-	Store       string
-	Concurrency int
-	Retention   time.Duration
-	Delay       time.Duration // of the proxy, for a way there and back
-	Dir         string
+	System      string        `json:"system"` // its kind
+	Worker      bool          `json:"worker"` // or a producer
+	Socket      string        `json:"socket"` // where it takes calls
+	Redis       string        `json:"redis"`  // URL
+	API         string        `json:"api"`    // URL
+	Store       string        `json:"store"`
+	Concurrency int           `json:"concurrency"`
+	Retention   time.Duration `json:"retention"`
 }
 
-// order is what a child is told to do, reply what it answers. Children take one order at a time.
-type order struct {
-	Do    string
-	From  int // number of the first upload
+// Order is a number of uploads to enqueue, or to send.
+type Order struct {
+	From  int // number of the first
 	N     int
 	Size  int           // of each voucher
 	Limit time.Duration // when to stop early
-	Delay time.Duration // of the API's answers
-	Drip  bool          // the delay is spent while reading, not after
-	Path  string
 }
 
-type reply struct {
-	Error    string
-	URL      string
-	Count    int
-	Elapsed  time.Duration
-	InFlight int // most at a time
-	Usage    usage
+// Reply is how many were done, and how long it took.
+type Reply struct {
+	Count   int
+	Elapsed time.Duration
 }
 
-// child is a process of this benchmark, as its parent sees it.
+// Usage is what a child has used so far.
+type Usage struct {
+	CPU      time.Duration
+	Resident int64 // bytes now
+	Peak     int64 // most bytes at a time; 0 where the system does not tell
+	Trips    int64 // to Redis and back
+	Commands int64 // sent to Redis
+}
+
+func (u Usage) minus(v Usage) Usage {
+	u.CPU, u.Trips, u.Commands = u.CPU-v.CPU, u.Trips-v.Trips, u.Commands-v.Commands
+	return u
+}
+
+// child is a process of this benchmark, as its parent sees it. What it logs goes to a file.
 type child struct {
-	name    string
-	cmd     *exec.Cmd
-	in      io.WriteCloser
-	orders  *gob.Encoder
-	replies chan reply
-	done    chan struct{} // closed when it has ended
-	end     error
-}
+	*process.Process
 
-// spawn starts a child and waits until it is ready. What it logs goes to a file in dir.
-func spawn(ctx context.Context, dir, name string, s spec) (*child, reply, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, reply{}, fmt.Errorf("find this program: %w", err)
-	}
-	log, err := os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // in our own directory
-	if err != nil {
-		return nil, reply{}, fmt.Errorf("open the log of %s: %w", name, err)
-	}
-	defer func() { _ = log.Close() }()                                          // the child has its own
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), self, childArgument) //nolint:gosec // it is this program; stop ends it
-	cmd.Stderr, cmd.Dir = log, dir
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, reply{}, fmt.Errorf("start %s: %w", name, err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, reply{}, fmt.Errorf("start %s: %w", name, err)
-	}
-	c := &child{
-		name: name, cmd: cmd, in: in, orders: gob.NewEncoder(in), replies: make(chan reply), done: make(chan struct{}),
-	}
-	if err = cmd.Start(); err != nil {
-		return nil, reply{}, fmt.Errorf("start %s: %w", name, err)
-	}
-	go c.read(out)
-	err = c.orders.Encode(s)
-	var ready reply
-	if err == nil {
-		ready, err = c.next(ctx, startLimit)
-	}
-	if err != nil {
-		return nil, reply{}, errors.Join(fmt.Errorf("start %s: %w", name, err), c.stop())
-	}
-	return c, ready, nil
+	rpc *rpc.Client
 }
 
 const (
 	startLimit = 30 * time.Second // a busy machine
 	stopLimit  = 20 * time.Second
-	orderSlack = 60 * time.Second // beyond an order's own limit
 )
 
-// read passes the child's replies on until it ends.
-func (c *child) read(out io.Reader) {
-	defer close(c.done)
-	replies := gob.NewDecoder(out)
-	for {
-		var r reply
-		if err := replies.Decode(&r); err != nil {
-			break
-		}
-		c.replies <- r
-	}
-	_, _ = io.Copy(io.Discard, out) // Wait wants it read to its end
-	c.end = c.cmd.Wait()
-	close(c.replies)
-}
-
-func (c *child) next(ctx context.Context, limit time.Duration) (reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	select {
-	case r, ok := <-c.replies:
-		switch {
-		case !ok:
-			return r, fmt.Errorf("it ended: %w", errors.Join(c.end, io.ErrUnexpectedEOF))
-		case r.Error != "":
-			return r, errors.New(r.Error)
-		}
-		return r, nil
-	case <-ctx.Done():
-		return reply{}, ctx.Err()
-	}
-}
-
-// tell gives an order and waits for the reply.
-func (c *child) tell(ctx context.Context, o order) (reply, error) {
-	if err := c.orders.Encode(o); err != nil {
-		return reply{}, fmt.Errorf("tell %s to %s: %w", c.name, o.Do, err)
-	}
-	r, err := c.next(ctx, o.Limit+orderSlack)
+// spawn starts a child and waits until it takes calls.
+func spawn(ctx context.Context, dir, name string, s spec) (*child, error) {
+	self, err := os.Executable()
 	if err != nil {
-		return r, fmt.Errorf("%s, told to %s: %w", c.name, o.Do, err)
+		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	return r, nil
-}
-
-// stop lets the child end, and ends it when it does not.
-func (c *child) stop() error {
-	_ = c.in.Close() // if it has ended already this fails
-	late := time.NewTimer(stopLimit)
-	defer late.Stop()
-	for {
-		select {
-		case <-c.replies: // of an order that nobody waits for
-		case <-c.done:
-			if c.end != nil {
-				return fmt.Errorf("%s: %w", c.name, c.end)
-			}
-			return nil
-		case <-late.C:
-			_ = c.cmd.Process.Kill() // the only error is that it has ended
-			return fmt.Errorf("%s did not end within %v", c.name, stopLimit)
+	s.Socket = filepath.Join(dir, name+".socket")
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	p, err := process.Start(process.Program{Name: name, Path: self, Args: []string{childArgument, string(text)}, Dir: dir})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the child
+	}
+	for began := time.Now(); ; {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", s.Socket)
+		if err == nil {
+			return &child{Process: p, rpc: rpc.NewClient(conn)}, nil
+		}
+		ended, _ := p.Ended()
+		if serr := sleep(ctx, 5*time.Millisecond); ended || serr != nil || time.Since(began) > startLimit {
+			p.Kill()
+			return nil, fmt.Errorf("start %s, see %s.log: %w", name, filepath.Join(dir, name), err)
 		}
 	}
+}
+
+func (c *child) call(ctx context.Context, method string, args, reply any) error {
+	select {
+	case call := <-c.rpc.Go("Child."+method, args, reply, make(chan *rpc.Call, 1)).Done:
+		if call.Error != nil {
+			return fmt.Errorf("%s, told to %s: %w", c.Name(), method, call.Error)
+		}
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (c *child) run(ctx context.Context, o Order) (r Reply, err error) {
+	return r, c.call(ctx, "Run", o, &r)
+}
+
+func (c *child) stop() error {
+	_, err := c.Stop(stopLimit)
+	return errors.Join(err, c.rpc.Close())
+}
+
+// used sums up what children have used.
+func used(ctx context.Context, children ...*child) (all Usage, err error) {
+	for _, c := range children {
+		var u Usage
+		if err := c.call(ctx, "Usage", false, &u); err != nil {
+			return all, err
+		}
+		all = Usage{
+			CPU: all.CPU + u.CPU, Resident: all.Resident + u.Resident, Peak: max(all.Peak, u.Peak),
+			Trips: all.Trips + u.Trips, Commands: all.Commands + u.Commands,
+		}
+	}
+	return all, nil
+}
+
+// service is a child in its own process. Its exported methods are what the parent calls.
+type service struct {
+	trips       trips
+	concurrency int
+	send        func(ctx context.Context, raw []byte) func(i int) error // gives one goroutine's loop body; nil in a worker
+	close       func() error
+}
+
+// serve is a child's main: it takes calls until SIGTERM.
+func serve(text string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	var s spec
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return fmt.Errorf("read the spec: %w", err)
+	}
+	c, err := newService(context.WithoutCancel(ctx), s)
+	if err != nil {
+		return err
+	}
+	server := rpc.NewServer()
+	l, err := new(net.ListenConfig).Listen(ctx, "unix", s.Socket)
+	if err = errors.Join(err, server.RegisterName("Child", c)); err != nil {
+		return errors.Join(err, c.close())
+	}
+	go server.Accept(l)
+	<-ctx.Done()
+	return errors.Join(c.close(), l.Close())
+}
+
+// Run does something N times, several at a time, until the limit.
+func (c *service) Run(o Order, r *Reply) (err error) {
+	raw := voucher(o.Size)
+	*r, err = many(context.Background(), o, c.concurrency, func(ctx context.Context) func(int) error { return c.send(ctx, raw) })
+	return err
+}
+
+// Usage tells what this process has used.
+func (c *service) Usage(_ bool, u *Usage) error {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return fmt.Errorf("ask for the CPU time: %w", err)
+	}
+	u.CPU = time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	u.Trips, u.Commands = c.trips.trips.Load(), c.trips.commands.Load()
+	u.Resident, u.Peak = process.Memory(os.Getpid())
+	return nil
+}
+
+// Profile starts a CPU profile, or ends it when there is no path.
+func (*service) Profile(path string, _ *bool) error {
+	pprof.StopCPUProfile()
+	if path == "" {
+		return nil
+	}
+	f, err := os.Create(path) //nolint:gosec // where the user wants it; closed by the end of the process
+	if err != nil {
+		return fmt.Errorf("make the profile: %w", err)
+	}
+	return pprof.StartCPUProfile(f) //nolint:wrapcheck // it says enough
+}
+
+// many does something N times, several at a time, until the limit, and says how often and how long.
+func many(ctx context.Context, o Order, atOnce int, each func(context.Context) func(int) error) (Reply, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next, done atomic.Int64
+	var all sync.WaitGroup
+	began := time.Now()
+	for range atOnce {
+		all.Go(func() {
+			do := each(ctx)
+			for ctx.Err() == nil && time.Since(began) < o.Limit {
+				i := int(next.Add(1)) - 1
+				if i >= o.N {
+					return
+				}
+				if err := do(o.From + i); err != nil {
+					cancel(err)
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return Reply{Count: int(done.Load()), Elapsed: time.Since(began)}, context.Cause(ctx)
 }

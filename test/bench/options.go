@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -10,25 +11,6 @@ import (
 	"strings"
 	"time"
 )
-
-// The scenarios.
-const (
-	scenarioSizes   = "sizes"
-	scenarioMemory  = "memory"
-	scenarioWorkers = "workers"
-	scenarioLatency = "latency"
-	scenarioBacklog = "backlog"
-)
-
-func title(scenario string) string {
-	return map[string]string{
-		scenarioSizes:   "side by side, by size of voucher",
-		scenarioMemory:  "memory with many large vouchers in flight",
-		scenarioWorkers: "several worker processes, API of 50 ms",
-		scenarioLatency: "Redis far away",
-		scenarioBacklog: "rate with much waiting and much delivered",
-	}[scenario]
-}
 
 // options are the flags.
 type options struct {
@@ -44,8 +26,6 @@ type options struct {
 	backlog     []int
 	delivered   int
 	out         string
-	docs        string
-	with        string
 	profiles    string
 	verbose     bool
 }
@@ -59,8 +39,8 @@ func parse(args []string, help io.Writer) (options, error) {
 	o := options{}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(help)
-	scenarios := f.String("scenarios", "",
-		"what to measure, in order: workers, memory, latency, sizes, backlog; or all, or none (default: all but backlog; quick: without latency too)")
+	names := f.String("scenarios", "",
+		"what to measure, in order: workers, memory, latency, sizes, backlog; or all (default: all but backlog; quick: without latency too)")
 	sizes := f.String("sizes", "2K,20K,200K,1M,5M", "sizes of voucher for the scenario sizes")
 	systems := f.String("systems", "", "names of systems to keep in the scenario sizes, as the table has them (default: all)")
 	backlog := f.String("backlog", "1000,100000,1000000", "uploads waiting in the scenario backlog")
@@ -71,20 +51,18 @@ func parse(args []string, help io.Writer) (options, error) {
 	f.DurationVar(&o.limit, "limit", 0, "most that one phase of one measurement may take (default 10s, quick 3s)")
 	f.IntVar(&o.concurrency, "concurrency", 16, "calls at a time, and producers at a time, of every system")
 	f.IntVar(&o.delivered, "delivered", 1_000_000, "uploads delivered before, for the largest backlog")
-	f.StringVar(&o.out, "out", "artefacts/bench", "directory for results.json and the charts")
-	f.StringVar(&o.docs, "docs", "", "directory with performance.md: its tables, charts and results.json are renewed")
-	f.StringVar(&o.with, "with", "", "results.json of an earlier run, for the scenarios that this run leaves out")
+	f.StringVar(&o.out, "out", "artefacts/bench", "directory for results.json and tables.md")
 	f.StringVar(&o.profiles, "profiles", "", "directory that takes a CPU profile of every drain")
 	f.BoolVar(&o.verbose, "v", false, "prints every measurement")
 	if err := f.Parse(args); err != nil {
 		return o, err //nolint:wrapcheck // it has been printed
 	}
 	if f.NArg() > 0 {
-		return o, fmt.Errorf("%q is no flag", f.Arg(0))
+		return o, fmt.Errorf("%q is not a flag", f.Arg(0))
 	}
-	o.fill(scenarios)
+	o.fill(names)
 	var errs [3]error
-	o.scenarios, errs[0] = scenarioList(*scenarios)
+	o.scenarios, errs[0] = scenarioList(*names)
 	o.sizes, errs[1] = numbers(*sizes)
 	o.backlog, errs[2] = numbers(*backlog)
 	if *systems != "" {
@@ -94,26 +72,14 @@ func parse(args []string, help io.Writer) (options, error) {
 }
 
 // fill puts in what was not given.
-func (o *options) fill(scenarios *string) {
-	rounds, scale, planned, limit, play := 5, 1.0, usualTime, 10*time.Second, "workers,memory,latency,sizes"
+func (o *options) fill(names *string) {
+	rounds, scale, planned, limit, usual := 5, 1.0, usualTime, 10*time.Second, "workers,memory,latency,sizes"
 	if o.quick {
-		rounds, scale, planned, limit, play = 2, 0.2, quickTime, 3*time.Second, "workers,memory,sizes"
+		rounds, scale, planned, limit, usual = 2, 0.2, quickTime, 3*time.Second, "workers,memory,sizes"
 	}
-	if *scenarios == "" {
-		*scenarios = play
-	}
-	if o.limit == 0 {
-		o.limit = limit
-	}
-	if o.rounds == 0 {
-		o.rounds = rounds
-	}
-	if o.scale == 0 {
-		o.scale = scale
-	}
-	if o.time == 0 {
-		o.time = planned
-	}
+	*names = cmp.Or(*names, usual)
+	o.rounds, o.scale = cmp.Or(o.rounds, rounds), cmp.Or(o.scale, scale)
+	o.time, o.limit = cmp.Or(o.time, planned), cmp.Or(o.limit, limit)
 }
 
 func (o *options) check() error {
@@ -136,17 +102,17 @@ func (o *options) hardLimit() time.Duration {
 func (o *options) scaled(n int) int { return max(8, int(float64(n)*o.scale)) }
 
 func scenarioList(s string) ([]string, error) {
-	all := []string{scenarioWorkers, scenarioMemory, scenarioLatency, scenarioSizes, scenarioBacklog}
-	switch s {
-	case "all":
+	var all []string
+	for _, s := range scenarios() {
+		all = append(all, s.name)
+	}
+	if s == "all" {
 		return all, nil
-	case "none":
-		return nil, nil
 	}
 	names := strings.Split(s, ",")
 	for _, n := range names {
-		if !slices.Contains(all, n) {
-			return nil, fmt.Errorf("--scenarios: %q is none of %s", n, strings.Join(all, ", "))
+		if find(n).name == "" {
+			return nil, fmt.Errorf("--scenarios: %q must be one of %s", n, strings.Join(all, ", "))
 		}
 	}
 	return names, nil
@@ -164,7 +130,7 @@ func numbers(s string) ([]int, error) {
 		}
 		n, err := strconv.Atoi(digits)
 		if err != nil || n < 1 {
-			return nil, fmt.Errorf("%q is no number such as 1000, 20K or 1M", text)
+			return nil, fmt.Errorf("%q must be a number such as 1000, 20K or 1M", text)
 		}
 		out = append(out, n*unit)
 	}

@@ -17,8 +17,8 @@ type proxy struct {
 	delay    time.Duration // of one way
 }
 
-func newProxy(ctx context.Context, s spec) (*proxy, error) {
-	u, err := url.Parse(s.Redis)
+func newProxy(ctx context.Context, redisURL string, delay time.Duration) (*proxy, error) {
+	u, err := url.Parse(redisURL)
 	if err != nil {
 		return nil, fmt.Errorf("address of redis: %w", err)
 	}
@@ -26,7 +26,7 @@ func newProxy(ctx context.Context, s spec) (*proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	p := &proxy{listener: l, target: u.Host, delay: s.Delay / 2}
+	p := &proxy{listener: l, target: u.Host, delay: delay / 2}
 	go p.accept(ctx)
 	return p, nil
 }
@@ -34,8 +34,6 @@ func newProxy(ctx context.Context, s spec) (*proxy, error) {
 func (p *proxy) url() string { return "redis://" + p.listener.Addr().String() + "/0" }
 
 func (p *proxy) close() error { return p.listener.Close() }
-
-func (*proxy) do(context.Context, order) (reply, error) { return reply{}, errOrder }
 
 func (p *proxy) accept(ctx context.Context) {
 	for {

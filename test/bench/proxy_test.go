@@ -31,7 +31,7 @@ func echo(t *testing.T) string {
 func TestProxyDelaysWithoutQueueing(t *testing.T) {
 	t.Parallel()
 	const delay, times = 60 * time.Millisecond, 100
-	p, err := newProxy(t.Context(), spec{Redis: echo(t), Delay: delay})
+	p, err := newProxy(t.Context(), echo(t), delay)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,28 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"time"
-)
-
-// system is what is measured.
-type system struct {
-	name      string
-	kind      string
-	file      bool // vouchers lie in a directory
-	retention time.Duration
-}
-
-func plainLoop() system  { return system{name: "HTTP loop", kind: kindPlain} }
-func naiveQueue() system { return system{name: "naive", kind: kindNaive} }
-func inRedis() system    { return system{name: "redis store", kind: kindVoucherd} }
-func inFiles() system    { return system{name: "file store", kind: kindVoucherd, file: true} }
-
-// retained is the same system, with finished tasks kept for an hour, which is voucherd's default.
-func (s system) retained() system {
-	s.name, s.retention = s.name+", 1 h", time.Hour
-	return s
-}
+import "fmt"
 
 // sample is one measurement. What does not apply is 0.
 type sample struct {
@@ -37,8 +15,8 @@ type sample struct {
 	Waiting     int     `json:"waiting,omitempty"`         // uploads in the queue behind those measured
 	Delivered   int     `json:"deliveredBefore,omitempty"` // in the ledger
 
-	Enqueue *phase `json:"enqueue,omitempty"`
-	Drain   *phase `json:"drain,omitempty"`
+	Enqueue phase `json:"enqueue,omitzero"`
+	Drain   phase `json:"drain,omitzero"`
 
 	WaitingBytes   float64 `json:"redisBytesPerWaitingUpload,omitempty"`
 	DeliveredBytes float64 `json:"redisBytesPerDeliveredUpload,omitempty"`
@@ -63,29 +41,23 @@ type phase struct {
 }
 
 // newPhase makes a phase of what it took.
-func newPhase(n int, took time.Duration, u usage, r redisStats) *phase {
-	if n == 0 || took <= 0 {
-		return &phase{}
+func newPhase(r Reply, u Usage, redis counters) phase {
+	if r.Count == 0 || r.Elapsed <= 0 {
+		return phase{}
 	}
-	each := float64(n)
-	return &phase{
-		Uploads: n, PerSecond: each / took.Seconds(), CPU: u.CPU.Seconds() / each * 1000, RedisCPU: r.CPU / each * 1000,
-		Trips: float64(u.Trips) / each, Sent: float64(u.Commands) / each, Commands: r.Commands / each,
-		RedisInBytes: r.In / each, RedisOutBytes: r.Out / each, ByCommand: r.per(each),
+	n := float64(r.Count)
+	commands, by := redis.commands(n)
+	return phase{
+		Uploads: r.Count, PerSecond: n / r.Elapsed.Seconds(), CPU: u.CPU.Seconds() / n * 1000, RedisCPU: redis.cpu() / n * 1000,
+		Trips: float64(u.Trips) / n, Sent: float64(u.Commands) / n, Commands: commands,
+		RedisInBytes: redis["total_net_input_bytes"] / n, RedisOutBytes: redis["total_net_output_bytes"] / n, ByCommand: by,
 	}
 }
 
 // String is one line for people who watch.
 func (s sample) String() string {
-	text := fmt.Sprintf("%-18s %7s", s.System, size(s.VoucherSize))
-	if s.Enqueue != nil {
-		text += fmt.Sprintf("  in %7.0f/s", s.Enqueue.PerSecond)
-	}
-	if s.Drain != nil {
-		text += fmt.Sprintf("  out %7.0f/s (%d)  cpu %6.3f + redis %6.3f s/1000  trips %5.2f", s.Drain.PerSecond, s.Drain.Uploads,
-			s.Drain.CPU, s.Drain.RedisCPU, s.Drain.Trips)
-	}
-	return text + fmt.Sprintf("  peak %d MB", s.PeakMemory>>20)
+	return fmt.Sprintf("%-18s %7s  in %7.0f/s  out %7.0f/s  cpu %6.3f + redis %6.3f s/1000  trips %5.2f  peak %d MB",
+		s.System, size(s.VoucherSize), enqueueRate(s), drainRate(s), s.Drain.CPU, s.Drain.RedisCPU, s.Drain.Trips, s.PeakMemory>>20)
 }
 
 // size writes a number of bytes shortly.

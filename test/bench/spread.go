@@ -116,28 +116,9 @@ func ratio(a, b group, number func(sample) float64) spread {
 
 // The numbers of a sample.
 
-func drainRate(s sample) float64 {
-	if s.Drain == nil {
-		return 0
-	}
-	return s.Drain.PerSecond
-}
-
-func enqueueRate(s sample) float64 {
-	if s.Enqueue == nil {
-		return 0
-	}
-	return s.Enqueue.PerSecond
-}
-
-func inDrain(of func(phase) float64) func(sample) float64 {
-	return func(s sample) float64 {
-		if s.Drain == nil {
-			return 0
-		}
-		return of(*s.Drain)
-	}
-}
+func drainRate(s sample) float64   { return s.Drain.PerSecond }
+func enqueueRate(s sample) float64 { return s.Enqueue.PerSecond }
+func redisCPU(s sample) float64    { return s.Drain.RedisCPU }
 
 func peakMB(s sample) float64 { return float64(s.PeakMemory) / (1 << 20) }
 
@@ -146,7 +127,7 @@ func grownMB(s sample) float64 { return float64(s.PeakMemory-s.IdleMemory) / (1 
 
 // waitingExtra is what Redis holds per waiting upload besides its voucher, if it holds that too.
 func waitingExtra(s sample) float64 {
-	if s.System == inRedis().name {
+	if s.System == inRedis().name && s.WaitingBytes > 0 {
 		return s.WaitingBytes - float64(s.VoucherSize)
 	}
 	return s.WaitingBytes

@@ -27,7 +27,7 @@ func TestRatioComparesWithinRounds(t *testing.T) {
 	of := func(name string, perSecond ...float64) group {
 		g := group{first: sample{System: name}}
 		for i, v := range perSecond {
-			g.samples = append(g.samples, sample{System: name, Round: i + 1, Drain: &phase{PerSecond: v}})
+			g.samples = append(g.samples, sample{System: name, Round: i + 1, Drain: phase{PerSecond: v}})
 		}
 		return g
 	}

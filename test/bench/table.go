@@ -2,9 +2,10 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+	"text/tabwriter"
 )
 
 // table is what people read.
@@ -14,140 +15,100 @@ type table struct {
 	rows  [][]string
 }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
-
-// text writes the table for a terminal.
-func (t *table) text() string {
-	widths := make([]int, len(t.head))
-	for _, row := range append([][]string{t.head}, t.rows...) {
-		for i, c := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c))
-		}
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s\n", t.title)
-	for _, row := range append([][]string{t.head}, t.rows...) {
-		for i, c := range row {
-			b.WriteString("  " + c + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c)))
-		}
-		b.WriteString("\n")
-	}
-	return b.String()
+// column is one number, or one name, of each group of measurements.
+type column struct {
+	head string
+	cell func(group) string
 }
 
-// markdown writes the table for docs.
-func (t *table) markdown() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n**%s**\n\n| %s |\n|%s\n", t.title, strings.Join(t.head, " | "), strings.Repeat("---|", len(t.head)))
-	for _, row := range t.rows {
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
-	}
-	return b.String()
+// text is a column of what all measurements of a group have alike.
+func text(head string, of func(sample) any) column {
+	return column{head, func(g group) string { return fmt.Sprint(of(g.first)) }}
 }
 
-// all gives a result's tables; those without rows are left out.
-func (r result) all() []table {
-	var out []table
-	for _, t := range []table{
-		r.rateTable(), r.costTable(), r.memoryTable(), r.situationTable(scenarioWorkers), r.situationTable(scenarioLatency),
-		r.situationTable(scenarioBacklog), r.targetTable(),
-	} {
-		if len(t.rows) > 0 {
-			out = append(out, t)
-		}
-	}
-	return out
+func median(head string, number func(sample) float64) column {
+	return column{head, func(g group) string { return g.of(number).short() }}
 }
 
-func tables(r result) string {
-	var b strings.Builder
-	for _, t := range r.all() {
-		b.WriteString(t.text())
-	}
-	return b.String()
+func ranged(head string, number func(sample) float64) column {
+	return column{head, func(g group) string { return g.of(number).ranged() }}
 }
 
-func (r result) rateTable() table {
-	t := table{
-		title: "Uploads per second: median (range)",
-		head:  []string{"voucher", "system", "rounds", "enqueued/s", "drained/s", "× naive", "× HTTP loop"},
-	}
-	all := groups(r.Samples, scenarioSizes)
-	for _, g := range all {
-		against := func(name string) string {
-			for _, other := range all {
-				if other.first.System == name && other.first.VoucherSize == g.first.VoucherSize && name != g.first.System {
-					return ratio(g, other, drainRate).short()
-				}
-			}
-			return ""
-		}
-		t.add(size(g.first.VoucherSize), g.first.System, strconv.Itoa(len(g.samples)),
-			g.of(enqueueRate).ranged(), g.of(drainRate).ranged(), against(naiveQueue().name), against(plainLoop().name))
-	}
-	return t
-}
-
-func (r result) costTable() table {
-	t := table{
-		title: "What one upload costs (medians)",
-		head: []string{
-			"voucher", "system", "worker CPU s/1000", "Redis CPU s/1000", "round trips in", "out", "Redis commands in", "out",
-			"to Redis KB out", "from Redis KB out", "Redis bytes waiting", "delivered", "worker peak MB",
-		},
-	}
-	in := func(of func(phase) float64) func(sample) float64 {
-		return func(s sample) float64 {
-			if s.Enqueue == nil {
-				return 0
-			}
-			return of(*s.Enqueue)
-		}
-	}
-	trips := func(p phase) float64 { return p.Trips }
-	commands := func(p phase) float64 { return p.Commands }
-	for _, g := range groups(r.Samples, scenarioSizes) {
-		out := func(of func(phase) float64) string { return g.of(inDrain(of)).short() }
-		t.add(size(g.first.VoucherSize), g.first.System,
-			out(func(p phase) float64 { return p.CPU }), out(func(p phase) float64 { return p.RedisCPU }),
-			g.of(in(trips)).short(), out(trips), g.of(in(commands)).short(), out(commands),
-			out(func(p phase) float64 { return p.RedisInBytes / 1024 }), out(func(p phase) float64 { return p.RedisOutBytes / 1024 }),
-			g.of(func(s sample) float64 { return s.WaitingBytes }).short(), g.of(deliveredBytes).short(), g.of(peakMB).short())
-	}
-	return t
-}
-
-func (r result) memoryTable() table {
-	t := table{
-		title: fmt.Sprintf("Memory of the worker with %d uploads of %s in flight", inFlightMost, size(inFlightSize)),
-		head:  []string{"system", "most in flight", "idle MB", "peak MB", "above idle MB"},
-	}
-	for _, g := range groups(r.Samples, scenarioMemory) {
-		t.add(g.first.System, strconv.Itoa(g.first.InFlight),
-			g.of(func(s sample) float64 { return float64(s.IdleMemory) / (1 << 20) }).short(),
-			g.of(peakMB).short(), g.of(grownMB).short())
-	}
-	return t
-}
-
-func (r result) situationTable(scenario string) table {
-	t := table{
-		title: "Scaling: " + title(scenario) + ", vouchers of " + size(smallVoucher),
-		head:  []string{"system", "workers", "Redis ms", "waiting", "delivered", "rounds", "enqueued/s", "drained/s", "Redis CPU s/1000"},
+// table makes a scenario's table.
+func (r result) table(scenario, title string, columns ...column) table {
+	t := table{title: title}
+	for _, c := range columns {
+		t.head = append(t.head, c.head)
 	}
 	for _, g := range groups(r.Samples, scenario) {
-		f := g.first
-		t.add(f.System, strconv.Itoa(f.Workers), fmt.Sprint(f.RedisMS), strconv.Itoa(f.Waiting), strconv.Itoa(f.Delivered),
-			strconv.Itoa(len(g.samples)), g.of(enqueueRate).ranged(), g.of(drainRate).ranged(),
-			g.of(inDrain(func(p phase) float64 { return p.RedisCPU })).short())
+		var row []string
+		for _, c := range columns {
+			row = append(row, c.cell(g))
+		}
+		t.rows = append(t.rows, row)
 	}
 	return t
 }
 
-func (r result) targetTable() table {
-	t := table{title: "Targets", head: []string{"no", "what", "target", "measured", "met"}}
-	for _, g := range r.Targets {
-		t.add(strconv.Itoa(g.Line), g.What, g.Target, g.Measured, g.Met)
+// markdown writes the table, aligned so that it reads well in a terminal too.
+func (t table) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n**%s**\n\n", t.title)
+	w := tabwriter.NewWriter(&b, 0, 0, 1, ' ', 0)
+	rule := slices.Repeat([]string{"---"}, len(t.head))
+	for _, row := range slices.Concat([][]string{t.head, rule}, t.rows) {
+		_, _ = fmt.Fprintf(w, "| %s\t|\n", strings.Join(row, "\t| ")) // a Builder takes everything
 	}
-	return t
+	_ = w.Flush() // as above
+	return b.String()
+}
+
+// tables writes a result's tables; those without rows are left out.
+func (r result) tables() string {
+	name := text("system", func(s sample) any { return s.System })
+	voucher := text("voucher", func(s sample) any { return size(s.VoucherSize) })
+	rounds := column{"rounds", func(g group) string { return strconv.Itoa(len(g.samples)) }}
+	peak := median("peak MB", peakMB)
+	against := func(head string, other system) column {
+		return column{head, func(g group) string {
+			if g.first.System == other.name {
+				return ""
+			}
+			return ratio(g, pick(groups(r.Samples, scenarioSizes), other, g.first.VoucherSize), drainRate).short()
+		}}
+	}
+	all := []table{
+		r.table(scenarioSizes, "Uploads per second: median (range)", voucher, name, rounds, ranged("enqueued/s", enqueueRate),
+			ranged("drained/s", drainRate), against("× naive", naiveQueue()), against("× HTTP loop", plainLoop())),
+		r.table(scenarioSizes, "What one upload costs (medians)", voucher, name,
+			median("worker CPU s/1000", func(s sample) float64 { return s.Drain.CPU }), median("Redis CPU s/1000", redisCPU),
+			median("round trips in", func(s sample) float64 { return s.Enqueue.Trips }),
+			median("out", func(s sample) float64 { return s.Drain.Trips }),
+			median("Redis commands in", func(s sample) float64 { return s.Enqueue.Commands }),
+			median("out", func(s sample) float64 { return s.Drain.Commands }),
+			median("to Redis KB out", func(s sample) float64 { return s.Drain.RedisInBytes / 1024 }),
+			median("from Redis KB out", func(s sample) float64 { return s.Drain.RedisOutBytes / 1024 }),
+			median("Redis bytes waiting", func(s sample) float64 { return s.WaitingBytes }),
+			median("delivered", deliveredBytes), median("worker peak MB", peakMB)),
+		r.table(scenarioMemory, fmt.Sprintf("Memory of the worker with %d uploads of %s in flight", inFlightMost, size(inFlightSize)),
+			name, text("most in flight", func(s sample) any { return s.InFlight }),
+			median("idle MB", func(s sample) float64 { return float64(s.IdleMemory) / (1 << 20) }), peak, median("above idle MB", grownMB)),
+	}
+	for _, scenario := range []string{scenarioWorkers, scenarioLatency, scenarioBacklog} {
+		all = append(all, r.table(scenario, "Scaling: "+find(scenario).title+", vouchers of "+size(smallVoucher),
+			name, text("workers", func(s sample) any { return s.Workers }), text("Redis ms", func(s sample) any { return s.RedisMS }),
+			text("waiting", func(s sample) any { return s.Waiting }), text("delivered", func(s sample) any { return s.Delivered }),
+			rounds, ranged("enqueued/s", enqueueRate), ranged("drained/s", drainRate), median("Redis CPU s/1000", redisCPU)))
+	}
+	targets := table{title: "Targets", head: []string{"no", "what", "target", "measured", "met"}}
+	for _, g := range r.Targets {
+		targets.rows = append(targets.rows, []string{strconv.Itoa(g.Line), g.What, g.Target, g.Measured, g.Met})
+	}
+	var b strings.Builder
+	for _, t := range append(all, targets) {
+		if len(t.rows) > 0 {
+			b.WriteString(t.markdown())
+		}
+	}
+	return b.String()
 }

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // target is one line of what voucherd is to reach.
 type target struct {
@@ -29,66 +32,62 @@ func check(line int, what string, s spread, bound float64, atLeast bool, unit st
 
 // targetsOf checks everything that was measured.
 func targetsOf(samples []sample) []target {
-	t := rateTargets(samples)
-	t = append(t, memoryTargets(samples)...)
-	return append(t, scalingTargets(samples)...)
+	return append(append(rateTargets(samples), memoryTargets(samples)...), scalingTargets(samples)...)
 }
 
-// find gives the group of a system, empty if it was not measured.
-func find(gs []group, name string, bytes int) group {
+// pick gives the group of a system, empty if it was not measured.
+func pick(gs []group, s system, bytes int) group {
 	for _, g := range gs {
-		if g.first.System == name && g.first.VoucherSize == bytes {
+		if g.first.System == s.name && g.first.VoucherSize == bytes {
 			return g
 		}
 	}
 	return group{}
 }
 
-func rateTargets(samples []sample) []target {
+func rateTargets(samples []sample) (out []target) {
 	gs := groups(samples, scenarioSizes)
-	var out []target
-	compare := func(line int, what string, a, b system, bytes int, bound float64, number func(sample) float64) {
-		s := ratio(find(gs, a.name, bytes), find(gs, b.name, bytes), number)
-		out = append(out, check(line, fmt.Sprintf("%s, %s, against the %s, %s", what, a.name, b.name, size(bytes)), s, bound, true, " ×"))
+	for _, t := range []struct {
+		line   int
+		a, b   system
+		bytes  int
+		bound  float64
+		what   string
+		number func(sample) float64
+	}{
+		{1, inRedis(), naiveQueue(), 2 << 10, 0.8, "draining", drainRate},
+		{1, inRedis(), naiveQueue(), 20 << 10, 1.5, "draining", drainRate},
+		{1, inRedis(), naiveQueue(), 200 << 10, 2.5, "draining", drainRate},
+		{1, inRedis(), naiveQueue(), 1 << 20, 3, "draining", drainRate},
+		{1, inFiles(), plainLoop(), 200 << 10, 0.5, "draining", drainRate},
+		{1, inFiles(), plainLoop(), 1 << 20, 0.75, "draining", drainRate},
+		{2, inRedis(), naiveQueue(), 2 << 10, 0.9, "enqueueing", enqueueRate},
+		{2, inRedis(), naiveQueue(), 200 << 10, 2.5, "enqueueing", enqueueRate},
+	} {
+		s := ratio(pick(gs, t.a, t.bytes), pick(gs, t.b, t.bytes), t.number)
+		out = append(out, check(t.line, fmt.Sprintf("%s, %s, against the %s, %s", t.what, t.a.name, t.b.name, size(t.bytes)), s, t.bound, true, " ×"))
 	}
-	const draining, enqueueing = "draining", "enqueueing"
-	compare(1, draining, inRedis(), naiveQueue(), 2<<10, 0.8, drainRate)
-	compare(1, draining, inRedis(), naiveQueue(), 20<<10, 1.5, drainRate)
-	compare(1, draining, inRedis(), naiveQueue(), 200<<10, 2.5, drainRate)
-	compare(1, draining, inRedis(), naiveQueue(), 1<<20, 3, drainRate)
-	compare(1, draining, inFiles(), plainLoop(), 200<<10, 0.5, drainRate)
-	compare(1, draining, inFiles(), plainLoop(), 1<<20, 0.75, drainRate)
-	compare(2, enqueueing, inRedis(), naiveQueue(), 2<<10, 0.9, enqueueRate)
-	compare(2, enqueueing, inRedis(), naiveQueue(), 200<<10, 2.5, enqueueRate)
 	return out
 }
 
-// worst takes, of the spreads of a number at every size, the one with the highest median.
-func worst(gs []group, name string, number func(sample) float64) spread {
-	var most spread
-	for _, g := range gs {
-		if g.first.System != name {
-			continue
-		}
-		if s := g.of(number); most == (spread{}) || s.Median > most.Median {
-			most = s
-		}
-	}
-	return most
-}
-
-func memoryTargets(samples []sample) []target {
+func memoryTargets(samples []sample) (out []target) {
 	const kilo = 1024
-	gs := groups(samples, scenarioSizes)
-	out := []target{
-		check(3, "Redis bytes per waiting upload besides the voucher, redis store, worst size",
-			worst(gs, inRedis().name, waitingExtra), 1.5*kilo, false, " B"),
-		check(3, "Redis bytes per waiting upload, file store, worst size", worst(gs, inFiles().name, waitingExtra), 1.5*kilo, false, " B"),
-		check(3, "Redis bytes per delivered upload, redis store, worst size", worst(gs, inRedis().name, deliveredBytes), kilo, false, " B"),
-		check(3, "Redis bytes per delivered upload, file store, worst size", worst(gs, inFiles().name, deliveredBytes), kilo, false, " B"),
+	// The worst of all sizes: the spread with the highest median.
+	worst := func(what string, s system, number func(sample) float64, bound float64) {
+		var most spread
+		for _, g := range groups(samples, scenarioSizes) {
+			if here := g.of(number); g.first.System == s.name && (most == (spread{}) || here.Median > most.Median) {
+				most = here
+			}
+		}
+		out = append(out, check(3, "Redis bytes per "+what+", worst size", most, bound, false, " B"))
 	}
+	worst("waiting upload besides the voucher, redis store", inRedis(), waitingExtra, 1.5*kilo)
+	worst("waiting upload, file store", inFiles(), waitingExtra, 1.5*kilo)
+	worst("delivered upload, redis store", inRedis(), deliveredBytes, kilo)
+	worst("delivered upload, file store", inFiles(), deliveredBytes, kilo)
 	for _, sys := range []system{inRedis(), inFiles()} {
-		g := find(groups(samples, scenarioMemory), sys.name, inFlightSize)
+		g := pick(groups(samples, scenarioMemory), sys, inFlightSize)
 		what := fmt.Sprintf("worker's peak above idle, %d of %s in flight, %s", inFlightMost, size(inFlightSize), sys.name)
 		t := check(4, what, g.of(grownMB), 64, false, " MB")
 		if len(g.samples) > 0 && g.first.InFlight < inFlightMost {
@@ -100,29 +99,20 @@ func memoryTargets(samples []sample) []target {
 }
 
 func scalingTargets(samples []sample) []target {
-	var least, most, one, four group
-	for _, g := range groups(samples, scenarioBacklog) {
-		if least.samples == nil || g.first.Waiting < least.first.Waiting {
-			least = g
-		}
-		if most.samples == nil || g.first.Waiting > most.first.Waiting {
-			most = g
-		}
-	}
-	what := "rate with 1,000,000 waiting and 1,000,000 delivered, against that with 1,000"
-	deep := check(5, what, spread{}, 0.9, true, " ×")
-	if most.first.Waiting > least.first.Waiting {
+	what, deep := "rate with 1,000,000 waiting and 1,000,000 delivered, against that with 1,000", spread{}
+	if gs := groups(samples, scenarioBacklog); len(gs) > 1 {
+		byWaiting := func(a, b group) int { return a.first.Waiting - b.first.Waiting }
+		least, most := slices.MinFunc(gs, byWaiting), slices.MaxFunc(gs, byWaiting)
 		what = fmt.Sprintf("rate with %d waiting and %d delivered, against that with %d",
 			most.first.Waiting, most.first.Delivered, least.first.Waiting)
-		deep = check(5, what, ratio(most, least, drainRate), 0.9, true, " ×")
+		deep = ratio(most, least, drainRate)
 	}
+	by := map[int]group{}
 	for _, g := range groups(samples, scenarioWorkers) {
-		switch g.first.Workers {
-		case 1:
-			one = g
-		case 4:
-			four = g
-		}
+		by[g.first.Workers] = g
 	}
-	return []target{deep, check(6, "four worker processes against one, API of 50 ms", ratio(four, one, drainRate), 3.6, true, " ×")}
+	return []target{
+		check(5, what, deep, 0.9, true, " ×"),
+		check(6, "four worker processes against one, API of 50 ms", ratio(by[4], by[1], drainRate), 3.6, true, " ×"),
+	}
 }

@@ -25,7 +25,7 @@ const accountName = "default"
 
 // settings are voucherd's own, with the defaults that it ships with.
 func settings(s spec) (config.Config, error) {
-	a := account()
+	a := credentials()
 	given := map[string]config.Given{}
 	for name, text := range map[string]string{
 		"VOUCHERD_REDIS_URL": s.Redis, "VOUCHERD_STORE": s.Store,
@@ -59,21 +59,13 @@ func openVoucherd(ctx context.Context, s spec, t *trips) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := storeOn(ctx, s, rdb)
+	cfg, err := settings(s)
 	if err != nil {
 		return nil, errors.Join(err, rdb.Close())
 	}
-	return st, nil
-}
-
-func storeOn(ctx context.Context, s spec, rdb redis.UniversalClient) (*store, error) {
-	cfg, err := settings(s)
-	if err != nil {
-		return nil, err
-	}
 	v, err := blob.Open(ctx, cfg.Store, rdb)
 	if err != nil {
-		return nil, fmt.Errorf("open the blob store: %w", err)
+		return nil, errors.Join(fmt.Errorf("open the blob store: %w", err), rdb.Close())
 	}
 	l := ledger.New(rdb, cfg.Ledger)
 	return &store{cfg: cfg, redis: rdb, store: v, ledger: l, tasks: tasks.New(tasks.Config{
@@ -90,14 +82,14 @@ func (st *store) enqueue(ctx context.Context, order string, raw []byte) error {
 }
 
 // startVoucherd starts a worker as `voucherd worker` puts it together, its log included.
-func startVoucherd(ctx context.Context, s spec, t *trips) (stop func() error, err error) {
-	st, err := openVoucherd(ctx, s, t)
+func (c *service) startVoucherd(ctx context.Context, s spec) error {
+	st, err := openVoucherd(ctx, s, &c.trips)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	queue, err := openRedis(s, t)
+	queue, err := openRedis(s, &c.trips)
 	if err != nil {
-		return nil, errors.Join(err, st.close())
+		return errors.Join(err, st.close())
 	}
 	account := st.cfg.Accounts[0]
 	api, err := pandapon.NewClient(pandapon.Config{
@@ -105,7 +97,7 @@ func startVoucherd(ctx context.Context, s spec, t *trips) (stop func() error, er
 		CallTimeout: st.cfg.Worker.CallTimeout, UserAgent: "voucherd/bench", MaxConns: account.Concurrency,
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("make the API's client: %w", err), queue.Close(), st.close())
+		return errors.Join(fmt.Errorf("make the API's client: %w", err), queue.Close(), st.close())
 	}
 	st.cfg.Worker.Name = fmt.Sprintf("bench:%d", os.Getpid())
 	w, err := worker.New(worker.Config{
@@ -116,17 +108,18 @@ func startVoucherd(ctx context.Context, s spec, t *trips) (stop func() error, er
 		}},
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("make the worker: %w", err), queue.Close(), st.close())
+		return errors.Join(fmt.Errorf("make the worker: %w", err), queue.Close(), st.close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
-	return func() error {
+	c.close = func() error {
 		cancel()
 		err := <-ended
 		api.Close()
 		return errors.Join(err, queue.Close(), st.close())
-	}, nil
+	}
+	return nil
 }
 
 // logger writes what a worker in production writes: a line of JSON for every attempt.

@@ -11,11 +11,11 @@ import (
 	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
-// doomed refuses some orders for good, whatever else the API does.
-func doomed(orders []plan.Order) []sandbox.Fault {
+// refusals refuse some orders for good, whatever else the API does.
+func refusals(orders []plan.Order) []sandbox.Fault {
 	var all []sandbox.Fault
 	for _, o := range orders {
-		if o.Doomed {
+		if o.Refused {
 			all = append(all, sandbox.Fault{
 				Kind: sandbox.Refuse, Code: plan.FinalCode, Msg: "this order takes no vouchers", OrderID: o.ID,
 			})
@@ -24,16 +24,17 @@ func doomed(orders []plan.Order) []sandbox.Fault {
 	return all
 }
 
-// strike lets the API fail as planned, and then be away altogether.
-func (w *world) strike(ctx context.Context, p plan.Plan, began time.Time) {
-	always := doomed(p.Orders)
+// failAPI lets the API fail as planned, and then be away altogether.
+func (w *testbed) failAPI(ctx context.Context, p plan.Plan, began time.Time) {
+	always := refusals(p.Orders)
 	w.api.SetFaults(always...)
-	for _, s := range p.Strikes {
-		if !sleep(ctx, time.Until(began.Add(s.At))) {
+	for _, f := range p.API {
+		if !sleep(ctx, time.Until(began.Add(f.At))) {
 			return
 		}
-		w.say("API: %s", describe(s.Fault))
-		w.api.SetFaults(append([]sandbox.Fault{s.Fault}, always...)...)
+		w.say("API: %s for %v (probability %.2f, status %d, delay %v, Retry-After %q)", f.Fault.Kind, time.Duration(f.Fault.For),
+			f.Fault.Probability, f.Fault.Status, time.Duration(f.Fault.Delay), f.Fault.RetryAfter)
+		w.api.SetFaults(append([]sandbox.Fault{f.Fault}, always...)...)
 	}
 	if !sleep(ctx, time.Until(began.Add(p.Outage.From))) {
 		return
@@ -41,82 +42,62 @@ func (w *world) strike(ctx context.Context, p plan.Plan, began time.Time) {
 	w.say("API: away for %v", p.Outage.To-p.Outage.From)
 	w.api.SetFaults(sandbox.Fault{Kind: sandbox.Outage})
 	sleep(ctx, time.Until(began.Add(p.Outage.To)))
-	w.say("API: well again")
+	w.say("API: back")
 	w.api.SetFaults(always...)
 }
 
-// describe tells a fault in the words of the sandbox's flag.
-func describe(f sandbox.Fault) string {
-	s := fmt.Sprintf("%s for %v", f.Kind, time.Duration(f.For))
-	if f.Probability > 0 {
-		s += fmt.Sprintf(", probability %.2f", f.Probability)
-	}
-	if f.Status > 0 {
-		s += fmt.Sprintf(", status %d", f.Status)
-	}
-	if f.Delay > 0 {
-		s += fmt.Sprintf(", delay %v", time.Duration(f.Delay))
-	}
-	if f.RetryAfter != "" {
-		s += ", Retry-After " + f.RetryAfter
-	}
-	if f.Before {
-		s += ", before the API takes the voucher"
-	}
-	return s
-}
-
-// batter does to the processes what is planned, one thing after the other.
-func (w *world) batter(ctx context.Context, blows []plan.Blow, began time.Time) error {
-	for _, b := range blows {
-		if !sleep(ctx, time.Until(began.Add(b.At))) {
+// failProcesses does to the processes what is planned, one thing after the other.
+func (w *testbed) failProcesses(ctx context.Context, faults []plan.ProcessFault, began time.Time) error {
+	for _, f := range faults {
+		if !sleep(ctx, time.Until(began.Add(f.At))) {
 			return nil
 		}
-		w.say("%s", b)
-		if err := w.deal(ctx, b); err != nil {
-			return fmt.Errorf("%s: %w", b, err)
+		w.say("%s", f)
+		if err := w.fail(ctx, f); err != nil {
+			return fmt.Errorf("%s: %w", f, err)
 		}
 	}
 	return nil
 }
 
-func (w *world) deal(ctx context.Context, b plan.Blow) error {
-	if b.Kind != plan.FlushQueue {
-		w.busy(ctx)
+func (w *testbed) fail(ctx context.Context, f plan.ProcessFault) error {
+	if f.Kind != plan.FlushQueue {
+		w.waitForCalls(ctx)
 	}
-	switch b.Kind {
+	switch f.Kind {
 	case plan.KillWorker:
-		w.fleet.kill(b.Worker)
-		sleep(ctx, b.For)
-		return w.fleet.start(b.Worker)
+		w.workers.kill(f.Worker)
+		sleep(ctx, f.For)
+		return w.workers.start(f.Worker)
 	case plan.StopWorker:
-		w.fleet.stop(b.Worker, w.redis.awayAt)
-		sleep(ctx, b.For)
-		return w.fleet.start(b.Worker)
+		w.workers.stop(f.Worker, w.redis.awayAt)
+		sleep(ctx, f.For)
+		return w.workers.start(f.Worker)
 	case plan.PauseWorker:
-		return w.fleet.pause(ctx, b.Worker, b.For)
+		return w.workers.pause(ctx, f.Worker, f.For)
 	case plan.KillRedis:
-		return w.redis.restart(ctx, b.For)
+		return w.redis.restart(ctx, f.For)
 	case plan.PauseRedis:
-		return w.redis.pause(ctx, b.For)
+		return w.redis.pause(ctx, f.For)
 	case plan.FlushQueue:
-		return w.flush(ctx, b.Account)
+		return w.flush(ctx, f.Account)
 	case plan.LoseWrites:
-		return w.failOver(ctx, b.For)
+		return w.failOver(ctx, f.For)
 	default:
 		return nil
 	}
 }
 
-// busy waits a moment for calls to be under way: a blow that hits nobody proves nothing.
-func (w *world) busy(ctx context.Context) {
-	const enough, limit = 3, time.Second
-	ctx, cancel := context.WithTimeout(ctx, limit)
+// waitForCalls waits a moment for calls to be under way: a fault that hits nobody proves nothing. If there are none the
+// fault comes all the same.
+func (w *testbed) waitForCalls(ctx context.Context) {
+	const enough = 3
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	_ = w.api.Wait(ctx, func(all []sandbox.Request) bool { // if there are none it strikes all the same
+	_ = w.api.Wait(ctx, func(all []sandbox.Request) bool {
 		n := 0
-		for i := len(all) - 1; i >= max(0, len(all)-100); i-- {
-			if all[i].AnsweredAt.IsZero() {
+		for _, r := range all[max(0, len(all)-100):] {
+			if r.AnsweredAt.IsZero() {
 				n++
 			}
 		}
@@ -125,7 +106,7 @@ func (w *world) busy(ctx context.Context) {
 }
 
 // flush deletes an account's queue as somebody would by hand.
-func (w *world) flush(ctx context.Context, account string) error {
+func (w *testbed) flush(ctx context.Context, account string) error {
 	const limit = 10 * time.Second // go-redis takes a moment to see that Redis is back
 	var last error
 	err := until(ctx, limit, "the queue's keys are deleted", func() bool {
@@ -133,9 +114,6 @@ func (w *world) flush(ctx context.Context, account string) error {
 		keys, last = w.rdb.Keys(ctx, "asynq:{"+ledger.Queue(account)+"}:*").Result()
 		if last == nil && len(keys) > 0 {
 			last = w.rdb.Del(ctx, keys...).Err()
-		}
-		if last == nil {
-			w.report.Flushed += len(keys)
 		}
 		return last == nil
 	})

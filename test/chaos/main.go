@@ -3,12 +3,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -17,14 +20,14 @@ import (
 )
 
 func main() {
-	logging.Disable() // that Redis is away is meant
+	logging.Disable() // Redis is away on purpose
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
 
-// run carries out scenarios, side by side. It gives 0 when all that must hold did, 1 when something did not, 2 for wrong
+// run runs scenarios side by side. It gives 0 when all that must hold did, 1 when something did not, 2 for wrong
 // arguments.
 func run(ctx context.Context, args []string) int {
 	o, err := parse(args, os.Stderr)
@@ -36,7 +39,7 @@ func run(ctx context.Context, args []string) int {
 		return 2
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, o.limit(),
-		fmt.Errorf("the run was to take at most %g minutes (--minutes)", o.minutes))
+		fmt.Errorf("the run must end within %g minutes (--minutes)", o.minutes))
 	defer cancel()
 	dir, err := os.MkdirTemp("", "voucherd-chaos-bin-")
 	if err == nil {
@@ -51,7 +54,7 @@ func run(ctx context.Context, args []string) int {
 	reports := make([]*report, len(all))
 	var wg sync.WaitGroup
 	for i, o := range all {
-		wg.Go(func() { reports[i] = carryOut(limited, o) })
+		wg.Go(func() { reports[i] = runScenario(limited, o) })
 	}
 	wg.Wait()
 	code := 0
@@ -64,68 +67,46 @@ func run(ctx context.Context, args []string) int {
 	return code
 }
 
-// carryOut carries out one scenario.
-func carryOut(ctx context.Context, o options) *report {
-	w, err := newWorld(ctx, o, stageOf(o))
+// build compiles the program under test, unless there is one already.
+func build(ctx context.Context, into, given string) (string, error) {
+	if given != "" {
+		return filepath.Abs(given) //nolint:wrapcheck // it names the path
+	}
+	path := filepath.Join(into, "voucherd")
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", path, "github.com/voucherd/voucherd/cmd/voucherd") //nolint:gosec // into is ours
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("build voucherd: %w\n%s", err, output.String())
+	}
+	return path, nil
+}
+
+func runScenario(ctx context.Context, o options) *report {
+	s := find(o.scenario)
+	w, err := newTestbed(ctx, o, s)
 	if err == nil {
 		w.say("settings: %s", w.settings)
-		err = w.play(ctx)
+		err = s.run(w, ctx)
 	}
 	if err != nil {
-		w.report.Error = err.Error()
+		w.report.err = err
 	}
-	w.finish(o)
+	w.finish()
 	w.close(o.keep || !w.report.good() && !errors.Is(ctx.Err(), context.Canceled))
 	return w.report
 }
 
-// stageOf is what the scenario needs.
-func stageOf(o options) stage {
-	s := stage{accounts: accounts("main", "second"), vars: compressed(), workers: o.workers, delay: 150 * time.Millisecond}
-	switch o.scenario {
-	case scenarioOutage:
-		s.accounts, s.vars, s.delay = accounts("main"), nil, 50*time.Millisecond
-	case scenarioRejected:
-		s.accounts, s.delay = accounts("main"), 0
-	case scenarioFailover: // slow enough for a backlog, so that every slot is taken when Redis forgets
-		s.accounts, s.delay = accounts("main"), 400*time.Millisecond
+// finish completes the report.
+func (w *testbed) finish() {
+	w.report.took = time.Since(w.began)
+	if w.workers == nil {
+		return
 	}
-	return s
-}
-
-// play carries out the scenario.
-func (w *world) play(ctx context.Context) error {
-	switch w.opts.scenario {
-	case scenarioOutage:
-		return w.playOutage(ctx)
-	case scenarioRejected:
-		return w.playRejected(ctx)
-	case scenarioRebuild:
-		return w.playRebuild(ctx)
-	case scenarioFailover:
-		return w.playFailover(ctx)
-	default:
-		return w.playChaos(ctx)
+	all, _, errs := w.workers.summary()
+	for _, m := range all {
+		w.report.row("worker "+m.name, "%d lives, %d kills, %d stops (slowest %v), at most %.1f MiB", m.lives, m.kills, m.stops,
+			short(m.slow), float64(m.peak)/(1<<20))
 	}
-}
-
-// finish completes the report, and saves it.
-func (w *world) finish(o options) {
-	r := w.report
-	r.Took = length(time.Since(w.began))
-	r.Settings = map[string]string{}
-	for _, v := range w.settings.vars {
-		r.Settings[v[0]] = v[1]
-	}
-	if w.fleet != nil {
-		var faults []string
-		r.Workers, _, faults = w.fleet.account()
-		r.check("workers end only when told to, and in time", len(r.Workers), faults...)
-	}
-	if o.report != "" {
-		if err := r.save(o.report); err != nil {
-			fmt.Fprintln(os.Stderr, "chaos:", err)
-			r.Error = err.Error()
-		}
-	}
+	w.report.check("workers end only when told to, and in time", len(all), errs...)
 }

@@ -9,35 +9,24 @@ import (
 	"sync/atomic"
 )
 
-// monitor counts the commands that a Redis is asked for.
+// monitor counts the commands that a Redis carries out, with MONITOR on a connection of its own.
 type monitor struct {
 	conn            net.Conn
-	asked, scripted atomic.Int64
+	asked, scripted atomic.Int64 // by clients; by scripts
 	done            chan struct{}
 }
 
-// traffic is what a monitor has seen.
-type traffic struct {
-	asked    int // by clients
-	scripted int // within scripts
-}
-
-// listen counts from now on, with MONITOR on a connection of its own.
+// listen counts from now on.
 func listen(ctx context.Context, addr string) (*monitor, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err == nil {
+		_, err = fmt.Fprint(conn, "MONITOR\r\n")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("monitor redis: %w", err)
 	}
 	m := &monitor{conn: conn, done: make(chan struct{})}
-	r := bufio.NewReaderSize(conn, 1<<16)
-	if _, err = fmt.Fprint(conn, "MONITOR\r\n"); err == nil {
-		_, err = r.ReadString('\n') // +OK
-	}
-	if err != nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("monitor redis: %w", err)
-	}
-	go m.count(r)
+	go m.count(bufio.NewReaderSize(conn, 1<<16))
 	return m, nil
 }
 
@@ -45,14 +34,12 @@ func listen(ctx context.Context, addr string) (*monitor, error) {
 // long: a voucher's bytes stand in them.
 func (m *monitor) count(r *bufio.Reader) {
 	defer close(m.done)
-	begins := true
-	for {
+	for begins := true; ; {
 		part, more, err := r.ReadLine()
 		if err != nil {
 			return
 		}
-		if begins {
-			from, _, _ := strings.Cut(string(part[:min(len(part), 80)]), "]")
+		if from, _, ok := strings.Cut(string(part[:min(len(part), 80)]), "]"); begins && ok {
 			if strings.HasSuffix(from, " lua") {
 				m.scripted.Add(1)
 			} else {
@@ -62,8 +49,6 @@ func (m *monitor) count(r *bufio.Reader) {
 		begins = !more
 	}
 }
-
-func (m *monitor) seen() traffic { return traffic{int(m.asked.Load()), int(m.scripted.Load())} }
 
 func (m *monitor) close() {
 	_ = m.conn.Close()

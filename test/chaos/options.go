@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -9,6 +10,46 @@ import (
 	"slices"
 	"time"
 )
+
+const (
+	scenarioChaos    = "chaos"
+	scenarioFailover = "failover"
+
+	storeRedis, storeFile = "redis", "file"
+)
+
+// scenario is a kind of run, with the defaults of its options.
+type scenario struct {
+	name              string
+	vouchers, workers int
+	store             string
+	accounts          []account
+	vars              [][2]string   // further settings of the workers
+	delay             time.Duration // of a healthy answer
+	run               func(*testbed, context.Context) error
+}
+
+func scenarios() []scenario {
+	one, two := accounts("main"), accounts("main", "second")
+	return []scenario{
+		{scenarioChaos, 400, 2, storeRedis, two, compressed(), 150 * time.Millisecond, (*testbed).runChaos},
+		// Slow enough for a backlog, so that every slot is taken when Redis forgets.
+		{scenarioFailover, 500, 2, storeRedis, one, compressed(), 400 * time.Millisecond, (*testbed).runFailover},
+		{"outage", 5000, 3, storeRedis, one, nil, 50 * time.Millisecond, (*testbed).runOutage},
+		{"rejected", 12_000, 2, storeRedis, one, compressed(), 0, (*testbed).runRejected},
+		{"rebuild", 1000, 2, storeFile, two, compressed(), 150 * time.Millisecond, (*testbed).runRebuild},
+	}
+}
+
+// find gives the scenario of a name, or one without a name.
+func find(name string) scenario {
+	for _, s := range scenarios() {
+		if s.name == name {
+			return s
+		}
+	}
+	return scenario{}
+}
 
 // options are the flags.
 type options struct {
@@ -18,35 +59,8 @@ type options struct {
 	seed     uint64
 	minutes  float64
 	store    string
-	report   string
 	bin      string
 	keep     bool
-}
-
-const (
-	scenarioChaos    = "chaos"
-	scenarioOutage   = "outage"
-	scenarioRejected = "rejected"
-	scenarioRebuild  = "rebuild"
-	scenarioFailover = "failover"
-
-	storeRedis, storeFile = "redis", "file"
-)
-
-// defaults are the numbers of vouchers and workers of each scenario.
-func defaults(scenario string) (vouchers, workers int) {
-	switch scenario {
-	case scenarioOutage:
-		return 5000, 3
-	case scenarioRejected:
-		return 12_000, 2
-	case scenarioRebuild:
-		return 1000, 2
-	case scenarioFailover:
-		return 500, 2
-	default:
-		return 400, 2
-	}
 }
 
 // parse reads the command line.
@@ -61,18 +75,13 @@ func parse(args []string, help io.Writer) (options, error) {
 	f.Uint64Var(&o.seed, "seed", 1, "what the plan is made from: the same seed does the same things at the same times")
 	f.Float64Var(&o.minutes, "minutes", 10, "most minutes that the run may take")
 	f.StringVar(&o.store, "store", "", "where vouchers lie: redis or file (default redis; rebuild file)")
-	f.StringVar(&o.report, "report", "", "file that takes the report as JSON")
 	f.StringVar(&o.bin, "bin", "", "voucherd to run, instead of one built from the source")
 	f.BoolVar(&o.keep, "keep", false, "keep logs and data even when all went well")
 	if err := f.Parse(args); err != nil {
 		return o, err //nolint:wrapcheck // it has been printed
 	}
-	scenarios := []string{scenarioChaos, scenarioOutage, scenarioRejected, scenarioRebuild, scenarioFailover}
-	if f.NArg() > 0 || o.scenario != "" && !slices.Contains(scenarios, o.scenario) {
-		return o, fmt.Errorf("--scenario is one of %v, and there are no other arguments", scenarios)
-	}
-	if o.report != "" && o.scenario == "" {
-		return o, errors.New("--report takes one report: give a --scenario too")
+	if f.NArg() > 0 || o.scenario != "" && find(o.scenario).name == "" {
+		return o, errors.New("--scenario must be chaos, failover, outage, rejected or rebuild, and there must be no other arguments")
 	}
 	for _, r := range o.runs() {
 		if err := r.check(); err != nil {
@@ -82,37 +91,28 @@ func parse(args []string, help io.Writer) (options, error) {
 	return o, nil
 }
 
-// runs gives the options of each scenario that is to be carried out.
+// runs gives the options of each scenario to run.
 func (o options) runs() []options {
 	if o.scenario != "" {
 		return []options{o.filled()}
 	}
-	chaos := o
-	chaos.scenario, o.scenario = scenarioChaos, scenarioFailover
-	all := []options{chaos.filled()}
-	for _, o.store = range stores(o.store) {
+	o.scenario = scenarioChaos
+	all := []options{o.filled()}
+	o.scenario = scenarioFailover
+	stores := []string{storeRedis, storeFile}
+	if o.store != "" {
+		stores = []string{o.store}
+	}
+	for _, o.store = range stores {
 		all = append(all, o.filled())
 	}
 	return all
 }
 
-func stores(given string) []string {
-	if given != "" {
-		return []string{given}
-	}
-	return []string{storeRedis, storeFile}
-}
-
 // filled puts defaults where nothing was given.
 func (o options) filled() options {
-	vouchers, workers := defaults(o.scenario)
-	o.vouchers, o.workers = cmp.Or(o.vouchers, vouchers), cmp.Or(o.workers, workers)
-	if o.store == "" {
-		o.store = storeRedis
-		if o.scenario == scenarioRebuild {
-			o.store = storeFile
-		}
-	}
+	s := find(o.scenario)
+	o.vouchers, o.workers, o.store = cmp.Or(o.vouchers, s.vouchers), cmp.Or(o.workers, s.workers), cmp.Or(o.store, s.store)
 	return o
 }
 
@@ -122,13 +122,13 @@ func (o options) name() string { return o.scenario + " " + o.store }
 func (o options) check() error {
 	switch {
 	case o.vouchers < 1 || o.workers < 1 || o.vouchers > 100_000 || o.workers > 20:
-		return errors.New("--n is 1 to 100000 and --workers 1 to 20")
-	case o.store != storeRedis && o.store != storeFile:
-		return errors.New("--store is redis or file")
-	case o.scenario == scenarioRebuild && o.store != storeFile:
+		return errors.New("--n must be 1 to 100000 and --workers 1 to 20")
+	case !slices.Contains([]string{storeRedis, storeFile}, o.store):
+		return errors.New("--store must be redis or file")
+	case o.scenario == "rebuild" && o.store != storeFile:
 		return errors.New("only a file store outlives Redis: --scenario rebuild needs --store file")
 	case o.minutes <= 0 || o.minutes > 120:
-		return errors.New("--minutes is above 0 and at most 120")
+		return fmt.Errorf("--minutes must be above 0 and at most 120, not %g", o.minutes)
 	}
 	return nil
 }

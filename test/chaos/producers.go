@@ -22,188 +22,133 @@ type producers struct {
 	seed   uint64
 	began  time.Time
 	away   func(from, to time.Time) bool // Redis was away between these
+	calls  chan struct{}                 // as many as may be under way
 
-	mu     sync.Mutex
-	handed []audit.Handed
-	ids    map[seat]string // of the uploads
-	tally  producing
+	mu       sync.Mutex
+	enqueued []audit.Enqueued
+	tally    tally
 }
 
-// seat is a voucher's place in its order.
-type seat struct {
-	order string
-	place int
-}
-
-// producing is what the report says of the producers.
-type producing struct {
-	Calls         int            `json:"calls"`
-	Accepted      int            `json:"accepted"`
-	Again         int            `json:"enqueuedAgain"`
-	Failed        int            `json:"failed"`        // and tried again
-	WhileAway     int            `json:"failedAway"`    // of these, while Redis was away
-	Slowest       length         `json:"slowestFailed"` // until the producer had its error
-	SlowestDone   length         `json:"slowestDone"`
-	Errors        map[string]int `json:"errors,omitempty"`
-	Wrong         []string       `json:"wrong,omitempty"` // what Enqueue answered and should not have
-	Unnamed       int            `json:"failedUnnamed"`   // failures that came while Redis was still away and do not say which Redis
-	UnnamedSample []string       `json:"unnamed,omitempty"`
-}
-
-func (w *world) newProducers() *producers {
-	return &producers{
-		client: w.client, seed: w.opts.seed, began: time.Now(), away: w.redis.awayAt, ids: map[seat]string{},
-	}
+// tally is what the report says of the producers.
+type tally struct {
+	calls, accepted, again int
+	failed, whileAway      int            // and tried again; of these, while Redis was away
+	slowest                time.Duration  // until the producer had its error
+	errors                 map[string]int // by text
+	wrong                  []string       // what Enqueue answered and should not have
+	unnamed                []string       // errors that came while Redis was still away and do not say which Redis
 }
 
 const (
-	producerCount = 6
-	retryAfter    = 200 * time.Millisecond
+	callsAtOnce = 6
+	retryAfter  = 200 * time.Millisecond
 )
+
+func (w *testbed) newProducers() *producers {
+	return &producers{
+		client: w.client, seed: w.opts.seed, began: time.Now(), away: w.redis.awayAt, calls: make(chan struct{}, callsAtOnce),
+		tally: tally{errors: map[string]int{}},
+	}
+}
 
 // run enqueues all vouchers of the plan, each at its time.
 func (p *producers) run(ctx context.Context, orders []plan.Order) {
-	lines := make(chan line)
 	var wg sync.WaitGroup
-	for range producerCount {
-		wg.Go(func() {
-			for l := range lines {
-				p.order(ctx, l)
-			}
-		})
+	for _, o := range orders {
+		wg.Go(func() { p.order(ctx, o) })
 	}
-	p.feed(ctx, orders, lines)
-	close(lines)
 	wg.Wait()
 }
 
-// line is what is still to be enqueued of an order, next.
-type line struct {
-	order plan.Order
+// step is one voucher of an order, enqueued for the first time or again.
+type step struct {
+	place int
 	at    time.Duration
-	step  int
 	again bool
 }
 
-// feed gives out each voucher at its time. A voucher waits until the one before it in its order is accepted: a call
-// that failed may have been carried out, so only that settles who comes first.
-func (p *producers) feed(ctx context.Context, orders []plan.Order, lines chan<- line) {
-	var due []line
-	for _, o := range orders {
-		for i, v := range o.Vouchers {
-			due = append(due, line{order: o, at: v.At, step: i})
-			if v.Again > 0 {
-				due = append(due, line{order: o, at: v.Again, step: i, again: true})
+// order enqueues the vouchers of an order. Each waits until the one before it is accepted: a call that failed may have
+// been carried out, so only that settles who comes first.
+func (p *producers) order(ctx context.Context, o plan.Order) {
+	var steps []step
+	for i, v := range o.Vouchers {
+		steps = append(steps, step{place: i, at: v.At})
+		if v.Again > 0 {
+			steps = append(steps, step{place: i, at: v.Again, again: true})
+		}
+	}
+	slices.SortStableFunc(steps, func(a, b step) int { return int(a.at - b.at) })
+	ids := make([]string, len(o.Vouchers))
+	for _, s := range steps {
+		if !sleep(ctx, time.Until(p.began.Add(s.at))) {
+			return
+		}
+		v := o.Vouchers[s.place]
+		u, err := p.enqueue(ctx, o, v)
+		for err != nil {
+			if !sleep(ctx, retryAfter) {
+				return
 			}
+			u, err = p.enqueue(ctx, o, v)
 		}
+		p.accept(o, s, u, ids)
 	}
-	slices.SortStableFunc(due, func(a, b line) int { return int(a.at - b.at) })
-	for _, l := range due {
-		if !sleep(ctx, time.Until(p.began.Add(l.at))) {
-			return
-		}
-		select {
-		case lines <- l:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// order enqueues one voucher of an order, when those before it are accepted.
-func (p *producers) order(ctx context.Context, l line) {
-	before := l.step - 1
-	if l.again {
-		before = l.step
-	}
-	for before >= 0 && p.find(l.order.ID, before) == "" {
-		if !sleep(ctx, 20*time.Millisecond) {
-			return
-		}
-	}
-	v := l.order.Vouchers[l.step]
-	for {
-		u, err := p.enqueue(ctx, l.order, v)
-		if err == nil {
-			p.accept(l, v, u)
-			return
-		}
-		if !sleep(ctx, retryAfter) {
-			return
-		}
-	}
-}
-
-func (p *producers) find(order string, place int) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.ids[seat{order, place}]
 }
 
 // enqueue makes one call and notes how it went.
 func (p *producers) enqueue(ctx context.Context, o plan.Order, v plan.Voucher) (ledger.Upload, error) {
+	p.calls <- struct{}{}
+	defer func() { <-p.calls }()
 	began := time.Now()
 	u, err := p.client.Enqueue(ctx, tasks.Request{Account: o.Account, OrderID: o.ID, Voucher: v.Open(p.seed)})
 	took := time.Since(began)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := &p.tally
-	t.Calls++
-	if err == nil {
-		t.SlowestDone = max(t.SlowestDone, length(took))
-		return u, nil
+	t.calls++
+	if err == nil || ctx.Err() != nil {
+		return u, err //nolint:wrapcheck // it is counted by its text
 	}
-	if ctx.Err() != nil {
-		return u, err
-	}
-	t.Failed++
-	t.Slowest = max(t.Slowest, length(took))
+	t.failed++
+	t.slowest = max(t.slowest, took)
 	var unreachable *tasks.UnreachableError
 	named := errors.As(err, &unreachable)
 	if p.away(began, time.Now()) {
-		t.WhileAway++
+		t.whileAway++
 		if !named && p.away(time.Now(), time.Now().Add(time.Millisecond)) {
-			t.Unnamed++
-			t.UnnamedSample = sample(t.UnnamedSample, err.Error())
+			t.unnamed = sample(t.unnamed, err.Error())
 		}
 	}
-	if t.Errors == nil {
-		t.Errors = map[string]int{}
+	if named {
+		t.errors["redis could not be reached"]++
+	} else {
+		t.errors[clip(err.Error())]++
 	}
-	t.Errors[kind(err, named)]++
-	return u, err
+	return u, err //nolint:wrapcheck // as above
 }
 
-func kind(err error, unreachable bool) string {
-	if unreachable {
-		return "redis could not be reached"
-	}
-	return clip(err.Error())
-}
-
-// accept notes what Enqueue promised, and what it answered wrongly.
-func (p *producers) accept(l line, v plan.Voucher, u ledger.Upload) {
-	known := p.find(l.order.ID, l.step)
+// accept notes what Enqueue promised, and what it answered wrongly. Ids are those of the order's uploads.
+func (p *producers) accept(o plan.Order, s step, u ledger.Upload, ids []string) {
 	hash := sha256.New()
-	_, _ = io.Copy(hash, v.Open(p.seed)) // neither fails
+	_, _ = io.Copy(hash, o.Vouchers[s.place].Open(p.seed)) // neither fails
 	sum := hex.EncodeToString(hash.Sum(nil))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := &p.tally
-	if u.SHA256 != sum || u.OrderID != l.order.ID || u.Account != l.order.Account {
-		t.Wrong = sample(t.Wrong, "order "+l.order.ID+": the answer is about "+u.ID)
+	if u.SHA256 != sum || u.OrderID != o.ID || u.Account != o.Account {
+		t.wrong = sample(t.wrong, "order "+o.ID+": the answer is about "+u.ID)
 	}
-	if l.again {
-		t.Again++
-		if u.ID != known || !u.Duplicate {
-			t.Wrong = sample(t.Wrong, "order "+l.order.ID+": enqueued again, it got "+u.ID+" and not a duplicate of "+known)
+	if s.again {
+		t.again++
+		if u.ID != ids[s.place] || !u.Duplicate {
+			t.wrong = sample(t.wrong, "order "+o.ID+": enqueued again, it got "+u.ID+" and not a duplicate of "+ids[s.place])
 		}
 		return
 	}
-	t.Accepted++
-	p.ids[seat{l.order.ID, l.step}] = u.ID
-	p.handed = append(p.handed, audit.Handed{
-		UploadID: u.ID, Account: l.order.Account, OrderID: l.order.ID, SHA256: sum, Place: l.step, At: time.Now(),
+	t.accepted++
+	ids[s.place] = u.ID
+	p.enqueued = append(p.enqueued, audit.Enqueued{
+		UploadID: u.ID, Account: o.Account, OrderID: o.ID, SHA256: sum, Place: s.place, At: time.Now(),
 	})
 }
 

@@ -2,114 +2,104 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/test/chaos/audit"
 )
 
-// atOnce is how many questions are asked of the ledger at a time.
-const atOnce = 8
-
 // reconcile stops the workers and holds the ledger against the API's log.
-func (w *world) reconcile(ctx context.Context, handed []audit.Handed, retriedFrom time.Time) error {
-	if err := w.storeEmpties(ctx, handed); err != nil {
-		return err
-	}
-	w.stopWorkers()
+func (w *testbed) reconcile(ctx context.Context, enqueued []audit.Enqueued, retriedFrom time.Time) error {
+	w.storeEmpties(ctx, enqueued)
+	w.workers.stopAll()
 	w.say("reconciling the ledger with the API's log")
-	facts, err := w.facts(ctx, handed)
+	facts, err := w.facts(ctx, enqueued, retriedFrom)
 	if err != nil {
 		return err
 	}
-	facts.RetriedFrom = retriedFrom
 	found := audit.Run(facts)
 	r := w.report
-	r.Checks = append(found.Checks, r.Checks...)
-	r.Resent, r.Attempts, r.Outcomes = found.Resent, found.Attempts, found.Outcomes
+	r.audited(found)
+	r.row("attempts per upload", "%s", counted(found.Attempts))
+	r.row("attempts by outcome", "%s", counted(found.Outcomes))
 	if n := len(found.Resumed); n > 0 {
-		r.Numbers = append(r.Numbers, fmt.Sprintf("interrupted attempts were followed by the next after %v to %v, half of them within %v",
-			length(found.Resumed[0]), length(found.Resumed[n-1]), length(found.Resumed[n/2])))
+		r.row("", "interrupted attempts were followed by the next after %v to %v, half of them within %v",
+			short(found.Resumed[0]), short(found.Resumed[n-1]), short(found.Resumed[n/2]))
 	}
 	if found.Late > 0 {
-		r.Numbers = append(r.Numbers, fmt.Sprintf("%d calls had left when their account was told to wait, and arrived over 100 ms later", found.Late))
+		r.row("", "%d calls had left when their account was told to wait, and arrived over 100 ms later", found.Late)
 	}
 	return w.summarize(ctx, facts)
 }
 
 // reconcileLosses holds what producers were told, the ledger and the API's log against each other after a run in which
 // Redis forgot.
-func (w *world) reconcileLosses(ctx context.Context, handed []audit.Handed, retriedFrom time.Time) error {
-	w.stopWorkers()
-	facts, err := w.facts(ctx, handed)
+func (w *testbed) reconcileLosses(ctx context.Context, enqueued []audit.Enqueued, retriedFrom time.Time) error {
+	w.workers.stopAll()
+	facts, err := w.facts(ctx, enqueued, retriedFrom)
 	if err != nil {
 		return err
 	}
-	facts.RetriedFrom, facts.Losses, facts.InRedis = retriedFrom, w.losses, w.opts.store == storeRedis
+	facts.Losses, facts.InRedis = w.losses, w.opts.store == storeRedis
 	found, lost := audit.RunLosses(facts)
-	r := w.report
-	r.Checks, r.Resent = append(found.Checks, r.Checks...), found.Resent
-	r.Left = append(r.Left, fmt.Sprintf("lost with Redis: %d uploads, of which the API had taken %d; %d calls",
-		lost.Uploads, lost.Taken, lost.Calls))
+	w.report.audited(found)
+	w.report.row("lost with Redis", "%d uploads, of which the API had taken %d; %d calls", lost.Uploads, lost.Taken, lost.Calls)
 	return w.summarize(ctx, facts)
 }
 
 // summarize counts requests and uploads, and looks for secrets.
-func (w *world) summarize(ctx context.Context, facts audit.Facts) (err error) {
-	r := w.report
-	r.Requests = len(facts.Requests)
+func (w *testbed) summarize(ctx context.Context, facts audit.Facts) error {
+	accepted := 0
 	for _, q := range facts.Requests {
 		if q.Accepted {
-			r.Accepted++
+			accepted++
 		}
 	}
-	if _, r.States, err = w.unfinished(ctx); err != nil {
+	_, states, err := w.unfinished(ctx)
+	if err != nil {
 		return err
 	}
-	return w.secrets(ctx)
+	w.report.row("states in the end", "%s", counted(states))
+	w.report.row("requests at the API", "%d, of which it took %d", len(facts.Requests), accepted)
+	return w.secrets()
 }
 
-// facts asks the ledger for every upload, and searches for every request id that the API gave.
-func (w *world) facts(ctx context.Context, handed []audit.Handed) (audit.Facts, error) {
-	_, killed, _ := w.fleet.account()
+// facts asks the ledger for every upload, and searches for every request id that the API gave or the ledger shows.
+func (w *testbed) facts(ctx context.Context, enqueued []audit.Enqueued, retriedFrom time.Time) (audit.Facts, error) {
+	_, killed, _ := w.workers.summary()
 	f := audit.Facts{
-		Handed: handed, Requests: w.api.Requests(), Uploads: map[string]ledger.Upload{}, Found: map[string][]string{},
-		Killed: killed, RedisAway: w.redis.absences(), ThrottleFor: time.Second,
+		Enqueued: enqueued, Requests: w.api.Requests(), Uploads: map[string]ledger.Upload{}, Found: map[string][]string{},
+		Killed: killed, RedisAway: w.redis.absences(), ThrottleFor: time.Second, RetriedFrom: retriedFrom,
 	}
 	var mu sync.Mutex
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(atOnce)
-	for _, h := range handed {
-		g.Go(func() error {
-			u, err := w.client.Get(gctx, h.UploadID)
-			if errors.Is(err, ledger.ErrNotFound) {
-				return nil
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			f.Uploads[h.UploadID] = u
+	err := each(ctx, slices.Values(enqueued), func(ctx context.Context, e audit.Enqueued) error {
+		u, err := w.client.Get(ctx, e.UploadID)
+		if err != nil {
 			return err //nolint:wrapcheck // the client says enough
-		})
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		f.Uploads[e.UploadID] = u
+		return nil
+	})
+	if err != nil {
+		return f, err
 	}
-	if err := g.Wait(); err != nil {
-		return f, err //nolint:wrapcheck // as above
-	}
-	return f, w.search(ctx, &f)
-}
-
-// search looks for every request id in the API's log and in the ledger.
-func (w *world) search(ctx context.Context, f *audit.Facts) error {
 	ids := map[string]bool{}
 	for _, r := range f.Requests {
 		ids[r.RequestID] = true
@@ -120,87 +110,132 @@ func (w *world) search(ctx context.Context, f *audit.Facts) error {
 		}
 	}
 	delete(ids, "")
-	var mu sync.Mutex
+	return f, each(ctx, maps.Keys(ids), func(ctx context.Context, id string) error {
+		us, err := w.client.Find(ctx, id)
+		mu.Lock()
+		defer mu.Unlock()
+		for _, u := range us {
+			f.Found[id] = append(f.Found[id], u.ID)
+		}
+		return err //nolint:wrapcheck // as above
+	})
+}
+
+// each asks the ledger about each of many, some at a time. What it does not know is no error.
+func each[T any](ctx context.Context, all iter.Seq[T], ask func(context.Context, T) error) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(atOnce)
-	for id := range ids {
+	g.SetLimit(8)
+	for one := range all {
 		g.Go(func() error {
-			us, err := w.client.Find(ctx, id)
-			if err != nil && !errors.Is(err, ledger.ErrNotFound) {
-				return err //nolint:wrapcheck // the client says enough
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			for _, u := range us {
-				f.Found[id] = append(f.Found[id], u.ID)
+			if err := ask(ctx, one); !errors.Is(err, ledger.ErrNotFound) {
+				return err
 			}
 			return nil
 		})
 	}
-	return g.Wait() //nolint:wrapcheck // as above
+	return g.Wait() //nolint:wrapcheck // ask says enough
 }
 
-// secrets looks for secrets, and for vouchers, where they must not be.
-func (w *world) secrets(ctx context.Context) error {
+// secrets looks for secrets in the workers' logs and in Redis' files, and for vouchers in the logs.
+func (w *testbed) secrets() error {
+	inRedis := []string{}
+	for _, a := range w.accounts {
+		inRedis = append(inRedis, a.creds.Secret.Reveal())
+	}
+	inLogs := append([]string{"iVBORw0KGgo", "\x89PNG"}, inRedis...) // how vouchers begin
 	var found []string
 	looked := 0
-	look := func(name, text string, words ...string) {
-		looked++
-		for i, word := range words {
-			if strings.Contains(text, word) {
-				found = append(found, fmt.Sprintf("%s holds secret %d", name, i+1))
+	for dir, words := range map[string][]string{"workers": inLogs, "redis": inRedis} {
+		err := fs.WalkDir(os.DirFS(w.dir), dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
 			}
+			text, err := os.ReadFile(filepath.Join(w.dir, path)) //nolint:gosec // in our own directory
+			looked++
+			for i, word := range words {
+				if bytes.Contains(text, []byte(word)) {
+					found = append(found, fmt.Sprintf("%s holds secret %d", path, i+1))
+				}
+			}
+			return err //nolint:wrapcheck // it names the file
+		})
+		if err != nil {
+			return fmt.Errorf("look for secrets: %w", err)
 		}
-	}
-	secrets := []string{"iVBORw0KGgo", "\x89PNG"} // how vouchers begin
-	for _, a := range w.accounts {
-		secrets = append(secrets, a.creds.Secret.Reveal())
-	}
-	if err := w.fleet.logs(ctx, func(name, text string) { look(name, text, secrets...) }); err != nil {
-		return err
-	}
-	walk := func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		looked++
-		in, err := holds(filepath.Join(w.dir, path), secrets[2:])
-		if in {
-			found = append(found, path+" holds a secret")
-		}
-		return err
-	}
-	if err := fs.WalkDir(os.DirFS(w.dir), "redis", walk); err != nil {
-		return fmt.Errorf("look into redis' files: %w", err)
 	}
 	w.report.check("no secret, and no voucher, is in a log, and no secret in Redis", looked, found...)
 	return nil
 }
 
-// holds says whether a file holds one of these words, however large it is.
-func holds(path string, words []string) (bool, error) {
-	f, err := os.Open(path) //nolint:gosec // in our own directory
+// storeEmpties waits until no delivered upload's voucher is kept any more. What a producer stored and never got
+// accepted is nobody's, and goes when it is old.
+func (w *testbed) storeEmpties(ctx context.Context, enqueued []audit.Enqueued) {
+	const limit = 45 * time.Second // a reconciler that was killed may have had its turn for half a minute
+	var claimed []string
+	var orphans int
+	err := until(ctx, limit, "delivered vouchers have left the blob store", func() bool {
+		var err error
+		claimed, orphans, err = w.kept(ctx)
+		return err == nil && len(claimed) == 0
+	})
 	if err != nil {
-		return false, err //nolint:wrapcheck // it names the file
+		claimed = append(w.holders(ctx, claimed, enqueued), err.Error())
 	}
-	defer f.Close()    //nolint:errcheck // only read
-	const overlap = 64 // longer than any word
-	buf := make([]byte, 1<<20)
-	from := 0
-	for {
-		n, err := f.Read(buf[from:])
-		seen := buf[:from+n]
-		for _, word := range words {
-			if bytes.Contains(seen, []byte(word)) {
-				return true, nil
+	w.report.check("vouchers leave the blob store when they are delivered", w.opts.vouchers, claimed...)
+	if orphans > 0 {
+		w.report.row("left over", "%d vouchers that no upload claims; they go when they are older than the orphan age", orphans)
+	}
+}
+
+// holders says which uploads hold these vouchers.
+func (w *testbed) holders(ctx context.Context, keys []string, enqueued []audit.Enqueued) []string {
+	by := map[string]string{}
+	for _, e := range enqueued {
+		if u, err := w.client.Get(ctx, e.UploadID); err == nil && u.StoreKey != "" {
+			by[u.StoreKey] = fmt.Sprintf("held by %s (%s)", u.ID, u.State)
+		}
+	}
+	for i, k := range keys {
+		keys[i] = k + " " + cmp.Or(by[k], "held by no upload")
+	}
+	return keys
+}
+
+// kept gives the keys of the vouchers in the blob store that an upload claims, and how many nobody does.
+func (w *testbed) kept(ctx context.Context) (claimed []string, orphans int, err error) {
+	dir, onDisk := w.store.(*blob.Dir)
+	for _, account := range w.accountNames() {
+		const most = 10_000
+		unclaimed, err := w.store.Unclaimed(ctx, account, 0, most)
+		if err != nil {
+			return nil, 0, fmt.Errorf("list unclaimed vouchers: %w", err)
+		}
+		orphans += len(unclaimed)
+		if onDisk {
+			continue
+		}
+		prefix := "voucherd:{" + ledger.Queue(account) + "}:v:"
+		keys, err := w.rdb.Keys(ctx, prefix+"*").Result()
+		if err != nil {
+			return nil, 0, fmt.Errorf("list the blob store: %w", err)
+		}
+		for _, k := range keys {
+			key := account + "-" + strings.TrimPrefix(k, prefix)
+			if !slices.ContainsFunc(unclaimed, func(u blob.Unclaimed) bool { return u.Key == key }) {
+				claimed = append(claimed, key)
 			}
 		}
-		if errors.Is(err, io.EOF) {
-			return false, nil
-		}
-		if err != nil {
-			return false, err //nolint:wrapcheck // it names the file
-		}
-		from = copy(buf, seen[max(0, len(seen)-overlap):])
 	}
+	if !onDisk {
+		return claimed, orphans, nil
+	}
+	for s, err := range dir.All(ctx) {
+		if err != nil {
+			return nil, 0, fmt.Errorf("list the blob store: %w", err)
+		}
+		if s.UploadID != "" && ledger.State(s.State) != ledger.Delivered { // of those only a note stays
+			claimed = append(claimed, s.Key)
+		}
+	}
+	return claimed, orphans, nil
 }

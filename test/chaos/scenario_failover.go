@@ -16,35 +16,32 @@ const (
 	idleStop  = 2 * time.Second
 )
 
-// playFailover lets Redis forget the last writes again and again, while vouchers come in and go out. With a file store
-// an operator rebuilds each time.
-func (w *world) playFailover(ctx context.Context) error {
-	p := plan.NewFailovers(plan.Options{
-		Seed: w.opts.seed, Vouchers: w.opts.vouchers, Workers: w.opts.workers, Accounts: w.accountNames(),
-	})
+// runFailover lets Redis forget the last writes again and again, while vouchers come in and go out. With a file store an
+// operator rebuilds each time.
+func (w *testbed) runFailover(ctx context.Context) error {
+	p := plan.NewFailovers(w.planOptions())
 	w.describe(p)
-	if err := w.fleet.startAll(); err != nil {
+	if err := w.workers.startAll(); err != nil {
 		return err
 	}
 	producers := w.newProducers()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { producers.run(gctx, p.Orders); return nil })
-	g.Go(func() error { return w.batter(gctx, p.Blows, producers.began) })
+	g.Go(func() error { return w.failProcesses(gctx, p.Processes, producers.began) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	w.report.Producers = producers.tally
-	w.producerChecks(producers.tally)
-	err := w.drain(ctx, time.Until(w.losses[len(w.losses)-1].Back.Add(overAfter)), &w.report.Drain)
+	w.checkProducers(producers.tally)
+	err := w.drain(ctx, time.Until(w.losses[len(w.losses)-1].Back.Add(overAfter)))
 	after, cancel := lastLook(ctx)
 	defer cancel()
-	err = errors.Join(err, w.reconcileLosses(after, producers.handed, time.Time{}))
+	err = errors.Join(err, w.reconcileLosses(after, producers.enqueued, time.Time{}))
 	w.workersIdle()
 	return err
 }
 
 // failOver lets Redis forget its last writes, and puts back what a file store holds.
-func (w *world) failOver(ctx context.Context, lacking time.Duration) error {
+func (w *testbed) failOver(ctx context.Context, lacking time.Duration) error {
 	l, err := w.redis.failOver(ctx, lacking)
 	if err != nil {
 		return err
@@ -60,13 +57,13 @@ func (w *world) failOver(ctx context.Context, lacking time.Duration) error {
 
 // workersIdle looks for workers that still had something to do when everything was delivered: a worker with nothing to
 // do stops at once, one that waits for an attempt takes the time it is given.
-func (w *world) workersIdle() {
-	members, _, _ := w.fleet.account()
+func (w *testbed) workersIdle() {
+	all, _, _ := w.workers.summary()
 	var busy []string
-	for _, m := range members {
-		if time.Duration(m.Slow) > idleStop {
-			busy = append(busy, fmt.Sprintf("%s took %v to stop", m.Name, m.Slow))
+	for _, m := range all {
+		if m.slow > idleStop {
+			busy = append(busy, fmt.Sprintf("%s took %v to stop", m.name, m.slow))
 		}
 	}
-	w.report.check("no worker is left waiting for what Redis forgot", len(members), busy...)
+	w.report.check("no worker is left waiting for what Redis forgot", len(all), busy...)
 }

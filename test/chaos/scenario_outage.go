@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/test/chaos/audit"
@@ -20,89 +18,75 @@ const (
 	mostCommands = 100.0                                // of one worker, a second
 )
 
-// playOutage lets many uploads wait while the API is away, with the settings that users have.
-func (w *world) playOutage(ctx context.Context) error {
+// runOutage lets many uploads wait while the API is away, with the settings that users have.
+func (w *testbed) runOutage(ctx context.Context) error {
 	w.api.SetFaults(sandbox.Fault{Kind: sandbox.Outage})
-	producers, err := w.handOver(ctx)
+	enqueued, err := w.enqueueAll(ctx)
 	if err != nil {
 		return err
 	}
-	w.say("%d uploads wait, the API is away, starting %d workers", len(producers.handed), w.opts.workers)
+	w.say("%d uploads wait, the API is away, starting %d workers", len(enqueued), w.opts.workers)
 	began := time.Now()
-	if err := w.fleet.startAll(); err != nil {
+	if err := w.workers.startAll(); err != nil {
 		return err
 	}
 	if err := w.countCommands(ctx, began.Add(awayFor)); err != nil {
 		return err
 	}
-	healed := time.Now()
+	back := time.Now()
 	w.api.SetFaults()
 	calls := len(w.api.Requests())
-	w.report.Outage.Calls, w.report.Outage.Most, w.report.Outage.Lasted = calls, mostCalls, length(healed.Sub(began))
-	w.report.check(fmt.Sprintf("at most %d calls while the API is away", mostCalls), calls, exceeds(float64(calls), float64(mostCalls))...)
-	w.say("%d calls; the API is well again", calls)
-	w.report.Drain = 0
-	if err := w.drain(ctx, drainLimit, &w.report.Drain); err != nil {
+	w.checkCalls(calls, mostCalls, back.Sub(began))
+	w.say("%d calls; the API is back", calls)
+	if err := w.drain(ctx, drainLimit); err != nil {
 		return err
 	}
 	if err := w.countRefusals(ctx); err != nil {
 		return err
 	}
-	w.growth(healed)
-	return w.reconcile(ctx, producers.handed, time.Time{})
+	w.growth(back)
+	return w.reconcile(ctx, enqueued, time.Time{})
 }
 
-// handOver enqueues one small voucher for each of many orders, as fast as can be.
-func (w *world) handOver(ctx context.Context) (*producers, error) {
-	p := w.newProducers()
+// enqueueAll enqueues one small voucher for each of many orders, as fast as can be.
+func (w *testbed) enqueueAll(ctx context.Context) ([]audit.Enqueued, error) {
 	w.say("enqueueing %d vouchers", w.opts.vouchers)
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(2 * producerCount)
+	var orders []plan.Order
 	for n := range w.opts.vouchers {
-		const size = 2 << 10
-		v := plan.Voucher{Number: n, Size: size}
-		o := plan.Order{ID: fmt.Sprintf("20225-%d", n), Account: w.accounts[0].name, Vouchers: []plan.Voucher{v}}
-		g.Go(func() error { p.order(ctx, line{order: o}); return ctx.Err() })
+		orders = append(orders, plan.Order{
+			ID: fmt.Sprintf("20225-%d", n), Account: w.accounts[0].name, Vouchers: []plan.Voucher{{Number: n, Size: 2 << 10}},
+		})
 	}
-	err := g.Wait()
-	w.report.Producers = p.tally
-	if err == nil && len(p.handed) < w.opts.vouchers {
-		err = context.Cause(ctx)
-	}
-	return p, err
+	p := w.newProducers()
+	p.run(ctx, orders)
+	w.reportProducers(p.tally)
+	return p.enqueued, context.Cause(ctx)
 }
 
 // countCommands counts what the workers ask of Redis until an instant, second by second.
-func (w *world) countCommands(ctx context.Context, till time.Time) error {
+func (w *testbed) countCommands(ctx context.Context, till time.Time) error {
 	began := time.Now()
-	m, err := listen(ctx, w.redis.addr)
+	m, err := listen(ctx, w.redis.Addr)
 	if err != nil {
 		return err
 	}
 	defer m.close()
-	workers := float64(w.opts.workers)
-	var last traffic
-	most, mostAt := 0.0, time.Duration(0)
+	last, most, mostAt := int64(0), 0.0, time.Duration(0)
 	for time.Until(till) > 0 {
 		at := time.Now()
 		if !sleep(ctx, min(time.Second, time.Until(till))) {
 			return context.Cause(ctx)
 		}
-		now := m.seen()
-		if rate := float64(now.asked-last.asked) / time.Since(at).Seconds() / workers; rate > most && time.Since(at) > time.Second/2 {
+		now, took := m.asked.Load(), time.Since(at)
+		if rate := float64(now-last) / took.Seconds() / float64(w.opts.workers); rate > most && took > time.Second/2 {
 			most, mostAt = rate, time.Since(began)
 		}
 		last = now
 	}
-	seconds := time.Since(began).Seconds()
-	out := &outage{
-		Measured: length(time.Since(began)), Commands: float64(last.asked) / seconds / workers, Scripted: float64(last.scripted) / seconds / workers,
-	}
-	w.report.Outage = out
-	w.report.Numbers = append(w.report.Numbers, fmt.Sprintf(
-		"the busiest second saw %.0f Redis commands of each worker, %.0f s after the start", most, mostAt.Seconds()))
+	asked := w.commands(m, time.Since(began))
+	w.report.row("", "the busiest second saw %.0f Redis commands of each worker, %.0f s after the start", most, mostAt.Seconds())
 	w.report.check(fmt.Sprintf("under %.0f Redis commands a second and worker while the API is away", mostCommands),
-		last.asked, exceeds(out.Commands, mostCommands)...)
+		int(last), exceeds(asked, mostCommands)...)
 	return nil
 }
 
@@ -114,62 +98,61 @@ func exceeds(n, most float64) []string {
 }
 
 // countRefusals looks for refusals that an outage was taken for.
-func (w *world) countRefusals(ctx context.Context) error {
+func (w *testbed) countRefusals(ctx context.Context) error {
 	var spent []string
-	q := ledger.Query{Limit: 500}
-	looked := 0
-	for {
-		page, err := w.client.List(ctx, q)
-		if err != nil {
-			return err //nolint:wrapcheck // the client says enough
-		}
-		for _, u := range page.Uploads {
-			looked++
-			if u.Refusals > 0 {
-				spent = append(spent, fmt.Sprintf("%s: %d", u.ID, u.Refusals))
-			}
-		}
-		if q.Cursor = page.Cursor; q.Cursor == "" {
-			break
+	uploads, err := w.list(ctx)
+	for _, u := range uploads {
+		if u.Refusals > 0 {
+			spent = append(spent, fmt.Sprintf("%s: %d", u.ID, u.Refusals))
 		}
 	}
-	w.report.check("an outage spends no upload's budget", looked, spent...)
-	return nil
+	w.report.check("an outage spends no upload's budget", len(uploads), spent...)
+	return err
+}
+
+// list gives every upload in the ledger.
+func (w *testbed) list(ctx context.Context) (all []ledger.Upload, err error) {
+	for q := (ledger.Query{Limit: 500, OldestFirst: true}); ; {
+		page, err := w.client.List(ctx, q)
+		if err != nil {
+			return all, err //nolint:wrapcheck // the client says enough
+		}
+		all = append(all, page.Uploads...)
+		if q.Cursor = page.Cursor; q.Cursor == "" {
+			return all, nil
+		}
+	}
 }
 
 // growth looks at how the workers came back: each begins with one call at a time, and n successes allow at most n more.
-func (w *world) growth(healed time.Time) {
-	check := audit.Check{Name: "after an outage the calls at a time grow step by step"}
-	requests := w.api.Requests()
-	var ends []time.Time // of those under way
-	answered, top := 0, 1
-	var ladder strings.Builder
-	for _, r := range requests {
-		if r.At.Before(healed) {
+func (w *testbed) growth(back time.Time) {
+	var ends []time.Time // of calls under way
+	examined, answered, top := 0, 0, 1
+	var many []string
+	var steps strings.Builder
+	for _, r := range w.api.Requests() {
+		if r.At.Before(back) {
 			continue
 		}
-		under := 1
 		var still []time.Time
 		for _, end := range ends {
 			if end.After(r.At) {
-				under++
 				still = append(still, end)
 			} else {
 				answered++
 			}
 		}
 		ends = append(still, r.AnsweredAt)
-		check.ScanResult++
-		if allowed := w.opts.workers + answered; under > allowed {
-			check.Broken++
-			check.Where = append(check.Where[:min(len(check.Where), 10)], fmt.Sprintf(
-				"request %d is the %dth at a time after %d successes", r.Number, under, answered))
+		under := len(ends)
+		examined++
+		if under > w.opts.workers+answered {
+			many = append(many, fmt.Sprintf("request %d is the %dth at a time after %d successes", r.Number, under, answered))
 		}
 		if under >= top {
-			fmt.Fprintf(&ladder, " %d at %.1f s", under, r.At.Sub(healed).Seconds())
+			fmt.Fprintf(&steps, " %d at %.1f s", under, r.At.Sub(back).Seconds())
 			top = 2 * top
 		}
 	}
-	w.report.Checks = append(w.report.Checks, check)
-	w.report.Numbers = append(w.report.Numbers, "calls at a time after the API was back:"+ladder.String())
+	w.report.check("after an outage the calls at a time grow step by step", examined, many...)
+	w.report.row("", "calls at a time after the API was back:%s", steps.String())
 }

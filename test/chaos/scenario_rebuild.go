@@ -11,54 +11,50 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/test/chaos/audit"
 	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
-// playRebuild empties Redis while vouchers come in and go out, and rebuilds it from the blob store on disk. Then it does so
-// once more while nothing moves, to see that rebuilding twice changes nothing.
-func (w *world) playRebuild(ctx context.Context) error {
-	p := plan.New(plan.Options{
-		Seed: w.opts.seed, Vouchers: w.opts.vouchers, Workers: w.opts.workers, Accounts: []string{w.accounts[0].name, w.accounts[1].name},
-	})
+// runRebuild empties Redis while vouchers come in and go out, and rebuilds it from the blob store on disk. Then it does
+// so once more while nothing moves, to see that rebuilding twice changes nothing.
+func (w *testbed) runRebuild(ctx context.Context) error {
+	p := plan.New(w.planOptions())
 	for _, o := range p.Orders {
 		o.Once()
 	}
-	w.api.SetFaults(doomed(p.Orders)...)
-	if err := w.fleet.startAll(); err != nil {
+	w.api.SetFaults(refusals(p.Orders)...)
+	if err := w.workers.startAll(); err != nil {
 		return err
 	}
 	producers := w.newProducers()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { producers.run(gctx, p.Orders); return nil })
-	g.Go(func() error { return w.midRun(gctx, p) })
+	g.Go(func() error { return w.loseMidRun(gctx, p) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	w.report.Producers = producers.tally
-	if err := w.standingStill(ctx); err != nil {
+	w.reportProducers(producers.tally)
+	if err := w.rebuildTwice(ctx); err != nil {
 		return err
 	}
-	w.api.SetFaults(doomed(p.Orders)...)
-	err := w.drain(ctx, drainLimit, &w.report.Drain)
+	w.api.SetFaults(refusals(p.Orders)...)
+	err := w.drain(ctx, drainLimit)
 	retried := time.Now()
-	err = errors.Join(err, w.retryRejected(ctx))
+	_, rerr := w.retryRejected(ctx)
 	after, cancel := lastLook(ctx)
 	defer cancel()
-	err = errors.Join(err, w.storeEmpties(after, producers.handed))
-	return errors.Join(err, w.reconcileLosses(after, producers.handed, retried))
+	w.storeEmpties(after, producers.enqueued)
+	return errors.Join(err, rerr, w.reconcileLosses(after, producers.enqueued, retried))
 }
 
-// midRun loses Redis while the API fails half of the time and producers go on, and leaves the API away at the end, so
-// that there is a backlog.
-func (w *world) midRun(ctx context.Context, p plan.Plan) error {
-	length, always := p.Outage.Quiet, doomed(p.Orders)
-	half := append([]sandbox.Fault{{Kind: sandbox.Outage, Probability: 0.5}}, always...)
+// loseMidRun loses Redis while the API fails half of the time and producers go on, and leaves the API away at the end,
+// so that there is a backlog.
+func (w *testbed) loseMidRun(ctx context.Context, p plan.Plan) error {
+	length, always := p.Outage.Quiet, refusals(p.Orders)
 	sleep(ctx, length/3)
 	w.say("API: away half of the time")
-	w.api.SetFaults(half...)
+	w.api.SetFaults(append([]sandbox.Fault{{Kind: sandbox.Outage, Probability: 0.5}}, always...)...)
 	if !sleep(ctx, length/6) {
 		return nil
 	}
@@ -77,7 +73,7 @@ func (w *world) midRun(ctx context.Context, p plan.Plan) error {
 	return nil
 }
 
-func (w *world) lose(ctx context.Context) error {
+func (w *testbed) lose(ctx context.Context) error {
 	w.say("FLUSHALL")
 	w.losses = append(w.losses, audit.Loss{Gone: time.Now()})
 	if err := w.rdb.FlushAll(ctx).Err(); err != nil {
@@ -86,35 +82,27 @@ func (w *world) lose(ctx context.Context) error {
 	return nil
 }
 
-func (w *world) rebuild(ctx context.Context) (string, error) {
+func (w *testbed) rebuild(ctx context.Context) (string, error) {
 	out, _, err := w.voucherd(ctx, "rebuild")
 	if last := &w.losses[len(w.losses)-1]; last.Back.IsZero() {
 		last.Back = time.Now()
 	}
 	out = strings.TrimSpace(out)
 	w.say("voucherd rebuild: %s", strings.ReplaceAll(out, "\n", " "))
-	w.report.Numbers = append(w.report.Numbers, "voucherd rebuild: "+strings.ReplaceAll(out, "\n", " "))
+	w.report.row("voucherd rebuild", "%s", strings.ReplaceAll(out, "\n", " "))
 	return out, err
 }
 
-// standingStill loses Redis while the API is away, and looks at what a second rebuild changes.
-func (w *world) standingStill(ctx context.Context) error {
+// rebuildTwice loses Redis while the API is away, and looks at what a second rebuild changes.
+func (w *testbed) rebuildTwice(ctx context.Context) error {
 	if err := w.lose(ctx); err != nil {
 		return err
 	}
-	if _, err := w.rebuild(ctx); err != nil {
-		return err
-	}
-	first, err := w.snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	said, err := w.rebuild(ctx)
-	if err != nil {
-		return err
-	}
-	second, err := w.snapshot(ctx)
-	if err != nil {
+	_, err := w.rebuild(ctx)
+	first, err1 := w.snapshot(ctx)
+	said, err2 := w.rebuild(ctx)
+	second, err3 := w.snapshot(ctx)
+	if err = errors.Join(err, err1, err2, err3); err != nil {
 		return err
 	}
 	var changed []string
@@ -133,24 +121,16 @@ func (w *world) standingStill(ctx context.Context) error {
 	return nil
 }
 
-// snapshot is what the ledger and the queue hold, without what the workers' probes change.
-func (w *world) snapshot(ctx context.Context) (map[string]string, error) {
+// snapshot is what the ledger holds of each upload, without what the workers' probes change.
+func (w *testbed) snapshot(ctx context.Context) (map[string]string, error) {
+	uploads, err := w.list(ctx)
 	all := map[string]string{}
-	q := ledger.Query{Limit: 500, OldestFirst: true}
-	for {
-		page, err := w.client.List(ctx, q)
-		if err != nil {
-			return nil, err //nolint:wrapcheck // the client says enough
+	for _, u := range uploads {
+		state := "unfinished"
+		if u.State.Final() {
+			state = string(u.State)
 		}
-		for _, u := range page.Uploads {
-			state := "unfinished"
-			if u.State.Final() {
-				state = string(u.State)
-			}
-			all[u.ID] = fmt.Sprintf("%s, generation %d, created %s", state, u.Generation, u.CreatedAt)
-		}
-		if q.Cursor = page.Cursor; q.Cursor == "" {
-			return all, nil
-		}
+		all[u.ID] = fmt.Sprintf("%s, generation %d, created %s", state, u.Generation, u.CreatedAt)
 	}
+	return all, err
 }

@@ -14,40 +14,39 @@ import (
 	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
-// playRejected lets every upload be refused for good, more of them than asynq's archive would keep, and then sends all
+// runRejected lets every upload be refused for good, more of them than asynq's archive would keep, and then sends all
 // again with one command.
-func (w *world) playRejected(ctx context.Context) error {
+func (w *testbed) runRejected(ctx context.Context) error {
 	w.api.SetFaults(sandbox.Fault{Kind: sandbox.Refuse, Code: plan.FinalCode, Msg: "no such order"})
-	if err := w.fleet.startAll(); err != nil {
+	if err := w.workers.startAll(); err != nil {
 		return err
 	}
-	producers, err := w.handOver(ctx)
+	enqueued, err := w.enqueueAll(ctx)
 	if err != nil {
 		return err
 	}
-	var took length
-	if err := w.drain(ctx, drainLimit, &took); err != nil {
+	if err = w.drain(ctx, drainLimit); err != nil {
 		return err
 	}
-	if err := w.listed(ctx, producers.handed); err != nil {
+	if err = w.listed(ctx, enqueued); err != nil {
 		return err
 	}
 	began := time.Now()
-	if err := w.retryRejected(ctx); err != nil {
+	n, err := w.retryRejected(ctx)
+	if err != nil {
 		return err
 	}
-	w.report.Drain = length(time.Since(began))
 	var some []string
-	if w.report.Rejected != w.opts.vouchers {
-		some = append(some, strconv.Itoa(w.report.Rejected))
+	if n != w.opts.vouchers {
+		some = append(some, strconv.Itoa(n))
 	}
 	w.report.check("every upload was rejected", w.opts.vouchers, some...)
-	return w.reconcile(ctx, producers.handed, began)
+	return w.reconcile(ctx, enqueued, began)
 }
 
 // listed asks the command line for what was rejected.
-func (w *world) listed(ctx context.Context, handed []audit.Handed) error {
-	out, _, err := w.voucherd(ctx, "list", "--state", "rejected", "--json", "--limit", strconv.Itoa(2*len(handed)))
+func (w *testbed) listed(ctx context.Context, enqueued []audit.Enqueued) error {
+	out, _, err := w.voucherd(ctx, "list", "--state", "rejected", "--json", "--limit", strconv.Itoa(2*len(enqueued)))
 	if err != nil {
 		return err
 	}
@@ -62,11 +61,11 @@ func (w *world) listed(ctx context.Context, handed []audit.Handed) error {
 		}
 	}
 	var missing []string
-	for _, h := range handed {
-		if !seen[h.UploadID] {
-			missing = append(missing, h.UploadID)
+	for _, e := range enqueued {
+		if !seen[e.UploadID] {
+			missing = append(missing, e.UploadID)
 		}
 	}
-	w.report.check("`voucherd list --state rejected` lists every rejected upload, with the code", len(handed), missing...)
+	w.report.check("`voucherd list --state rejected` lists every rejected upload, with the code", len(enqueued), missing...)
 	return nil
 }

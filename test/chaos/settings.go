@@ -41,7 +41,7 @@ func accounts(names ...string) []account {
 	return all
 }
 
-// compressed are schedules and time limits that make years of trouble fit into a minute.
+// compressed are schedules and time limits that fit days of trouble into a minute.
 func compressed() [][2]string {
 	return [][2]string{
 		{"VOUCHERD_CALL_TIMEOUT", "2s"},
@@ -69,14 +69,9 @@ func compressed() [][2]string {
 	}
 }
 
-// newSettings adds where everything is to the settings of a scenario, and reads them as the workers will.
-func newSettings(dir, redisURL, apiURL, storeURL string, accounts []account, vars [][2]string) (settings, error) {
-	s := settings{vars: slices.Concat([][2]string{
-		{"VOUCHERD_REDIS_URL", redisURL},
-		{"VOUCHERD_STORE", storeURL},
-		{"PANDAPON_BASE_URL", apiURL},
-		{"VOUCHERD_ACCOUNTS_FILE", filepath.Join(dir, "accounts.yaml")},
-	}, vars)}
+// newSettings reads the settings of a run as the workers will, and writes the accounts file to dir.
+func newSettings(dir string, accounts []account, vars [][2]string) (settings, error) {
+	s := settings{vars: append(vars, [2]string{"VOUCHERD_ACCOUNTS_FILE", filepath.Join(dir, "accounts.yaml")})}
 	var file strings.Builder
 	file.WriteString("accounts:\n")
 	for i, a := range accounts {
@@ -122,12 +117,9 @@ func (s settings) stopLimit() time.Duration {
 }
 
 func (s settings) String() string {
-	var b strings.Builder
-	for i, v := range s.vars {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(strings.TrimPrefix(v[0], "VOUCHERD_") + "=" + v[1])
+	var all []string
+	for _, v := range s.vars {
+		all = append(all, strings.TrimPrefix(v[0], "VOUCHERD_")+"="+v[1])
 	}
-	return b.String()
+	return strings.Join(all, " ")
 }

@@ -4,226 +4,156 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
-	"strings"
+	"slices"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/voucherd/voucherd/test/process"
 )
 
-// fleet is the workers: real processes, each with a name of its own for each of its lives.
-type fleet struct {
+// workers are real processes, each with a name of its own for each of its lives.
+type workers struct {
 	bin, dir string
 	settings settings
-	limit    time.Duration // for stopping
 
-	mu      sync.Mutex
-	members []*member
-	killed  map[string]time.Time // by name in the ledger
-	faults  []string             // what a worker did wrong
-	looking chan struct{}
-	looked  sync.WaitGroup
+	mu     sync.Mutex
+	all    []*worker
+	killed map[string]time.Time // by name in the ledger
+	errs   []string             // what a worker did wrong
 }
 
-// member is one worker through all its lives.
-type member struct {
-	Name   string `json:"name"`
-	Lives  int    `json:"lives"`
-	Kills  int    `json:"kills"`
-	Stops  int    `json:"stops"`
-	Slow   length `json:"slowestStop"`
-	PeakKB int64  `json:"peakKB"` // most resident memory of any life
+// worker is one worker through all its lives.
+type worker struct {
+	name                string
+	lives, kills, stops int
+	slow                time.Duration // slowest stop
+	peak                int64         // most bytes in memory of any life
 
-	proc *child
+	proc *process.Process
 }
 
-func newFleet(bin, dir string, set settings, size int) *fleet {
-	f := &fleet{
-		bin: bin, dir: dir, settings: set, limit: set.stopLimit(),
-		killed: map[string]time.Time{}, looking: make(chan struct{}),
+func newWorkers(bin, dir string, set settings, n int) *workers {
+	ws := &workers{bin: bin, dir: dir, settings: set, killed: map[string]time.Time{}}
+	for i := range n {
+		ws.all = append(ws.all, &worker{name: fmt.Sprintf("w%d", i+1)})
 	}
-	for i := range size {
-		f.members = append(f.members, &member{Name: fmt.Sprintf("w%d", i+1)})
-	}
-	f.looked.Go(f.watch)
-	return f
-}
-
-// watch notes the workers' memory, until the fleet is closed.
-func (f *fleet) watch() {
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-f.looking:
-			return
-		case <-tick.C:
-			f.each(func(m *member) { m.look() })
-		}
-	}
-}
-
-func (f *fleet) each(do func(*member)) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, m := range f.members {
-		do(m)
-	}
-}
-
-func (m *member) look() {
-	if m.proc != nil {
-		m.proc.look()
-		m.PeakKB = max(m.PeakKB, m.proc.peak)
-	}
+	return ws
 }
 
 // start starts a worker that does not run, in a new life.
-func (f *fleet) start(i int) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	m := f.members[i]
-	name := fmt.Sprintf("%s.%d", m.Name, m.Lives+1)
-	env := append(f.settings.environ(), "VOUCHERD_WORKER_NAME="+name)
-	proc, err := spawn(program{
-		name: name, path: f.bin, args: []string{"worker", "--listen", "127.0.0.1:0"}, env: env, dir: f.dir,
+func (ws *workers) start(i int) (err error) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w := ws.all[i]
+	w.lives++
+	name := fmt.Sprintf("%s.%d", w.name, w.lives)
+	w.proc, err = process.Start(process.Program{
+		Name: name, Path: ws.bin, Args: []string{"worker", "--listen", "127.0.0.1:0"}, Dir: ws.dir,
+		Env: append(ws.settings.environ(), "VOUCHERD_WORKER_NAME="+name),
 	})
-	if err != nil {
-		return err
-	}
-	m.proc, m.Lives = proc, m.Lives+1
-	return nil
+	return err //nolint:wrapcheck // it names the worker
 }
 
-// startAll starts every worker.
-func (f *fleet) startAll() error {
-	for i := range f.members {
-		if err := f.start(i); err != nil {
+func (ws *workers) startAll() error {
+	for i := range ws.all {
+		if err := ws.start(i); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// take gives a worker and its process, which nobody else touches then; nil when it does not run.
+func (ws *workers) take(i int) (*worker, *process.Process) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w := ws.all[i]
+	proc := w.proc
+	w.proc = nil
+	if proc == nil {
+		return w, nil
+	}
+	if ended, err := proc.Ended(); ended {
+		ws.errs = append(ws.errs, fmt.Sprintf("%s ended by itself: %v", proc.Name(), err))
+		return w, nil
+	}
+	_, peak := process.Memory(proc.PID())
+	w.peak = max(w.peak, peak)
+	return w, proc
+}
+
 // kill ends a worker with SIGKILL.
-func (f *fleet) kill(i int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	m := f.members[i]
-	if !f.alive(m) {
+func (ws *workers) kill(i int) {
+	w, proc := ws.take(i)
+	if proc == nil {
 		return
 	}
-	m.look()
-	m.proc.kill()
-	f.killed[m.proc.name] = time.Now()
-	m.Kills++
+	proc.Kill()
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.killed[proc.Name()] = time.Now()
+	w.kills++
 }
 
 // pause stops a worker for a while, as a machine does that is short of everything.
-func (f *fleet) pause(ctx context.Context, i int, d time.Duration) error {
-	f.mu.Lock()
-	m := f.members[i]
-	alive := f.alive(m)
-	f.mu.Unlock()
-	if !alive {
+func (ws *workers) pause(ctx context.Context, i int, d time.Duration) error {
+	w, proc := ws.take(i)
+	if proc == nil {
 		return nil
 	}
-	if err := m.proc.proc.Signal(syscall.SIGSTOP); err != nil {
-		return fmt.Errorf("pause worker: %w", err)
-	}
-	sleep(ctx, d)
-	if err := m.proc.proc.Signal(syscall.SIGCONT); err != nil {
-		return fmt.Errorf("resume worker: %w", err)
-	}
-	return nil
-}
-
-// alive notes a worker that has ended by itself.
-func (f *fleet) alive(m *member) bool {
-	if m.proc == nil {
-		return false
-	}
-	if m.proc.ended() {
-		f.faults = append(f.faults, fmt.Sprintf("%s ended by itself: %v", m.proc.name, m.proc.end))
-		m.proc = nil
-		return false
-	}
-	return true
+	err := pause(ctx, proc, d)
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w.proc = proc
+	return err
 }
 
 // stop ends a worker with SIGTERM. Excused says that it may take its time: what it has to write down it cannot.
-func (f *fleet) stop(i int, excused func(from, to time.Time) bool) {
-	f.mu.Lock()
-	m := f.members[i]
-	if !f.alive(m) {
-		f.mu.Unlock()
+func (ws *workers) stop(i int, excused func(from, to time.Time) bool) {
+	w, proc := ws.take(i)
+	if proc == nil {
 		return
 	}
-	m.look()
-	proc := m.proc
-	m.proc = nil // while it stops nobody else touches it
-	m.Stops++
-	f.mu.Unlock()
 	began := time.Now()
-	took, err := proc.stop(f.limit)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	m.PeakKB = max(m.PeakKB, proc.peak)
-	if excused(began, time.Now()) {
-		if err != nil {
-			f.killed[proc.name] = time.Now() // it was, at its limit
-		}
-		return
-	}
-	m.Slow = max(m.Slow, length(took))
-	if err != nil {
-		f.faults = append(f.faults, err.Error())
+	took, err := proc.Stop(ws.settings.stopLimit())
+	late := excused(began, time.Now())
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w.stops++
+	switch {
+	case late && err != nil:
+		ws.killed[proc.Name()] = time.Now() // it was, at its limit
+	case late:
+	case err != nil:
+		ws.errs = append(ws.errs, err.Error())
+		fallthrough
+	default:
+		w.slow = max(w.slow, took)
 	}
 }
 
 // stopAll ends all workers with SIGTERM, at the same time.
-func (f *fleet) stopAll(excused func(from, to time.Time) bool) {
+func (ws *workers) stopAll() {
 	var wg sync.WaitGroup
-	for i := range f.members {
-		wg.Go(func() { f.stop(i, excused) })
+	for i := range ws.all {
+		wg.Go(func() { ws.stop(i, func(time.Time, time.Time) bool { return false }) })
 	}
 	wg.Wait()
 }
 
 // close kills what still runs.
-func (f *fleet) close() {
-	close(f.looking)
-	f.looked.Wait()
-	f.each(func(m *member) {
-		if m.proc != nil {
-			m.proc.kill()
-		}
-	})
+func (ws *workers) close() {
+	for i := range ws.all {
+		ws.kill(i)
+	}
 }
 
-// account gives what the report says of the workers.
-func (f *fleet) account() (members []member, killed map[string]time.Time, faults []string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, m := range f.members {
-		members = append(members, *m)
+// summary gives what the report says of the workers, which were killed when, and what they did wrong.
+func (ws *workers) summary() (all []worker, killed map[string]time.Time, errs []string) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for _, w := range ws.all {
+		all = append(all, *w)
 	}
-	return members, maps.Clone(f.killed), append([]string{}, f.faults...)
-}
-
-// logs reads what all workers have logged, file by file.
-func (f *fleet) logs(ctx context.Context, read func(name, text string)) error {
-	files, err := filepath.Glob(filepath.Join(f.dir, "w*.log"))
-	if err != nil {
-		return fmt.Errorf("list the workers' logs: %w", err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file) //nolint:gosec // in our own directory
-		if err != nil || ctx.Err() != nil {
-			return fmt.Errorf("read a worker's log: %w", err)
-		}
-		read(strings.TrimSuffix(filepath.Base(file), ".log"), string(text))
-	}
-	return nil
+	return all, maps.Clone(ws.killed), slices.Clone(ws.errs)
 }

@@ -18,6 +18,7 @@
 package redistest
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -27,11 +28,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
+
+	"github.com/voucherd/voucherd/test/process"
 )
 
 //nolint:gochecknoglobals // One server for the whole test binary is what this package is for.
 var (
-	shared   atomic.Pointer[process]
+	shared   atomic.Pointer[process.Redis]
 	accounts atomic.Int64
 )
 
@@ -60,11 +63,11 @@ func run(m *testing.M) (code int, err error) {
 			err = rmErr
 		}
 	}()
-	p, err := newProcess(dir, Options{})
+	p, err := process.StartRedis(context.Background(), process.RedisOptions{Dir: dir})
 	if err != nil {
 		return 1, err
 	}
-	defer p.kill()
+	defer p.Kill()
 	shared.Store(p)
 	return m.Run(), nil
 }
@@ -79,7 +82,7 @@ func Client(tb testing.TB) *redis.Client {
 // without Main.
 func URL() string {
 	if p := shared.Load(); p != nil {
-		return p.url()
+		return p.URL()
 	}
 	return ""
 }
@@ -103,7 +106,7 @@ func Account(tb testing.TB) string {
 	return name[:min(len(name), longest-len(suffix))] + suffix
 }
 
-func mustShared(tb testing.TB) *process {
+func mustShared(tb testing.TB) *process.Redis {
 	tb.Helper()
 	p := shared.Load()
 	if p == nil {
@@ -112,9 +115,9 @@ func mustShared(tb testing.TB) *process {
 	return p
 }
 
-func client(tb testing.TB, p *process) *redis.Client {
+func client(tb testing.TB, p *process.Redis) *redis.Client {
 	tb.Helper()
-	c := redis.NewClient(p.options())
+	c := p.Client()
 	tb.Cleanup(func() { _ = c.Close() })
 	return c
 }

@@ -1,9 +1,12 @@
 package redistest
 
 import (
+	"context"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/test/process"
 )
 
 // Options choose what a server of a test's own is like. The zero value keeps
@@ -19,41 +22,49 @@ type Options struct {
 // Server is one redis-server that a test may treat badly. Its methods fail the
 // test on error; call them from the test's own goroutine.
 type Server struct {
-	Addr string // host:port, the same after Restart
-	tb   testing.TB
-	proc *process
+	Addr  string // host:port, the same after Restart
+	tb    testing.TB
+	redis *process.Redis
 }
 
 // Start runs a server for this test alone and stops it when the test ends.
 func Start(tb testing.TB, opts Options) *Server {
 	tb.Helper()
-	p, err := newProcess(tb.TempDir(), opts)
+	var args []string
+	if opts.AOF {
+		args = append(args, "--appendonly", "yes", "--appendfsync", "always")
+	}
+	if opts.MaxMemory != "" {
+		args = append(args, "--maxmemory", opts.MaxMemory, "--maxmemory-policy", "noeviction")
+	}
+	p, err := process.StartRedis(context.Background(), process.RedisOptions{
+		Dir: tb.TempDir(), Password: opts.Password, Config: opts.Config, Args: append(args, opts.Args...),
+	})
 	if err != nil {
 		tb.Fatalf("redistest: %v", err)
 	}
-	tb.Cleanup(p.kill)
-	return &Server{Addr: p.addr, tb: tb, proc: p}
+	tb.Cleanup(func() { p.Kill() }) // after Restart it is another process
+	return &Server{Addr: p.Addr, tb: tb, redis: p}
 }
 
 // URL is the server's address, with the password if it has one.
-func (s *Server) URL() string { return s.proc.url() }
+func (s *Server) URL() string { return s.redis.URL() }
 
 // Client returns a new client of the server, closed when the test ends.
 func (s *Server) Client() *redis.Client {
 	s.tb.Helper()
-	return client(s.tb, s.proc)
+	return client(s.tb, s.redis)
 }
 
-// Kill ends the server with SIGKILL and returns when it is gone. A second Kill
-// does nothing.
-func (s *Server) Kill() { s.proc.kill() }
+// Kill ends the server with SIGKILL and returns when it is gone. A second Kill does nothing.
+func (s *Server) Kill() { s.redis.Kill() }
 
 // Restart kills the server if it runs, starts it again at the same address
 // with the same directory, and returns when it answers.
 func (s *Server) Restart() {
 	s.tb.Helper()
-	s.proc.kill()
-	if err := s.proc.start(); err != nil {
+	s.redis.Kill()
+	if err := s.redis.Start(context.Background()); err != nil {
 		s.tb.Fatalf("redistest: restart: %v", err)
 	}
 }
@@ -61,7 +72,7 @@ func (s *Server) Restart() {
 // Pause stops the server with SIGSTOP: connections stay open, nothing answers.
 func (s *Server) Pause() {
 	s.tb.Helper()
-	if err := s.proc.pause(); err != nil {
+	if err := s.redis.Pause(); err != nil {
 		s.tb.Fatalf("redistest: pause: %v", err)
 	}
 }
@@ -69,7 +80,7 @@ func (s *Server) Pause() {
 // Resume lets a paused server go on.
 func (s *Server) Resume() {
 	s.tb.Helper()
-	if err := s.proc.resume(); err != nil {
+	if err := s.redis.Resume(); err != nil {
 		s.tb.Fatalf("redistest: resume: %v", err)
 	}
 }

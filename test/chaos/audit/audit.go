@@ -13,21 +13,21 @@ import (
 
 // Facts are all that is known at the end of a run.
 type Facts struct {
-	Handed   []Handed                 // what Enqueue accepted
+	Enqueued []Enqueued               // what Enqueue accepted
 	Uploads  map[string]ledger.Upload // by id, with their attempts
 	Requests []sandbox.Request        // the API's log
 	Found    map[string][]string      // by request id: the uploads that a search for it gave
 
 	Killed      map[string]time.Time // workers that were killed, by their names in the ledger
 	RedisAway   []Span               // when Redis was killed or paused
-	RetriedFrom time.Time            // from when rejected uploads were sent again, at the end of their line
+	RetriedFrom time.Time            // from when rejected uploads were sent again, at the end of their order queue
 	ThrottleFor time.Duration        // what the API asks for when it throttles
 	Losses      []Loss               // when Redis forgot, for RunLosses
 	InRedis     bool                 // vouchers lie in Redis, and are lost with it
 }
 
-// Handed is a voucher that Enqueue accepted.
-type Handed struct {
+// Enqueued is a voucher that Enqueue accepted.
+type Enqueued struct {
 	UploadID, Account, OrderID, SHA256 string
 
 	Place int       // among the vouchers of its order
@@ -37,15 +37,15 @@ type Handed struct {
 // Span is a time from one instant to another.
 type Span struct{ From, To time.Time }
 
-// overlaps says whether a span shares time with another.
-func (s Span) overlaps(from, to time.Time) bool { return s.From.Before(to) && from.Before(s.To) }
+// Overlaps says whether a span shares time with another.
+func (s Span) Overlaps(from, to time.Time) bool { return s.From.Before(to) && from.Before(s.To) }
 
 // Check is one thing that must hold, and where it does not.
 type Check struct {
-	Name       string   `json:"name"`
-	ScanResult int      `json:"looked"` // at so many things
-	Broken     int      `json:"broken"`
-	Where      []string `json:"where,omitempty"` // the first of them
+	Name     string
+	Examined int // at so many things
+	Broken   int
+	Where    []string // the first of them
 }
 
 // shown is how many breaches are told of each kind.
@@ -60,9 +60,9 @@ func (c *Check) breach(format string, args ...any) {
 
 // Resent is an upload that the API took more than once, and what the ledger says of each time.
 type Resent struct {
-	UploadID string   `json:"uploadId"`
-	OrderID  string   `json:"orderId"`
-	Attempts []string `json:"attempts"`
+	UploadID string
+	OrderID  string
+	Attempts []string
 }
 
 // Result is what an audit found.
@@ -75,8 +75,8 @@ type Result struct {
 	Resumed  []time.Duration // after which uploads went on whose attempt was interrupted, shortest first
 }
 
-// books are the facts, made searchable.
-type books struct {
+// index is the facts, made searchable.
+type index struct {
 	Facts
 
 	tries    map[string]try // by nonce
@@ -90,28 +90,28 @@ type try struct {
 	upload ledger.Upload
 }
 
-func newBooks(f Facts) books {
+func newIndex(f Facts) index {
 	f.Requests = slices.Clone(f.Requests)
 	slices.SortFunc(f.Requests, func(a, b sandbox.Request) int { return a.Number - b.Number })
-	b := books{Facts: f, tries: map[string]try{}, accepted: map[string]int{}}
+	x := index{Facts: f, tries: map[string]try{}, accepted: map[string]int{}}
 	for _, u := range f.Uploads {
 		for _, a := range u.Attempts {
-			b.tries[a.Nonce] = try{a, u}
+			x.tries[a.Nonce] = try{a, u}
 		}
 	}
 	for _, r := range f.Requests {
 		if r.Accepted {
-			b.accepted[r.OrderID+" "+r.SHA256]++
+			x.accepted[r.OrderID+" "+r.SHA256]++
 		}
 	}
-	return b
+	return x
 }
 
 // Run makes all checks of a run in which Redis forgets nothing.
 func Run(f Facts) Result {
-	b := newBooks(f)
+	x := newIndex(f)
 	r := Result{Attempts: map[int]int{}, Outcomes: map[ledger.Outcome]int{}}
-	for _, u := range b.Uploads {
+	for _, u := range x.Uploads {
 		r.Attempts[u.AttemptCount]++
 		for i, a := range u.Attempts {
 			r.Outcomes[a.Outcome]++
@@ -122,27 +122,27 @@ func Run(f Facts) Result {
 	}
 	slices.Sort(r.Resumed)
 	var resent Check
-	resent, r.Resent = b.resent()
+	resent, r.Resent = x.resent()
 	r.Checks = []Check{
-		b.lost(), b.unknown(), b.written(), b.outcomes(), b.answers(), b.searchable(), resent,
-		b.interrupted(), b.order(), b.oneAtATime(),
+		x.lost(), x.unknown(), x.written(), x.outcomes(), x.answers(), x.searchable(), resent,
+		x.interrupted(), x.order(), x.oneAtATime(),
 	}
-	throttled, late := b.throttled()
+	throttled, late := x.throttled()
 	r.Checks, r.Late = append(r.Checks, throttled), late
 	return r
 }
 
 // lost looks for accepted vouchers that did not arrive.
-func (b books) lost() Check {
-	c := Check{Name: "every voucher that Enqueue accepted is delivered", ScanResult: len(b.Handed)}
-	for _, h := range b.Handed {
-		u, ok := b.Uploads[h.UploadID]
+func (x index) lost() Check {
+	c := Check{Name: "every voucher that Enqueue accepted is delivered", Examined: len(x.Enqueued)}
+	for _, h := range x.Enqueued {
+		u, ok := x.Uploads[h.UploadID]
 		switch {
 		case !ok:
 			c.breach("%s (order %s) is not in the ledger", h.UploadID, h.OrderID)
 		case u.State != ledger.Delivered:
 			c.breach("%s (order %s) is %s: %s %s", h.UploadID, h.OrderID, u.State, u.Outcome, u.Msg)
-		case b.accepted[h.OrderID+" "+h.SHA256] == 0:
+		case x.accepted[h.OrderID+" "+h.SHA256] == 0:
 			c.breach("%s (order %s) counts as delivered, but the API never took it", h.UploadID, h.OrderID)
 		}
 	}
@@ -150,10 +150,10 @@ func (b books) lost() Check {
 }
 
 // unknown looks for vouchers that the API took and nobody enqueued.
-func (b books) unknown() Check {
-	c := Check{Name: "the API took nothing that was not enqueued", ScanResult: len(b.accepted)}
-	rest := maps.Clone(b.accepted)
-	for _, h := range b.Handed {
+func (x index) unknown() Check {
+	c := Check{Name: "the API took nothing that was not enqueued", Examined: len(x.accepted)}
+	rest := maps.Clone(x.accepted)
+	for _, h := range x.Enqueued {
 		delete(rest, h.OrderID+" "+h.SHA256)
 	}
 	for what := range rest {
@@ -163,11 +163,11 @@ func (b books) unknown() Check {
 }
 
 // written looks for requests that left without their attempt.
-func (b books) written() Check {
-	c := Check{Name: "every request at the API is recorded as one attempt", ScanResult: len(b.Requests)}
+func (x index) written() Check {
+	c := Check{Name: "every request at the API is recorded as one attempt", Examined: len(x.Requests)}
 	seen := map[string]int{}
-	for _, r := range b.Requests {
-		t, ok := b.tries[r.Nonce]
+	for _, r := range x.Requests {
+		t, ok := x.tries[r.Nonce]
 		switch {
 		case !ok:
 			c.breach("request %d (order %s, at %s, fault %q): nonce %s is no attempt's", r.Number, r.OrderID, clock(r.At), r.Fault, r.Nonce)
@@ -179,7 +179,7 @@ func (b books) written() Check {
 		}
 		seen[r.Nonce] = r.Number
 	}
-	for id, u := range b.Uploads {
+	for id, u := range x.Uploads {
 		if u.AttemptCount <= ledger.KeptAttempts && len(u.Attempts) != u.AttemptCount {
 			c.breach("%s counts %d attempts and lists %d", id, u.AttemptCount, len(u.Attempts))
 		}

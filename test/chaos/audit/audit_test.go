@@ -34,7 +34,7 @@ func agreeing() audit.Facts {
 	lost := request(1, 10, 20, "n1", "s1", "r1")
 	lost.HTTPStatus, lost.Code, lost.Fault = 0, 0, sandbox.Reset
 	return audit.Facts{
-		Handed: []audit.Handed{
+		Enqueued: []audit.Enqueued{
 			{UploadID: "u1", Account: "main", OrderID: "o", SHA256: "s1", Place: 0},
 			{UploadID: "u2", Account: "main", OrderID: "o", SHA256: "s2", Place: 1},
 		},
@@ -91,7 +91,7 @@ func TestEveryBreachIsFound(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
-		wreck func(*audit.Facts)
+		spoil func(*audit.Facts)
 		want  string // part of the name of a check that must be broken
 	}{
 		{"an upload is not in the ledger", func(f *audit.Facts) { delete(f.Uploads, "u2") }, "is delivered"},
@@ -101,7 +101,7 @@ func TestEveryBreachIsFound(t *testing.T) {
 			f.Uploads["u2"] = u
 		}, "is delivered"},
 		{"delivered, but it never arrived", func(f *audit.Facts) { f.Requests = f.Requests[:2] }, "is delivered"},
-		{"nobody handed it over", func(f *audit.Facts) { f.Handed = f.Handed[:1] }, "not enqueued"},
+		{"nobody enqueued it", func(f *audit.Facts) { f.Enqueued = f.Enqueued[:1] }, "not enqueued"},
 		{"a request without an attempt", func(f *audit.Facts) { f.Requests[2].Nonce = "other" }, "is recorded"},
 		{"a request sent twice with one nonce", func(f *audit.Facts) { f.Requests = append(f.Requests, f.Requests[2]) }, "is recorded"},
 		{"a request with another's voucher", func(f *audit.Facts) { f.Requests[2].SHA256 = "s1" }, "is recorded"},
@@ -143,7 +143,7 @@ func TestEveryBreachIsFound(t *testing.T) {
 			change(f, "u1", 0, func(a *ledger.Attempt) { a.Outcome = ledger.OutcomeInterrupted })
 			f.RedisAway = []audit.Span{{From: at(0), To: at(3000)}}
 		}, "interrupted only"},
-		{"the second voucher came first", func(f *audit.Facts) { f.Handed[0].Place, f.Handed[1].Place = 1, 0 }, "in the order"},
+		{"the second voucher came first", func(f *audit.Facts) { f.Enqueued[0].Place, f.Enqueued[1].Place = 1, 0 }, "in the order"},
 		{"two at a time", func(f *audit.Facts) { f.Requests[2].At = at(40) }, "at a time"},
 		{"a call while the account was told to wait", func(f *audit.Facts) {
 			f.Requests[0].Fault, f.Requests[0].Accepted = sandbox.Throttle, false
@@ -154,7 +154,7 @@ func TestEveryBreachIsFound(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			f := agreeing()
-			c.wreck(&f)
+			c.spoil(&f)
 			if found := strings.Join(broken(audit.Run(f)), "; "); !strings.Contains(found, c.want) {
 				t.Errorf("broken: %q, want %q among them", found, c.want)
 			}
@@ -189,10 +189,10 @@ func TestExcuses(t *testing.T) {
 			}
 		})
 	}
-	t.Run("retried uploads join the end of their line", func(t *testing.T) {
+	t.Run("retried uploads join the end of their order queue", func(t *testing.T) {
 		t.Parallel()
 		f := agreeing()
-		f.Handed[0].Place, f.Handed[1].Place = 1, 0
+		f.Enqueued[0].Place, f.Enqueued[1].Place = 1, 0
 		f.RetriedFrom = at(1)
 		if b := broken(audit.Run(f)); len(b) > 0 {
 			t.Errorf("broken: %q", b)

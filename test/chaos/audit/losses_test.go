@@ -12,16 +12,16 @@ import (
 // losing gives facts that agree, of a Redis that lost what was written between the 100th and the 110th second.
 func losing() audit.Facts {
 	f := agreeing()
-	f.Handed[0].At, f.Handed[1].At = at(0), at(1)
+	f.Enqueued[0].At, f.Enqueued[1].At = at(0), at(1)
 	f.InRedis = true
 	f.Losses = []audit.Loss{{From: at(100_000), Gone: at(110_000), Back: at(111_000)}}
 	return f
 }
 
-// move shifts an upload's hand-over, and all requests, by so many milliseconds.
+// move shifts when an upload was accepted, and all requests, by so many milliseconds.
 func move(f *audit.Facts, ms int) {
-	for i := range f.Handed {
-		f.Handed[i].At = f.Handed[i].At.Add(time.Duration(ms) * time.Millisecond)
+	for i := range f.Enqueued {
+		f.Enqueued[i].At = f.Enqueued[i].At.Add(time.Duration(ms) * time.Millisecond)
 	}
 	for i := range f.Requests {
 		f.Requests[i].At = f.Requests[i].At.Add(time.Duration(ms) * time.Millisecond)
@@ -100,12 +100,12 @@ func TestWhatRedisMayForget(t *testing.T) {
 		{"all, and sent twice long before", func(f *audit.Facts) { f.Losses[0].From = time.Time{} }, "sent twice", audit.Forgotten{}},
 		{"nothing, and the second voucher came first", func(f *audit.Facts) {
 			once(f)
-			f.Handed[0].Place, f.Handed[1].Place = 1, 0
+			f.Enqueued[0].Place, f.Enqueued[1].Place = 1, 0
 		}, "in the order", audit.Forgotten{}},
 		{"the first voucher until it was put back", func(f *audit.Facts) {
 			once(f)
-			f.Handed[0].Place, f.Handed[1].Place = 1, 0
-			f.Handed[0].At = at(110_500)
+			f.Enqueued[0].Place, f.Enqueued[1].Place = 1, 0
+			f.Enqueued[0].At = at(110_500)
 		}, "", audit.Forgotten{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -15,13 +15,13 @@ func mayHaveArrived(v ledger.Outcome) bool {
 }
 
 // outcomes looks for attempts whose outcome the API's log contradicts.
-func (b books) outcomes() Check {
-	c := Check{Name: "no outcome contradicts the API's log", ScanResult: len(b.tries)}
+func (x index) outcomes() Check {
+	c := Check{Name: "no outcome contradicts the API's log", Examined: len(x.tries)}
 	byNonce := map[string]sandbox.Request{}
-	for _, r := range b.Requests {
+	for _, r := range x.Requests {
 		byNonce[r.Nonce] = r
 	}
-	for nonce, t := range b.tries {
+	for nonce, t := range x.tries {
 		r, arrived := byNonce[nonce]
 		switch {
 		case t.Outcome == "":
@@ -41,10 +41,10 @@ func (b books) outcomes() Check {
 
 // answers looks for request ids that came back and are not found. An answer that left while its worker was killed, or
 // had just given up, did not come back.
-func (b books) answers() Check {
+func (x index) answers() Check {
 	c := Check{Name: "every request id that came back is found"}
-	for _, r := range b.Requests {
-		t, ok := b.tries[r.Nonce]
+	for _, r := range x.Requests {
+		t, ok := x.tries[r.Nonce]
 		if !ok || r.Code == 0 || r.RequestID == "" {
 			continue
 		}
@@ -52,38 +52,38 @@ func (b books) answers() Check {
 		if gone {
 			continue
 		}
-		c.ScanResult++
+		c.Examined++
 		if t.RequestID != r.RequestID {
 			c.breach("request %d (%s, HTTP %d) gave %s, attempt %d of %s (%s) has %q",
 				r.Number, r.Fault, r.HTTPStatus, r.RequestID, t.Number, t.upload.ID, t.Outcome, t.RequestID)
-		} else if !slices.Contains(b.Found[r.RequestID], t.upload.ID) {
-			c.breach("a search for %s (request %d) gives %v and not %s", r.RequestID, r.Number, b.Found[r.RequestID], t.upload.ID)
+		} else if !slices.Contains(x.Found[r.RequestID], t.upload.ID) {
+			c.breach("a search for %s (request %d) gives %v and not %s", r.RequestID, r.Number, x.Found[r.RequestID], t.upload.ID)
 		}
 	}
 	return c
 }
 
 // searchable looks for request ids that the ledger shows and does not find.
-func (b books) searchable() Check {
+func (x index) searchable() Check {
 	c := Check{Name: "every request id in the ledger is found"}
-	for _, t := range b.tries {
+	for _, t := range x.tries {
 		if t.RequestID == "" {
 			continue
 		}
-		c.ScanResult++
-		if !slices.Contains(b.Found[t.RequestID], t.upload.ID) {
-			c.breach("a search for %s gives %v and not %s", t.RequestID, b.Found[t.RequestID], t.upload.ID)
+		c.Examined++
+		if !slices.Contains(x.Found[t.RequestID], t.upload.ID) {
+			c.breach("a search for %s gives %v and not %s", t.RequestID, x.Found[t.RequestID], t.upload.ID)
 		}
 	}
 	return c
 }
 
 // resent lists what the API took more than once, and looks for those where the ledger does not say why.
-func (b books) resent() (Check, []Resent) {
-	c := Check{Name: "sent again after the API took it only where the earlier attempt says that it may have arrived", ScanResult: len(b.Uploads)}
+func (x index) resent() (Check, []Resent) {
+	c := Check{Name: "sent again after the API took it only where the earlier attempt says that it may have arrived", Examined: len(x.Uploads)}
 	taken := map[string][]sandbox.Request{}
-	for _, r := range b.Requests {
-		if t, ok := b.tries[r.Nonce]; ok && r.Accepted {
+	for _, r := range x.Requests {
+		if t, ok := x.tries[r.Nonce]; ok && r.Accepted {
 			taken[t.upload.ID] = append(taken[t.upload.ID], r)
 		}
 	}
@@ -94,7 +94,7 @@ func (b books) resent() (Check, []Resent) {
 		}
 		one := Resent{UploadID: id, OrderID: rs[0].OrderID}
 		for i, r := range rs {
-			t := b.tries[r.Nonce]
+			t := x.tries[r.Nonce]
 			one.Attempts = append(one.Attempts, fmt.Sprintf("attempt %d by %s: %s (API: fault %q)", t.Number, t.Worker, t.Outcome, r.Fault))
 			if i < len(rs)-1 && !mayHaveArrived(t.Outcome) {
 				c.breach("%s (order %s) was sent again after attempt %d, which says %s", id, r.OrderID, t.Number, t.Outcome)
@@ -112,20 +112,20 @@ const soon = 15 * time.Second
 
 // interrupted looks for attempts that count as cut off although nobody cut them off. Where Redis was away a worker may
 // not have learned that its attempt had begun, and then sent nothing; but what it has sent it writes down, however late.
-func (b books) interrupted() Check {
+func (x index) interrupted() Check {
 	c := Check{Name: "attempts are interrupted only where a worker was killed, or unsent where Redis was away"}
 	arrived := map[string]bool{}
-	for _, r := range b.Requests {
+	for _, r := range x.Requests {
 		arrived[r.Nonce] = true
 	}
-	for nonce, t := range b.tries {
+	for nonce, t := range x.tries {
 		if t.Outcome != ledger.OutcomeInterrupted {
 			continue
 		}
-		c.ScanResult++
-		killed, ok := b.Killed[t.Worker]
+		c.Examined++
+		killed, ok := x.Killed[t.Worker]
 		cut := ok && killed.After(t.StartedAt.Add(-time.Second)) && killed.Before(t.StartedAt.Add(soon))
-		unsent := !arrived[nonce] && b.redisAway(t.StartedAt.Add(-soon), t.StartedAt.Add(soon))
+		unsent := !arrived[nonce] && x.redisAway(t.StartedAt.Add(-soon), t.StartedAt.Add(soon))
 		if !cut && !unsent {
 			c.breach("%s attempt %d by %s at %s, which reached the API: %v", t.upload.ID, t.Number, t.Worker, clock(t.StartedAt.Time), arrived[nonce])
 		}

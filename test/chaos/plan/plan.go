@@ -20,23 +20,23 @@ type Options struct {
 	Accounts []string
 }
 
-// FinalCode is the code that doomed orders are refused with; the workers' settings call it final.
+// FinalCode is the code that refused orders are refused with; the workers' settings call it final.
 const FinalCode = 4711
 
 // Plan is all that a run is going to do. Times count from the start of the run.
 type Plan struct {
-	Orders  []Order
-	Strikes []Strike      // what the API does, in order of time, one after the other
-	Blows   []Blow        // what is done to the processes, in order of time
-	Outage  Outage        // the long one, after all strikes
-	Length  time.Duration // until the API is healed for good
+	Orders    []Order
+	API       []APIFault     // in order of time, one after the other
+	Processes []ProcessFault // in order of time
+	Outage    Outage         // the long one, after all faults of API
+	Length    time.Duration  // until the API works again for good
 }
 
 // Order is an order and its vouchers, which are enqueued one after the other.
 type Order struct {
 	ID, Account string
 	Vouchers    []Voucher
-	Doomed      bool // the API refuses its vouchers for good until the end of the run
+	Refused     bool // the API refuses its vouchers for good until the end of the run
 }
 
 // Voucher is one file to be enqueued.
@@ -54,8 +54,8 @@ func (o Order) Once() {
 	}
 }
 
-// Strike is a fault of the API for a while.
-type Strike struct {
+// APIFault is a fault of the API for a while.
+type APIFault struct {
 	At    time.Duration
 	Fault sandbox.Fault // with its For
 }
@@ -64,10 +64,10 @@ type Strike struct {
 // of Redis can be counted.
 type Outage struct{ From, Quiet, To time.Duration }
 
-// Kind is a kind of blow.
+// Kind is a kind of process fault.
 type Kind string
 
-// The kinds of blow.
+// The kinds of process fault.
 const (
 	KillWorker  Kind = "kill -9 worker"  // and started again after For
 	StopWorker  Kind = "SIGTERM worker"  //nolint:gosec // no credentials; started again after For
@@ -78,8 +78,8 @@ const (
 	LoseWrites  Kind = "fail over redis" // to a replica without the writes of For
 )
 
-// Blow is one thing that is done to a process.
-type Blow struct {
+// ProcessFault is one thing that is done to a process.
+type ProcessFault struct {
 	At      time.Duration
 	Kind    Kind
 	Worker  int
@@ -88,7 +88,7 @@ type Blow struct {
 }
 
 // String tells what is done.
-func (b Blow) String() string {
+func (b ProcessFault) String() string {
 	switch b.Kind {
 	case KillWorker, StopWorker:
 		return fmt.Sprintf("%s %d, back after %v", b.Kind, b.Worker+1, b.For)
@@ -106,30 +106,30 @@ func (b Blow) String() string {
 }
 
 const (
-	perRound    = 500 // vouchers; every fault strikes once a round
+	perRound    = 500 // vouchers; every fault comes once a round
 	mostRounds  = 40
 	shortOutage = 6 * time.Second
 	longOutage  = 20 * time.Second // from two rounds on
 	grain       = 10 * time.Millisecond
 )
 
-// planner throws the dice.
+// planner draws random numbers from the seed.
 type planner struct {
 	Options
 
-	dice *rand.Rand
+	rng *rand.Rand
 }
 
 // New makes the plan of some options.
 func New(o Options) Plan {
-	p := planner{Options: o, dice: rand.New(rand.NewPCG(o.Seed, 0))}
+	p := planner{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0))}
 	rounds := min(max(1, o.Vouchers/perRound), mostRounds)
 	var out Plan
 	at := time.Second
 	for round := range rounds {
 		from := at
-		out.Strikes, at = p.strikes(out.Strikes, at)
-		out.Blows = append(out.Blows, p.blows(from, at, round == 0)...)
+		out.API, at = p.apiFaults(out.API, at)
+		out.Processes = append(out.Processes, p.processFaults(from, at, round == 0)...)
 	}
 	length := shortOutage
 	if rounds > 1 {
@@ -144,17 +144,17 @@ func New(o Options) Plan {
 // failovers is how often a run of NewFailovers loses writes.
 const failovers = 4
 
-// NewFailovers makes the plan of a run in which the API is well, and Redis is failed over again and again to a replica
+// NewFailovers makes the plan of a run in which the API works, and Redis is failed over again and again to a replica
 // that lacks the last writes.
 func NewFailovers(o Options) Plan {
-	p := planner{Options: o, dice: rand.New(rand.NewPCG(o.Seed, 0))}
+	p := planner{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0))}
 	var out Plan
 	for range failovers {
-		b := Blow{
+		b := ProcessFault{
 			At: out.Length + p.between(time.Second, 1500*time.Millisecond), Kind: LoseWrites,
 			For: p.between(300*time.Millisecond, 1500*time.Millisecond),
 		}
-		out.Blows = append(out.Blows, b)
+		out.Processes = append(out.Processes, b)
 		const start = time.Second // of the replica
 		out.Length = b.At + b.For + start
 	}
@@ -165,49 +165,49 @@ func NewFailovers(o Options) Plan {
 	return out
 }
 
-// between throws a time.
+// between draws a time.
 func (p planner) between(low, high time.Duration) time.Duration {
-	return (low + time.Duration(p.dice.Int64N(int64(high-low)))).Truncate(grain)
+	return (low + time.Duration(p.rng.Int64N(int64(high-low)))).Truncate(grain)
 }
 
-// strikes lets every fault strike once, in any order, each for a time and with a probability.
-func (p planner) strikes(all []Strike, at time.Duration) (longer []Strike, end time.Duration) {
+// apiFaults lets every fault come once, in any order, each for a time and with a probability.
+func (p planner) apiFaults(all []APIFault, at time.Duration) (longer []APIFault, end time.Duration) {
 	faults := []sandbox.Fault{
 		{Kind: sandbox.Outage},
-		{Kind: sandbox.Hang, Probability: p.chance(0.1, 0.4), Before: p.dice.IntN(2) == 0},
+		{Kind: sandbox.Hang, Probability: p.chance(0.1, 0.4), Before: p.rng.IntN(2) == 0},
 		{Kind: sandbox.Slow, Probability: p.chance(0.3, 1), Delay: sandbox.Duration(p.between(200*time.Millisecond, time.Second))},
-		{Kind: sandbox.Reset, Probability: p.chance(0.2, 0.7), Before: p.dice.IntN(2) == 0},
+		{Kind: sandbox.Reset, Probability: p.chance(0.2, 0.7), Before: p.rng.IntN(2) == 0},
 		{Kind: sandbox.CutOff, Probability: p.chance(0.2, 0.7)},
 		{Kind: sandbox.NotJSON, Probability: p.chance(0.2, 0.7)},
 		{Kind: sandbox.Throttle, Probability: p.chance(0.1, 0.5), RetryAfter: "1"},
 		{Kind: sandbox.Unauthorized, Probability: p.chance(0.3, 1)},
 		{Kind: sandbox.Gone, Probability: p.chance(0.3, 1)},
-		{Kind: sandbox.Refuse, Probability: p.chance(0.2, 0.8), Code: 9000 + p.dice.IntN(3)},
-		{Kind: sandbox.Status, Status: []int{302, 400, 404, 408, 500, 502, 504}[p.dice.IntN(7)], Probability: p.chance(0.3, 1)},
+		{Kind: sandbox.Refuse, Probability: p.chance(0.2, 0.8), Code: 9000 + p.rng.IntN(3)},
+		{Kind: sandbox.Status, Status: []int{302, 400, 404, 408, 500, 502, 504}[p.rng.IntN(7)], Probability: p.chance(0.3, 1)},
 	}
-	p.dice.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
+	p.rng.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
 	for _, f := range faults {
 		f.For = sandbox.Duration(p.between(time.Second, 1800*time.Millisecond))
-		all = append(all, Strike{At: at, Fault: f})
+		all = append(all, APIFault{At: at, Fault: f})
 		at += time.Duration(f.For) + p.between(150*time.Millisecond, 500*time.Millisecond)
 	}
 	return all, at
 }
 
-// chance throws a probability in steps of a hundredth.
+// chance draws a probability in steps of a hundredth.
 func (p planner) chance(low, high float64) float64 {
-	return float64(int(100*(low+p.dice.Float64()*(high-low)))) / 100
+	return float64(int(100*(low+p.rng.Float64()*(high-low)))) / 100
 }
 
 // longPause is longer than a producer may be kept waiting for an error.
 const longPause = 7 * time.Second
 
-// blows strike one after the other within a round, in any order. What a killed worker leaves takes asynq half a minute
+// processFaults come one after the other within a round, in any order. What a killed worker leaves takes asynq half a minute
 // to give up; so the first of them come early.
-func (p planner) blows(from, to time.Duration, first bool) []Blow {
-	account := p.Accounts[p.dice.IntN(len(p.Accounts))]
-	rest := []Blow{
-		{Kind: StopWorker, Worker: p.dice.IntN(p.Workers), For: p.between(0, time.Second)},
+func (p planner) processFaults(from, to time.Duration, first bool) []ProcessFault {
+	account := p.Accounts[p.rng.IntN(len(p.Accounts))]
+	rest := []ProcessFault{
+		{Kind: StopWorker, Worker: p.rng.IntN(p.Workers), For: p.between(0, time.Second)},
 		{Kind: KillRedis, For: p.between(0, 2*time.Second)},
 		{Kind: PauseRedis, For: p.between(time.Second, 3*time.Second)},
 		{Kind: FlushQueue, Account: account},
@@ -215,11 +215,11 @@ func (p planner) blows(from, to time.Duration, first bool) []Blow {
 	if first {
 		rest[2].For = longPause
 	} else { // there is time for it
-		rest = append(rest, Blow{Kind: PauseWorker, Worker: p.dice.IntN(p.Workers), For: p.between(time.Second, 4*time.Second)})
+		rest = append(rest, ProcessFault{Kind: PauseWorker, Worker: p.rng.IntN(p.Workers), For: p.between(time.Second, 4*time.Second)})
 	}
-	p.dice.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
-	victim := p.dice.IntN(p.Workers)
-	all := slices.Concat([]Blow{p.kill(victim)}, rest[:2], []Blow{p.kill((victim + 1) % p.Workers)}, rest[2:])
+	p.rng.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+	victim := p.rng.IntN(p.Workers)
+	all := slices.Concat([]ProcessFault{p.kill(victim)}, rest[:2], []ProcessFault{p.kill((victim + 1) % p.Workers)}, rest[2:])
 	idle := to - from
 	for _, b := range all {
 		idle -= b.For
@@ -232,8 +232,8 @@ func (p planner) blows(from, to time.Duration, first bool) []Blow {
 	return all
 }
 
-func (p planner) kill(worker int) Blow {
-	return Blow{Kind: KillWorker, Worker: worker, For: p.between(0, 1500*time.Millisecond)}
+func (p planner) kill(worker int) ProcessFault {
+	return ProcessFault{Kind: KillWorker, Worker: worker, For: p.between(0, 1500*time.Millisecond)}
 }
 
 // orders spreads the vouchers over orders and over time. Some orders have several, and one has many.
@@ -241,24 +241,24 @@ func (p planner) orders(within time.Duration) []Order {
 	var all []Order
 	for n := 0; n < p.Vouchers; {
 		size := 1
-		switch throw := p.dice.IntN(100); {
+		switch percent := p.rng.IntN(100); {
 		case len(all) == 1:
 			size = 12
-		case throw < 10:
-			size = 3 + p.dice.IntN(3)
-		case throw < 25:
+		case percent < 10:
+			size = 3 + p.rng.IntN(3)
+		case percent < 25:
 			size = 2
 		}
 		size = min(size, p.Vouchers-n)
 		o := Order{
 			ID:      "10225" + strconv.Itoa(int(p.Seed%1000)) + "-" + strconv.Itoa(len(all)),
-			Account: p.Accounts[max(0, p.dice.IntN(2*len(p.Accounts))-len(p.Accounts))],
-			Doomed:  p.dice.IntN(60) == 0,
+			Account: p.Accounts[max(0, p.rng.IntN(2*len(p.Accounts))-len(p.Accounts))],
+			Refused: p.rng.IntN(60) == 0,
 		}
 		at := p.between(0, within)
 		for range size {
 			v := Voucher{Number: n, At: at, Size: p.size()}
-			if p.dice.IntN(12) == 0 {
+			if p.rng.IntN(12) == 0 {
 				v.Again = v.At + p.between(100*time.Millisecond, 15*time.Second)
 				v.Again = min(v.Again, within)
 			}
@@ -271,11 +271,11 @@ func (p planner) orders(within time.Duration) []Order {
 	return all
 }
 
-// size throws a voucher's size: most are small, some need several chunks of a Redis store.
+// size draws a voucher's size: most are small, some need several chunks of a Redis store.
 func (p planner) size() int {
 	const kib = 1 << 10
-	if p.dice.IntN(25) == 0 {
-		return 256*kib + p.dice.IntN(512*kib)
+	if p.rng.IntN(25) == 0 {
+		return 256*kib + p.rng.IntN(512*kib)
 	}
-	return kib + p.dice.IntN(32*kib)
+	return kib + p.rng.IntN(32*kib)
 }

@@ -33,16 +33,16 @@ func TestEveryPlanDoesEverything(t *testing.T) {
 		sandbox.Outage, sandbox.Hang, sandbox.Slow, sandbox.Reset, sandbox.CutOff, sandbox.NotJSON, sandbox.Throttle,
 		sandbox.Unauthorized, sandbox.Gone, sandbox.Refuse, sandbox.Status,
 	}
-	blows := []plan.Kind{plan.KillWorker, plan.StopWorker, plan.KillRedis, plan.PauseRedis, plan.FlushQueue}
+	processes := []plan.Kind{plan.KillWorker, plan.StopWorker, plan.KillRedis, plan.PauseRedis, plan.FlushQueue}
 	for seed := range uint64(50) {
 		p := plan.New(options(seed, 400))
 		for _, kind := range faults {
-			if !slices.ContainsFunc(p.Strikes, func(s plan.Strike) bool { return s.Fault.Kind == kind }) {
+			if !slices.ContainsFunc(p.API, func(s plan.APIFault) bool { return s.Fault.Kind == kind }) {
 				t.Errorf("seed %d: no %s", seed, kind)
 			}
 		}
-		for _, kind := range blows {
-			if !slices.ContainsFunc(p.Blows, func(b plan.Blow) bool { return b.Kind == kind }) {
+		for _, kind := range processes {
+			if !slices.ContainsFunc(p.Processes, func(b plan.ProcessFault) bool { return b.Kind == kind }) {
 				t.Errorf("seed %d: no %s", seed, kind)
 			}
 		}
@@ -53,13 +53,13 @@ func TestEveryPlanDoesEverything(t *testing.T) {
 // check holds a plan to its own words.
 func check(t *testing.T, p plan.Plan, vouchers int) {
 	t.Helper()
-	for _, s := range p.Strikes {
+	for _, s := range p.API {
 		if err := s.Fault.Validate(); err != nil || s.Fault.For <= 0 || s.At+time.Duration(s.Fault.For) > p.Outage.From {
-			t.Errorf("strike %+v: %v", s, err)
+			t.Errorf("API fault %+v: %v", s, err)
 		}
 	}
-	if !slices.IsSortedFunc(p.Blows, func(a, b plan.Blow) int { return int(a.At - b.At) }) {
-		t.Errorf("blows are not in order of time: %v", p.Blows)
+	if !slices.IsSortedFunc(p.Processes, func(a, b plan.ProcessFault) int { return int(a.At - b.At) }) {
+		t.Errorf("process faults are not in order of time: %v", p.Processes)
 	}
 	n, until := 0, cmp.Or(p.Outage.Quiet, p.Length)
 	for _, o := range p.Orders {
@@ -81,11 +81,11 @@ func TestEveryFailoverHasItsTime(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(50) {
 		p := plan.NewFailovers(options(seed, 500))
-		if len(p.Blows) < 3 {
-			t.Errorf("seed %d: %d losses, want several", seed, len(p.Blows))
+		if len(p.Processes) < 3 {
+			t.Errorf("seed %d: %d losses, want several", seed, len(p.Processes))
 		}
 		over := time.Duration(0)
-		for _, b := range p.Blows {
+		for _, b := range p.Processes {
 			if b.Kind != plan.LoseWrites || b.For < 300*time.Millisecond || b.At < over {
 				t.Errorf("seed %d: %v at %v, the one before ended at %v", seed, b, b.At, over)
 			}
