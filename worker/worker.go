@@ -166,13 +166,9 @@ func (w *Worker) bind(ctx context.Context) error {
 func (w *Worker) bindOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.Settings.RedisTimeout)
 	defer cancel()
-	identity, err := w.cfg.Store.Identity(ctx)
-	if err != nil {
-		return fmt.Errorf("ask which blob store this is: %w", err)
-	}
 	for _, l := range w.accounts {
-		if err := w.cfg.Ledger.BindStore(ctx, l.name, identity); err != nil {
-			return redisconn.Explain(w.cfg.QueueRedis, err)
+		if err := w.cfg.Tasks.Bind(ctx, l.name); err != nil {
+			return err
 		}
 	}
 	return nil
