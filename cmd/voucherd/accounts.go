@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 )
@@ -22,8 +23,8 @@ type accountsCmd struct {
 
 // Run shows how every account stands.
 func (c *accountsCmd) Run(ctx context.Context, s *session) error {
-	return s.withStore(ctx, func(ctx context.Context, st *store) error {
-		accounts, err := st.tasks.Accounts(ctx)
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+		accounts, err := st.Tasks.Accounts(ctx)
 		if err != nil {
 			return err
 		}

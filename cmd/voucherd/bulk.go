@@ -10,6 +10,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -44,7 +45,7 @@ type deed struct {
 
 // find gives the ids to act on, oldest first. They are read before anything is done: what is acted on moves within the
 // list. A key that names several uploads stands for those that may be acted on.
-func (c *selection) find(ctx context.Context, st *store, d deed) ([]string, error) {
+func (c *selection) find(ctx context.Context, st *app.Store, d deed) ([]string, error) {
 	var uploads []ledger.Upload
 	if c.State != "" {
 		q, err := query(c.State, c.Since)
@@ -57,7 +58,7 @@ func (c *selection) find(ctx context.Context, st *store, d deed) ([]string, erro
 		}
 	}
 	for _, key := range c.Keys {
-		found, err := st.tasks.Find(ctx, key)
+		found, err := st.Tasks.Find(ctx, key)
 		if err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -33,8 +34,8 @@ func (c *discardCmd) Run(ctx context.Context, s *session) error {
 		return usagef("--state: %s uploads cannot be discarded; %s", state, d.only)
 	case ledger.Queued, ledger.Waiting, ledger.Rejected, ledger.Expired:
 	}
-	return s.withStore(ctx, func(ctx context.Context, st *store) error {
-		d.do = st.tasks.Discard
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+		d.do = st.Tasks.Discard
 		ids, err := c.find(ctx, st, d)
 		if err != nil {
 			return err

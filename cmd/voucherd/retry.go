@@ -5,6 +5,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -28,8 +29,8 @@ func (c *retryCmd) Run(ctx context.Context, s *session) error {
 	if c.State != "" && !d.may(ledger.State(c.State)) {
 		return usagef("--state: %s uploads cannot be retried; %s", c.State, d.only)
 	}
-	return s.withStore(ctx, func(ctx context.Context, st *store) error {
-		d.do = st.tasks.Retry
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+		d.do = st.Tasks.Retry
 		ids, err := c.find(ctx, st, d)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/pandapon"
 )
 
@@ -82,7 +83,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func newParser(s *session) (*kong.Kong, error) {
 	return kong.New(&cli{
-		Worker:   workerCmd{Plugins: settingFlags(workerSections())},
+		Worker:   workerCmd{Plugins: settingFlags(app.WorkerSections())},
 		Gateway:  gatewayCmd{Plugins: settingFlags(gatewaySections())},
 		Enqueue:  enqueueCmd{Plugins: settingFlags(producerSections())},
 		Show:     showCmd{Plugins: settingFlags(querySections())},
