@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/voucherd/voucherd/internal/app"
+	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/pandapon"
 )
 
@@ -64,9 +65,12 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	s.model = parser.Model
 	command, err := parser.Parse(args)
+	former := s.formerNames(args)
 	switch {
 	case errors.Is(err, errHelp):
 		return exitDone
+	case len(former) > 0:
+		return s.fail(&config.Error{Faults: former})
 	case err != nil:
 		s.sayUnknown() // the flag that is missing may be among them
 		return s.fail(s.usage(err))
