@@ -22,7 +22,8 @@ type workerCmd struct {
 
 // Help says what is not a flag.
 func (workerCmd) Help() string {
-	return "The account's secret comes from $PANDAPON_ACCESS_SECRET, or from the file that $PANDAPON_ACCESS_SECRET_FILE names."
+	return "The account's secret comes from $PANDAPON_ACCESS_SECRET, or from the file that $PANDAPON_ACCESS_SECRET_FILE names. " +
+		"Advanced settings are not listed here; docs/reference.md has them all."
 }
 
 // Run delivers until the context ends.

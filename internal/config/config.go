@@ -1,5 +1,5 @@
 // Package config holds every setting of voucherd in one table: its names, its default, its help, and how its text is
-// read. The command line, the checks and the README's table all come from it.
+// read. The command line, the checks and the tables of docs/reference.md all come from it.
 package config
 
 import (
