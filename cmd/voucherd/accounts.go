@@ -83,8 +83,8 @@ func printAccount(w io.Writer, l tasks.AccountStatus) error {
 
 // breakerWords says whether an account's breaker lets attempts pass, and if not, why and until when.
 func breakerWords(l tasks.AccountStatus) string {
-	if l.Open {
-		return "open"
+	if l.Breaker == tasks.BreakerClosed {
+		return "closed"
 	}
 	why, known := map[string]string{
 		"outage":      "the API is away",
@@ -97,9 +97,9 @@ func breakerWords(l tasks.AccountStatus) string {
 	if !known {
 		why = l.Reason
 	}
-	next := "asking now"
-	if !l.Probing {
-		next = "asks again at " + localTime(l.NextProbeAt)
+	next := "a probe is under way"
+	if l.Breaker == tasks.BreakerOpen {
+		next = "next probe at " + localTime(l.NextProbeAt)
 	}
-	return fmt.Sprintf("shut since %s (%s): %s; %s", localTime(l.Since), l.Reason, why, next)
+	return fmt.Sprintf("%s since %s (%s): %s; %s", l.Breaker, localTime(l.Since), l.Reason, why, next)
 }

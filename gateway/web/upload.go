@@ -58,7 +58,7 @@ func (p *Pages) inTheWay(ctx context.Context, account string) (*tasks.AccountSta
 		return nil, err //nolint:wrapcheck // the gateway explains it
 	}
 	for _, l := range accounts {
-		if l.Account == account && (!l.Open || l.Paused) {
+		if l.Account == account && (l.Breaker != tasks.BreakerClosed || l.Paused) {
 			return &l, nil
 		}
 	}
