@@ -99,13 +99,10 @@ func query(state, since string) (ledger.Query, error) {
 // page is how many uploads are read at a time.
 const page = 500
 
-// collect reads at most limit uploads (0: all), and says whether there are more.
+// collect reads at most limit uploads, and says whether there are more.
 func collect(ctx context.Context, st *app.Store, q ledger.Query, limit int) (found []ledger.Upload, more bool, err error) {
-	for {
-		q.Limit = page
-		if limit > 0 {
-			q.Limit = min(page, limit-len(found))
-		}
+	for len(found) < limit {
+		q.Limit = min(page, limit-len(found))
 		var p ledger.Page
 		if p, err = st.Tasks.List(ctx, q); err != nil {
 			return nil, false, err
@@ -113,9 +110,6 @@ func collect(ctx context.Context, st *app.Store, q ledger.Query, limit int) (fou
 		found = append(found, p.Uploads...)
 		if q.Cursor = p.Cursor; q.Cursor == "" {
 			return found, false, nil
-		}
-		if limit > 0 && len(found) >= limit {
-			break
 		}
 	}
 	q.Limit = 1
