@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"mime"
@@ -35,8 +36,8 @@ func newDropIn(cfg Config, log *zap.Logger) (*dropIn, error) {
 	d := &dropIn{rule: cfg.Rule, now: cfg.Now, transport: passTransport()}
 	var faults []error
 	for _, l := range cfg.Accounts {
-		or(&l.BaseURL, pandapon.DefaultBaseURL)
-		or(&l.UploadPath, pandapon.DefaultUploadPath)
+		l.BaseURL = cmp.Or(l.BaseURL, pandapon.DefaultBaseURL)
+		l.UploadPath = cmp.Or(l.UploadPath, pandapon.DefaultUploadPath)
 		base, err := url.Parse(strings.TrimSuffix(l.BaseURL, "/"))
 		switch {
 		case err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https":

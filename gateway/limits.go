@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -29,29 +30,22 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	or(&l.Connections, 2048)
-	or(&l.Uploads, 64)
-	or(&l.PassedOn, 64)
-	or(&l.HeaderBytes, 16<<10)
-	or(&l.HeaderTime, 10*time.Second)
-	or(&l.ShortTime, 15*time.Second)
-	or(&l.IdleTime, time.Minute)
-	or(&l.BodyGrace, 10*time.Second)
-	or(&l.BodyRate, 16<<10)
-	or(&l.BodyTime, 5*time.Minute)
-	or(&l.SlotWait, 2*time.Second)
-	or(&l.StoreTime, 30*time.Second)
-	or(&l.PassTime, 2*time.Minute)
-	or(&l.PassedBytes, 16<<20)
-	or(&l.StopTime, 30*time.Second)
+	l.Connections = cmp.Or(l.Connections, 2048)
+	l.Uploads = cmp.Or(l.Uploads, 64)
+	l.PassedOn = cmp.Or(l.PassedOn, 64)
+	l.HeaderBytes = cmp.Or(l.HeaderBytes, 16<<10)
+	l.HeaderTime = cmp.Or(l.HeaderTime, 10*time.Second)
+	l.ShortTime = cmp.Or(l.ShortTime, 15*time.Second)
+	l.IdleTime = cmp.Or(l.IdleTime, time.Minute)
+	l.BodyGrace = cmp.Or(l.BodyGrace, 10*time.Second)
+	l.BodyRate = cmp.Or(l.BodyRate, 16<<10)
+	l.BodyTime = cmp.Or(l.BodyTime, 5*time.Minute)
+	l.SlotWait = cmp.Or(l.SlotWait, 2*time.Second)
+	l.StoreTime = cmp.Or(l.StoreTime, 30*time.Second)
+	l.PassTime = cmp.Or(l.PassTime, 2*time.Minute)
+	l.PassedBytes = cmp.Or(l.PassedBytes, 16<<20)
+	l.StopTime = cmp.Or(l.StopTime, 30*time.Second)
 	return l
-}
-
-func or[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
 }
 
 // slots are the places for work of one kind.
