@@ -6,6 +6,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,30 +75,23 @@ type BreakerSettings struct {
 const day = 24 * time.Hour
 
 func (s Settings) withDefaults() Settings {
-	or(&s.MaxAge, 7*day)
-	or(&s.Retention, 30*day)
-	or(&s.KeepDead, 90*day)
-	or(&s.Grace, 30*time.Second)
-	or(&s.FirstLook, 30*time.Second)
-	or(&s.LongLook, time.Hour)
-	or(&s.lookAtOnce, 500)
-	or(&s.Breaker.OutageRow, 5)
-	or(&s.Breaker.AccountRow, 3)
-	or(&s.Breaker.RefusingRow, 5)
-	or(&s.Breaker.OutageBase, 5*time.Second)
-	or(&s.Breaker.OutageMax, time.Minute)
-	or(&s.Breaker.ProbeBase, 10*time.Second)
-	or(&s.Breaker.ProbeMax, 5*time.Minute)
-	or(&s.Breaker.ThrottleBase, 30*time.Second)
-	or(&s.Breaker.ThrottleMax, time.Hour)
+	s.MaxAge = cmp.Or(s.MaxAge, 7*day)
+	s.Retention = cmp.Or(s.Retention, 30*day)
+	s.KeepDead = cmp.Or(s.KeepDead, 90*day)
+	s.Grace = cmp.Or(s.Grace, 30*time.Second)
+	s.FirstLook = cmp.Or(s.FirstLook, 30*time.Second)
+	s.LongLook = cmp.Or(s.LongLook, time.Hour)
+	s.lookAtOnce = cmp.Or(s.lookAtOnce, 500)
+	s.Breaker.OutageRow = cmp.Or(s.Breaker.OutageRow, 5)
+	s.Breaker.AccountRow = cmp.Or(s.Breaker.AccountRow, 3)
+	s.Breaker.RefusingRow = cmp.Or(s.Breaker.RefusingRow, 5)
+	s.Breaker.OutageBase = cmp.Or(s.Breaker.OutageBase, 5*time.Second)
+	s.Breaker.OutageMax = cmp.Or(s.Breaker.OutageMax, time.Minute)
+	s.Breaker.ProbeBase = cmp.Or(s.Breaker.ProbeBase, 10*time.Second)
+	s.Breaker.ProbeMax = cmp.Or(s.Breaker.ProbeMax, 5*time.Minute)
+	s.Breaker.ThrottleBase = cmp.Or(s.Breaker.ThrottleBase, 30*time.Second)
+	s.Breaker.ThrottleMax = cmp.Or(s.Breaker.ThrottleMax, time.Hour)
 	return s
-}
-
-func or[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
 }
 
 // accountsKey names every account that ever had an upload.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ type Page struct {
 // List lists uploads without their attempts, newest first: unfinished ones by their creation, finished ones by their
 // end. It reads no more than the page needs. An upload that ends while it is listed, newest first, may be missed.
 func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
-	or(&q.Limit, 100)
+	q.Limit = cmp.Or(q.Limit, 100)
 	from, err := l.start(ctx, q)
 	if err != nil {
 		return Page{}, err

@@ -11,17 +11,37 @@ import (
 // AccountStatus is how an account stands, as it is shown to people and programs.
 type AccountStatus struct {
 	Account     string                 `json:"account"`
-	Open        bool                   `json:"open"`             // the breaker lets attempts pass
-	Reason      string                 `json:"reason,omitempty"` // why the breaker is open
-	Since       ledger.Time            `json:"since,omitzero"`
+	Breaker     BreakerState           `json:"breaker"`
+	Reason      string                 `json:"reason,omitempty"` // why the breaker is not closed
+	Since       ledger.Time            `json:"since,omitzero"`   // when it opened
 	NextProbeAt ledger.Time            `json:"nextProbeAt,omitzero"`
-	Probing     bool                   `json:"probing,omitempty"`
 	LastAnswer  *LastAnswer            `json:"lastAnswer,omitempty"`
 	ClockSkewMS int64                  `json:"clockSkewMs,omitempty"` // the API's clock is ahead of the workers' by this
 	Paused      bool                   `json:"paused"`                // asynqmon's Pause
 	Backlog     int64                  `json:"backlog"`
 	OldestAgeMS int64                  `json:"oldestAgeMs,omitempty"` // of the oldest unfinished upload
 	Uploads     map[ledger.State]int64 `json:"uploads"`
+}
+
+// BreakerState is whether an account's circuit breaker lets attempts pass.
+type BreakerState string
+
+// The states of a circuit breaker.
+const (
+	BreakerClosed   BreakerState = "closed"    // attempts pass
+	BreakerOpen     BreakerState = "open"      // they wait, for a reason
+	BreakerHalfOpen BreakerState = "half-open" // they wait, and one of them is a probe under way
+)
+
+func breakerState(b ledger.Breaker) BreakerState {
+	switch {
+	case b.Reason == "":
+		return BreakerClosed
+	case b.Probing:
+		return BreakerHalfOpen
+	default:
+		return BreakerOpen
+	}
 }
 
 // LastAnswer is what the API last said to an account, or that it said nothing.
@@ -66,7 +86,7 @@ func (c *Client) account(ctx context.Context, name string) (AccountStatus, error
 		return AccountStatus{}, fmt.Errorf("ask whether account %s is paused: %w", name, err)
 	}
 	s := AccountStatus{
-		Account: name, Open: g.Reason == "", Reason: g.Reason, Since: g.Since, NextProbeAt: g.NextProbe, Probing: g.Probing,
+		Account: name, Breaker: breakerState(g), Reason: g.Reason, Since: g.Since, NextProbeAt: g.NextProbe,
 		ClockSkewMS: g.Skew.Milliseconds(),
 		Paused:      paused == 1, Backlog: counts.Unfinished(), OldestAgeMS: counts.Oldest.Milliseconds(), Uploads: counts.ByState,
 	}

@@ -75,8 +75,3 @@ func (c *Client) discard(ctx context.Context, id string) (ledger.Upload, error) 
 	u.StoreKey = ""
 	return u, nil
 }
-
-// Register makes an account's queue known to asynq, so that asynqmon shows it even before its first task and after a flush.
-func (c *Client) Register(ctx context.Context, account string) error {
-	return c.explain(c.cfg.Redis.SAdd(ctx, "asynq:queues", ledger.Queue(account)).Err())
-}

@@ -123,7 +123,7 @@ func (c *Client) prepare(ctx context.Context, r Request) (ledger.NewUpload, erro
 	if err = c.room.check(ctx); err != nil {
 		return ledger.NewUpload{}, err
 	}
-	if err = c.bind(ctx, r.Account); err != nil {
+	if err = c.bindOnce(ctx, r.Account); err != nil {
 		return ledger.NewUpload{}, err
 	}
 	entry, inline, err := c.putVoucher(ctx, blob.Meta{
@@ -177,22 +177,6 @@ func (c *Client) fresh(n ledger.NewUpload, o ledger.Opened) ledger.Upload {
 		CreatedAt: o.At, UpdatedAt: o.Since, Since: o.Since,
 		ExpiresAt: ledger.Time{Time: o.Since.Add(c.ledger.Settings().MaxAge)},
 	}
-}
-
-// bind makes sure, once an account, that the workers look for vouchers where this client puts them.
-func (c *Client) bind(ctx context.Context, account string) error {
-	if _, ok := c.bound.Load(account); ok {
-		return nil
-	}
-	identity, err := c.store.Identity(ctx)
-	if err != nil {
-		return fmt.Errorf("ask which blob store this is: %w", err)
-	}
-	if err := c.ledger.BindStore(ctx, account, identity); err != nil {
-		return err
-	}
-	c.bound.Store(account, true)
-	return nil
 }
 
 // putVoucher puts a voucher into the store, or gives it back when it is to be kept with its record.

@@ -59,8 +59,8 @@ func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Reb
 	for i, s := range found {
 		// asynq's client believes that it has made the queue known already.
 		if s.Account != account {
-			if err := errors.Join(c.Register(ctx, s.Account), c.bind(ctx, s.Account)); err != nil {
-				return r, c.explain(err)
+			if err := c.Bind(ctx, s.Account); err != nil {
+				return r, err
 			}
 			account = s.Account
 		}

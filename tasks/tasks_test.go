@@ -333,7 +333,7 @@ func TestAccounts(t *testing.T) {
 	accounts, err := b.Accounts(b.ctx)
 	b.must(err)
 	for _, l := range accounts {
-		if l.Account == b.account && l.Open && l.Paused && l.Backlog == 1 && l.Uploads[ledger.Queued] == 1 {
+		if l.Account == b.account && l.Breaker == tasks.BreakerClosed && l.Paused && l.Backlog == 1 && l.Uploads[ledger.Queued] == 1 {
 			return
 		}
 	}

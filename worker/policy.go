@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -50,19 +51,12 @@ func (p Policy) WithDefaults() Policy {
 	if len(p.Long) == 0 {
 		p.Long = DefaultLong()
 	}
-	orDefault(&p.RefusalBudget, 8)
-	orDefault(&p.MaxAge, 7*24*time.Hour)
-	orDefault(&p.RetryAfterMin, time.Second)
-	orDefault(&p.RetryAfterMax, time.Hour)
-	orDefault(&p.Jitter, 0.2)
+	p.RefusalBudget = cmp.Or(p.RefusalBudget, 8)
+	p.MaxAge = cmp.Or(p.MaxAge, 7*24*time.Hour)
+	p.RetryAfterMin = cmp.Or(p.RetryAfterMin, time.Second)
+	p.RetryAfterMax = cmp.Or(p.RetryAfterMax, time.Hour)
+	p.Jitter = cmp.Or(p.Jitter, 0.2)
 	return p
-}
-
-func orDefault[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
 }
 
 // Tried is what an upload was before the attempt, as far as the decision needs it.

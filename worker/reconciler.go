@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -86,7 +85,7 @@ func (r *reconciler) pass(ctx context.Context) {
 // repair puts a task where an unfinished upload has none.
 func (r *reconciler) repair(ctx context.Context) error {
 	// Both may have gone with what Redis lost.
-	if err := errors.Join(r.tasks.Register(ctx, r.account), r.bind(ctx)); err != nil {
+	if err := r.tasks.Bind(ctx, r.account); err != nil {
 		return err
 	}
 	for range pagesPerPass {
@@ -122,15 +121,6 @@ func (r *reconciler) sweepOn(ctx context.Context) error {
 	}
 	r.cursor = found.Cursor
 	return r.put(ctx, found.Repairs, "slow sweep")
-}
-
-// bind notes again which blob store is the account's.
-func (r *reconciler) bind(ctx context.Context) error {
-	identity, err := r.store.Identity(ctx)
-	if err != nil {
-		return fmt.Errorf("ask which blob store this is: %w", err)
-	}
-	return r.ledger.BindStore(ctx, r.account, identity)
 }
 
 // lacks says whether so many tasks are missing that it cannot be just those that are being put.

@@ -12,6 +12,7 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
+	"github.com/voucherd/voucherd/tasks"
 	"github.com/voucherd/voucherd/test/redistest"
 	"github.com/voucherd/voucherd/worker"
 )
@@ -153,7 +154,7 @@ func TestRefusesAnotherStore(t *testing.T) {
 	b.enqueue("order", 1)
 	elsewhere, err := blob.OpenDir(b.ctx, t.TempDir())
 	b.must(err)
-	b.store = elsewhere
+	b.store, b.client = elsewhere, tasks.New(tasks.Config{Redis: b.redis(), Store: elsewhere, Ledger: b.ledger})
 	w, _ := b.make("w1")
 	if err := w.Run(b.ctx); !errors.Is(err, ledger.ErrOtherStore) {
 		t.Errorf("a worker with another blob store: %v", err)

@@ -3,6 +3,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,18 +72,18 @@ type Settings struct {
 
 // WithDefaults fills in what is not set.
 func (s Settings) WithDefaults() Settings {
-	orDefault(&s.Name, "worker")
-	orDefault(&s.CallTimeout, time.Minute)
-	orDefault(&s.LeaseMargin, 30*time.Second)
-	orDefault(&s.ShutdownTimeout, s.CallTimeout+s.CallTimeout/4)
-	orDefault(&s.HoldLimit, time.Hour)
-	orDefault(&s.PollEvery, 250*time.Millisecond)
-	orDefault(&s.ReconcileEvery, 5*time.Second)
-	orDefault(&s.OrphanAge, time.Hour)
-	orDefault(&s.KeepNotes, time.Hour)
-	orDefault(&s.FinishPatience, 10*time.Minute)
-	orDefault(&s.RedisTimeout, 10*time.Second)
-	orDefault(&s.RedisPause, time.Second)
+	s.Name = cmp.Or(s.Name, "worker")
+	s.CallTimeout = cmp.Or(s.CallTimeout, time.Minute)
+	s.LeaseMargin = cmp.Or(s.LeaseMargin, 30*time.Second)
+	s.ShutdownTimeout = cmp.Or(s.ShutdownTimeout, s.CallTimeout+s.CallTimeout/4)
+	s.HoldLimit = cmp.Or(s.HoldLimit, time.Hour)
+	s.PollEvery = cmp.Or(s.PollEvery, 250*time.Millisecond)
+	s.ReconcileEvery = cmp.Or(s.ReconcileEvery, 5*time.Second)
+	s.OrphanAge = cmp.Or(s.OrphanAge, time.Hour)
+	s.KeepNotes = cmp.Or(s.KeepNotes, time.Hour)
+	s.FinishPatience = cmp.Or(s.FinishPatience, 10*time.Minute)
+	s.RedisTimeout = cmp.Or(s.RedisTimeout, 10*time.Second)
+	s.RedisPause = cmp.Or(s.RedisPause, time.Second)
 	return s
 }
 
@@ -166,13 +167,9 @@ func (w *Worker) bind(ctx context.Context) error {
 func (w *Worker) bindOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.Settings.RedisTimeout)
 	defer cancel()
-	identity, err := w.cfg.Store.Identity(ctx)
-	if err != nil {
-		return fmt.Errorf("ask which blob store this is: %w", err)
-	}
 	for _, l := range w.accounts {
-		if err := w.cfg.Ledger.BindStore(ctx, l.name, identity); err != nil {
-			return redisconn.Explain(w.cfg.QueueRedis, err)
+		if err := w.cfg.Tasks.Bind(ctx, l.name); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 )
@@ -22,8 +23,8 @@ type accountsCmd struct {
 
 // Run shows how every account stands.
 func (c *accountsCmd) Run(ctx context.Context, s *session) error {
-	return s.withStore(ctx, func(ctx context.Context, st *store) error {
-		accounts, err := st.tasks.Accounts(ctx)
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+		accounts, err := st.Tasks.Accounts(ctx)
 		if err != nil {
 			return err
 		}
@@ -82,8 +83,8 @@ func printAccount(w io.Writer, l tasks.AccountStatus) error {
 
 // breakerWords says whether an account's breaker lets attempts pass, and if not, why and until when.
 func breakerWords(l tasks.AccountStatus) string {
-	if l.Open {
-		return "open"
+	if l.Breaker == tasks.BreakerClosed {
+		return "closed"
 	}
 	why, known := map[string]string{
 		"outage":      "the API is away",
@@ -96,9 +97,9 @@ func breakerWords(l tasks.AccountStatus) string {
 	if !known {
 		why = l.Reason
 	}
-	next := "asking now"
-	if !l.Probing {
-		next = "asks again at " + localTime(l.NextProbeAt)
+	next := "a probe is under way"
+	if l.Breaker == tasks.BreakerOpen {
+		next = "next probe at " + localTime(l.NextProbeAt)
 	}
-	return fmt.Sprintf("shut since %s (%s): %s; %s", localTime(l.Since), l.Reason, why, next)
+	return fmt.Sprintf("%s since %s (%s): %s; %s", l.Breaker, localTime(l.Since), l.Reason, why, next)
 }

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 
-	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/internal/app"
+	"github.com/voucherd/voucherd/tasks"
 )
 
 // selection names uploads to act on: by keys, or by state and time.
@@ -34,111 +34,67 @@ func (c *selection) check() error {
 	return err
 }
 
-// deed is something done to uploads one by one.
-type deed struct {
-	done string // "discarded"
-	only string // which uploads it can be done to, for a complaint
-	may  func(ledger.State) bool
-	do   func(context.Context, string) (ledger.Upload, error)
-}
-
-// find gives the ids to act on, oldest first. They are read before anything is done: what is acted on moves within the
-// list. A key that names several uploads stands for those that may be acted on.
-func (c *selection) find(ctx context.Context, st *store, d deed) ([]string, error) {
-	var uploads []ledger.Upload
+// find gives the ids to act on, oldest first.
+func (c *selection) find(ctx context.Context, st *app.Store, a tasks.Action) ([]string, error) {
+	s := tasks.Selection{Keys: c.Keys, Account: c.Account}
 	if c.State != "" {
 		q, err := query(c.State, c.Since)
 		if err != nil {
 			return nil, err
 		}
-		q.Account, q.OldestFirst = c.Account, true
-		if uploads, _, err = collect(ctx, st, q, 0); err != nil {
-			return nil, err
-		}
+		s.Query = &q
 	}
-	for _, key := range c.Keys {
-		found, err := st.tasks.Find(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		found = slices.DeleteFunc(found, func(u ledger.Upload) bool { return c.Account != "" && u.Account != c.Account })
-		fit := slices.DeleteFunc(slices.Clone(found), func(u ledger.Upload) bool { return !d.may(u.State) })
-		switch {
-		case len(fit) > 0:
-		case len(found) == 0:
-			return nil, fmt.Errorf("%q in account %s: %w", key, c.Account, ledger.ErrNotFound)
-		case len(found) == 1:
-			return nil, fmt.Errorf("%s is %s; %s", found[0].ID, found[0].State, d.only)
-		default:
-			return nil, fmt.Errorf("none of the %d uploads of %s fits; %s", len(found), key, d.only)
-		}
-		slices.Reverse(fit)
-		uploads = append(uploads, fit...)
-	}
-	ids, seen := []string{}, map[string]bool{}
-	for _, u := range uploads {
-		if !seen[u.ID] {
-			seen[u.ID] = true
-			ids = append(ids, u.ID)
-		}
-	}
-	return ids, nil
+	return st.Tasks.Select(ctx, a, s)
 }
 
-// explain says in a sentence why an upload was left alone.
-func (d deed) explain(id string, err error) string {
-	if state, ok := errors.AsType[*ledger.StateError](err); ok {
-		return fmt.Sprintf("%s is %s; %s", id, state.State, d.only)
-	}
-	return fmt.Sprintf("%s: %v", id, err)
+// tally counts what became of the uploads that were acted on.
+type tally struct {
+	what                string // "discarded"
+	done, moved, failed int
 }
 
-// each does it to all, reports what could not be done, and goes on.
-func (c *selection) each(ctx context.Context, s *session, ids []string, d deed) error {
-	progress := newBar(s.stderr, len(ids))
-	done, moved, failed := 0, 0, 0
-	for _, id := range ids {
-		u, err := d.do(ctx, id)
-		var state *ledger.StateError
+// each acts on all, reports what could not be done, and goes on. What says what was done: "discarded".
+func (c *selection) each(ctx context.Context, s *session, st *app.Store, b tasks.Bulk, what string) error {
+	progress, t := newBar(s.stderr, len(b.IDs)), tally{what: what}
+	err := st.Tasks.ActAll(ctx, b, func(id string, r tasks.Result) error {
+		defer progress.add()
 		switch {
-		case err == nil:
-			done++
-		case errors.Is(err, context.Canceled):
-			progress.close()
-			fmt.Fprintf(s.stderr, "Stopped: %d of %d uploads were %s.\n", done, len(ids), d.done)
-			return silent(exitInterrupted)
-		case c.State != "" && (errors.As(err, &state) || errors.Is(err, ledger.ErrNotFound)):
-			moved++ // a worker was quicker
-		default:
-			failed++
-			progress.clear()
-			fmt.Fprintln(s.stderr, "voucherd:", d.explain(id, err))
-		}
-		if err == nil && c.JSON {
-			if err := printJSON(s.stdout, u); err != nil {
-				return err
+		case r.Err == nil:
+			t.done++
+			if c.JSON {
+				return printJSON(s.stdout, r.Upload)
 			}
+		case c.State != "" && r.Moved():
+			t.moved++ // a worker was quicker
+		default:
+			t.failed++
+			progress.clear()
+			fmt.Fprintln(s.stderr, "voucherd:", b.Action.Explain(id, r.Err))
 		}
-		progress.add()
-	}
+		return nil
+	})
 	progress.close()
-	c.sum(s.stderr, d.done, done, moved, failed)
 	switch {
-	case ctx.Err() != nil:
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintf(s.stderr, "Stopped: %d of %d uploads were %s.\n", t.done, len(b.IDs), what)
 		return silent(exitInterrupted)
-	case failed > 0:
+	case err != nil:
+		return err //nolint:wrapcheck // it says what is wrong
+	}
+	t.print(s.stderr)
+	if t.failed > 0 {
 		return silent(exitFailed)
 	}
 	return nil
 }
 
-func (c *selection) sum(w io.Writer, what string, done, moved, failed int) {
-	fmt.Fprintf(w, "%s %s.", plural(done, "upload was", "uploads were"), what)
-	if moved > 0 {
-		fmt.Fprintf(w, " %s moved on meanwhile.", plural(moved, "upload had", "uploads had"))
+func (t tally) print(w io.Writer) {
+	fmt.Fprintf(w, "%s %s.", plural(t.done, "upload was", "uploads were"), t.what)
+	if t.moved > 0 {
+		fmt.Fprintf(w, " %s moved on meanwhile.", plural(t.moved, "upload had", "uploads had"))
 	}
-	if failed > 0 {
-		fmt.Fprintf(w, " %s not.", plural(failed, "upload could", "uploads could"))
+	if t.failed > 0 {
+		fmt.Fprintf(w, " %s not.", plural(t.failed, "upload could", "uploads could"))
 	}
 	fmt.Fprintln(w)
 }

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/demo"
 	"github.com/voucherd/voucherd/pandapon"
@@ -49,7 +50,7 @@ func (c *demoCmd) Run(ctx context.Context, s *session) (err error) {
 	defer func() { err = errors.Join(err, w.close()) }()
 	fmt.Fprintln(s.stdout, w.about())
 	show := demo.New(demo.Stage{
-		Tasks: w.delivery.store.tasks, Box: w.box, Account: demoAccount, Own: own,
+		Tasks: w.worker.Store.Tasks, Box: w.box, Account: demoAccount, Own: own,
 		View: demo.View{Out: s.stdout, Width: widthOf(s.stdout)},
 	})
 	if c.Once {
@@ -99,7 +100,7 @@ type world struct {
 	memory   bool
 	apiURL   string
 	box      *sandbox.Sandbox
-	delivery *delivery
+	worker   *app.Worker
 	ends     []func() error // in the order of start
 
 	gatewayURL string
@@ -114,20 +115,25 @@ func openWorld(ctx context.Context, redisURL string, stderr io.Writer) (w *world
 		}
 	}()
 	if redisURL == "" {
-		if err := w.startRedis(); err != nil {
+		if err = w.startRedis(); err != nil {
 			return w, err
 		}
 	}
 	credentials := pandapon.Credentials{
 		AccessKey: "demo-key", Secret: pandapon.Secret(pandapon.NewNonce()), UserID: "demo-user",
 	}
-	if err := w.startSandbox(ctx, credentials); err != nil {
+	if err = w.startSandbox(ctx, credentials); err != nil {
 		return w, err
 	}
-	if err := w.startWorker(ctx, credentials, demoLog(stderr)); err != nil {
+	cfg, err := config.Load(config.Input{Sections: app.WorkerSections(), Given: demoSettings(w, credentials)})
+	if err != nil {
 		return w, err
 	}
-	return w, w.startGateway(ctx, credentials)
+	cfg.Accounts[0].Name = demoAccount
+	if err := w.startWorker(ctx, cfg, demoLog(stderr)); err != nil {
+		return w, err
+	}
+	return w, w.startGateway(ctx, cfg)
 }
 
 // startRedis starts a Redis in this process. Its clock for expiry stands still unless it is pushed.
@@ -178,24 +184,19 @@ func (w *world) startSandbox(ctx context.Context, c pandapon.Credentials) error 
 }
 
 // startWorker starts a worker whose schedules are compressed, by settings that anybody could set.
-func (w *world) startWorker(ctx context.Context, c pandapon.Credentials, log *zap.Logger) error {
-	cfg, err := config.Load(config.Input{Sections: workerSections(), Given: demoSettings(w, c)})
-	if err != nil {
+func (w *world) startWorker(ctx context.Context, cfg config.Config, log *zap.Logger) (err error) {
+	if w.worker, err = app.NewWorker(ctx, cfg, log, build().version); err != nil {
 		return err
 	}
-	cfg.Accounts[0].Name = demoAccount
-	if w.delivery, err = newDelivery(ctx, cfg, log); err != nil {
-		return err
-	}
-	if err := w.delivery.store.answers(ctx, "--redis"); err != nil {
-		return errors.Join(err, w.delivery.close())
+	if err := w.worker.Store.Answers(ctx, "--redis"); err != nil {
+		return errors.Join(err, w.worker.Close())
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
-	go func() { ended <- w.delivery.worker.Run(ctx) }()
+	go func() { ended <- w.worker.Run(ctx) }()
 	w.ends = append(w.ends, func() error {
 		cancel()
-		return errors.Join(<-ended, w.delivery.close())
+		return errors.Join(<-ended, w.worker.Close())
 	})
 	return nil
 }
@@ -217,7 +218,7 @@ func demoSettings(w *world, c pandapon.Credentials) map[string]config.Given {
 
 // demoLog lets only what must not happen through to the screen.
 func demoLog(stderr io.Writer) *zap.Logger {
-	return newLog(stderr, config.Config{LogConsole: true}).WithOptions(zap.IncreaseLevel(zapcore.ErrorLevel))
+	return app.NewLog(stderr, config.Config{LogConsole: true}).WithOptions(zap.IncreaseLevel(zapcore.ErrorLevel))
 }
 
 // close ends everything in the reverse order of start.

@@ -6,26 +6,15 @@ import (
 	"net"
 
 	"github.com/voucherd/voucherd/gateway"
-	"github.com/voucherd/voucherd/gateway/dropin"
-	"github.com/voucherd/voucherd/pandapon"
+	"github.com/voucherd/voucherd/internal/config"
 )
 
 // demoGatewayAddress is where the gateway listens by itself; another free port serves as well.
 const demoGatewayAddress = "127.0.0.1:8080"
 
-// startGateway opens the gateway of the demo's account, without tokens: on loopback, for whoever
-// watches.
-func (w *world) startGateway(ctx context.Context, c pandapon.Credentials) error {
-	st := w.delivery.store
-	cfg := gateway.Config{
-		Tasks: st.tasks, Store: st.store, Ready: st.ready, History: st.ledger, Metrics: w.delivery.metrics.Handler(),
-		Enqueued: w.delivery.metrics.Enqueued,
-		Accounts: []dropin.Account{{Name: demoAccount, Credentials: c, BaseURL: w.apiURL}},
-	}
-	if err := st.serveQueues(&cfg); err != nil {
-		return err
-	}
-	g, err := gateway.New(cfg)
+// startGateway opens the gateway of the demo's account, without tokens: on loopback, for whoever watches.
+func (w *world) startGateway(ctx context.Context, cfg config.Config) error {
+	g, err := w.worker.Store.NewGateway(cfg, gateway.Config{}, w.worker.Metrics)
 	if err != nil {
 		return err //nolint:wrapcheck // it says what is wrong
 	}

@@ -12,7 +12,7 @@ import (
 func TestTheDemoNeedsNothingAndEndsWell(t *testing.T) {
 	t.Parallel()
 	o := start(t.Context(), strings.NewReader(""), nil, "demo", "--once")
-	want(t, o, 0, "UPLOAD", "REQUEST ID", "the breaker shuts (outage)", "the breaker opens", "it may have arrived",
+	want(t, o, 0, "UPLOAD", "REQUEST ID", "the breaker opens (outage)", "the breaker closes", "it may have arrived",
 		"of 6 vouchers 6 were delivered, byte for byte")
 	rows := regexp.MustCompile(`(?m)^demo-[a-z2-7]{26} +\d{19} +\d+ +delivered +[0-9a-f]{32}$`).FindAllString(o.stdout, -1)
 	if len(rows) != 6 {

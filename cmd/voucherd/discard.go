@@ -8,7 +8,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
 )
 
 type discardCmd struct {
@@ -24,18 +26,12 @@ func (c *discardCmd) Run(ctx context.Context, s *session) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	d := deed{
-		done: "discarded", only: "uploads that were not delivered and are not being sent can be discarded",
-		may: func(state ledger.State) bool { return state != ledger.Delivered },
+	const action = tasks.ActionDiscard
+	if c.State != "" && !action.Allowed(ledger.State(c.State)) {
+		return usagef("--state: %s uploads cannot be discarded; %s", c.State, action.Requirement())
 	}
-	switch state := ledger.State(c.State); state {
-	case ledger.Delivered, ledger.Sending, ledger.Discarded:
-		return usagef("--state: %s uploads cannot be discarded; %s", state, d.only)
-	case ledger.Queued, ledger.Waiting, ledger.Rejected, ledger.Expired:
-	}
-	return s.withStore(ctx, func(ctx context.Context, st *store) error {
-		d.do = st.tasks.Discard
-		ids, err := c.find(ctx, st, d)
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+		ids, err := c.find(ctx, st, action)
 		if err != nil {
 			return err
 		}
@@ -46,7 +42,7 @@ func (c *discardCmd) Run(ctx context.Context, s *session) error {
 				return err
 			}
 		}
-		return c.each(ctx, s, ids, d)
+		return c.each(ctx, s, st, tasks.Bulk{Action: action, IDs: ids}, "discarded")
 	})
 }
 

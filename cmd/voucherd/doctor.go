@@ -9,6 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/internal/doctor"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
@@ -30,8 +31,8 @@ func (c *doctorCmd) Run(ctx context.Context, s *session) error {
 	if (c.Try == "") != (c.Order == "") {
 		return usagef("--try FILE and --order ID go together")
 	}
-	return s.withStore(ctx, func(ctx context.Context, st *store) error {
-		found := doctor.Examine(ctx, doctor.Patient{Redis: st.redis, Store: st.store, Tasks: st.tasks})
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+		found := doctor.Examine(ctx, doctor.Patient{Redis: st.Redis, Store: st.Blob, Tasks: st.Tasks})
 		if c.Try != "" {
 			found = append(found, c.try(ctx, s, st))
 		}
@@ -70,7 +71,7 @@ func (c *doctorCmd) report(s *session, found []doctor.Finding) error {
 }
 
 // try enqueues one voucher and waits for it.
-func (c *doctorCmd) try(ctx context.Context, s *session, st *store) doctor.Finding {
+func (c *doctorCmd) try(ctx context.Context, s *session, st *app.Store) doctor.Finding {
 	f := doctor.Finding{Grade: doctor.Fail, What: "one real voucher"}
 	u, err := c.handOver(ctx, s, st)
 	if err != nil {
@@ -79,7 +80,7 @@ func (c *doctorCmd) try(ctx context.Context, s *session, st *store) doctor.Findi
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryLimit)
 	defer cancel()
-	u, err = st.tasks.Wait(ctx, u.ID)
+	u, err = st.Tasks.Wait(ctx, u.ID)
 	f.Saw = fmt.Sprintf("%s is %s after %d attempts", u.ID, u.State, u.AttemptCount)
 	switch {
 	case err == nil && u.State == ledger.Delivered:
@@ -95,12 +96,12 @@ func (c *doctorCmd) try(ctx context.Context, s *session, st *store) doctor.Findi
 	return f
 }
 
-func (c *doctorCmd) handOver(ctx context.Context, s *session, st *store) (ledger.Upload, error) {
+func (c *doctorCmd) handOver(ctx context.Context, s *session, st *app.Store) (ledger.Upload, error) {
 	voucher, err := s.openVoucher(ctx, c.Try)
 	if err != nil {
 		return ledger.Upload{}, err
 	}
 	defer voucher.Close()
-	u, err := st.tasks.Enqueue(ctx, tasks.Request{OrderID: c.Order, Voucher: voucher})
+	u, err := st.Tasks.Enqueue(ctx, tasks.Request{OrderID: c.Order, Voucher: voucher})
 	return u, explainVoucher(c.Try, err)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 )
@@ -38,7 +39,7 @@ func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 	case c.Order == "":
 		return usagef("name the order: --order ID")
 	}
-	return s.withStore(ctx, func(ctx context.Context, st *store) error {
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
 		u, err := c.handOver(ctx, s, st)
 		if err != nil {
 			return err
@@ -51,13 +52,13 @@ func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 }
 
 // handOver hands the one voucher over.
-func (c *enqueueCmd) handOver(ctx context.Context, s *session, st *store) (ledger.Upload, error) {
+func (c *enqueueCmd) handOver(ctx context.Context, s *session, st *app.Store) (ledger.Upload, error) {
 	voucher, err := s.openVoucher(ctx, c.File)
 	if err != nil {
 		return ledger.Upload{}, err
 	}
 	defer voucher.Close()
-	u, err := st.tasks.Enqueue(ctx, tasks.Request{
+	u, err := st.Tasks.Enqueue(ctx, tasks.Request{
 		Account: c.Account, OrderID: c.Order, UserID: c.User, Reference: c.Reference, Voucher: voucher,
 		Again: c.Again, Replace: c.Replace,
 	})
@@ -110,14 +111,14 @@ func (c *enqueueCmd) print(ctx context.Context, s *session, u ledger.Upload) err
 }
 
 // wait waits for the end of an upload and says how it ended. The id comes first, so that whoever stops waiting has it.
-func (c *enqueueCmd) wait(ctx context.Context, s *session, st *store, u ledger.Upload) error {
+func (c *enqueueCmd) wait(ctx context.Context, s *session, st *app.Store, u ledger.Upload) error {
 	if !c.JSON {
 		fmt.Fprintln(s.stdout, u.ID)
 		if isTerminal(s.stderr) {
 			fmt.Fprintln(s.stderr, "Waiting until it is delivered; Ctrl-C leaves that to the background.")
 		}
 	}
-	last, err := st.tasks.Wait(ctx, u.ID)
+	last, err := st.Tasks.Wait(ctx, u.ID)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}

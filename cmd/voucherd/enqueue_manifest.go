@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/internal/manifest"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
@@ -43,7 +44,7 @@ func (c *enqueueCmd) runManifest(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.withStore(ctx, func(ctx context.Context, st *store) error {
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
 		fates := c.handOverAll(ctx, s, st, lines, dir)
 		if err := c.report(s, fates); err != nil {
 			return err
@@ -72,7 +73,7 @@ func readManifest(ctx context.Context, s *session, path string) (lines []manifes
 
 // handOverAll hands the lines over, several at a time. When Redis or the blob store is away the lines that follow are not
 // tried: each would only wait for the same answer.
-func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *store, lines []manifest.Line, dir string) []fate {
+func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *app.Store, lines []manifest.Line, dir string) []fate {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	files, requests := make([]*lateFile, len(lines)), make([]tasks.Request, len(lines))
@@ -89,7 +90,7 @@ func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *store, lin
 	fates := make([]fate, len(lines))
 	progress := newBar(s.stderr, len(lines))
 	defer progress.close()
-	st.tasks.EnqueueAll(ctx, requests, func(i int, r tasks.Result) {
+	st.Tasks.EnqueueAll(ctx, requests, func(i int, r tasks.Result) {
 		if err := files[i].close(); err != nil {
 			r.Err = err // Enqueue only says that it could not read
 		}

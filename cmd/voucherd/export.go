@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -34,7 +35,7 @@ func (c *exportCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	q.Account, q.OldestFirst, q.Limit = c.Account, true, page
-	return s.withStore(ctx, func(ctx context.Context, st *store) error {
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
 		out := bufio.NewWriter(s.stdout)
 		if c.Format == "csv" {
 			rows := csv.NewWriter(out)
@@ -56,9 +57,9 @@ func (c *exportCmd) Run(ctx context.Context, s *session) error {
 }
 
 // eachPage reads all uploads of a query with their attempts, and keeps no more than a page of them.
-func eachPage(ctx context.Context, st *store, q ledger.Query, write func(ledger.Upload) error) error {
+func eachPage(ctx context.Context, st *app.Store, q ledger.Query, write func(ledger.Upload) error) error {
 	for {
-		p, err := st.tasks.List(ctx, q)
+		p, err := st.Tasks.List(ctx, q)
 		if err != nil {
 			return err
 		}
@@ -81,13 +82,13 @@ func eachPage(ctx context.Context, st *store, q ledger.Query, write func(ledger.
 const readers = 16
 
 // withAttempts reads uploads again with their attempts, in their order. Those that are gone meanwhile are left out.
-func withAttempts(ctx context.Context, st *store, listed []ledger.Upload) ([]ledger.Upload, error) {
+func withAttempts(ctx context.Context, st *app.Store, listed []ledger.Upload) ([]ledger.Upload, error) {
 	full := make([]ledger.Upload, len(listed))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers)
 	for i, u := range listed {
 		g.Go(func() (err error) {
-			full[i], err = st.tasks.Get(ctx, u.ID)
+			full[i], err = st.Tasks.Get(ctx, u.ID)
 			if errors.Is(err, ledger.ErrNotFound) {
 				return nil
 			}

@@ -8,17 +8,13 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/gateway"
-	"github.com/voucherd/voucherd/gateway/dropin"
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/internal/config"
-	"github.com/voucherd/voucherd/internal/metrics"
-	"github.com/voucherd/voucherd/internal/redisconn"
-	"github.com/voucherd/voucherd/ledger"
 )
 
 type gatewayCmd struct {
@@ -51,35 +47,23 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 	if err != nil {
 		return err
 	}
-	log := newLog(s.stderr, cfg)
-	for _, w := range cfg.Warnings {
-		log.Warn("settings.warning", zap.String("warning", w))
-	}
-	s.logUnknown(log)
+	log := s.openLog(cfg)
 	if len(own.Tokens) == 0 {
 		log.Warn("gateway.without_tokens", zap.String("warning", "whoever uses this machine is an operator: make a token with "+
 			"`voucherd token new`, and set VOUCHERD_GATEWAY_TOKENS_FILE or "+tokensVariable))
 	}
-	st, err := openStore(ctx, cfg, gatewayConns)
+	st, err := app.OpenStore(ctx, cfg, app.GatewayConns)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.close()) }()
-	own.Tasks, own.Store, own.Log = st.tasks, st.store, log
-	own.Ready, own.History = st.ready, st.ledger
-	m := metrics.New()
-	m.Watch(st.redis)
-	m.WatchAccounts(st.tasks)
-	own.Metrics, own.Enqueued = m.Handler(), m.Enqueued
-	if err = st.serveQueues(&own); err != nil {
+	defer func() { err = errors.Join(err, st.Close()) }()
+	own.Log = log
+	g, err := st.NewGateway(cfg, own, st.Metrics())
+	if err != nil {
 		return err
 	}
-	g, err := gateway.New(own)
-	if err != nil {
-		return err //nolint:wrapcheck // it says what is wrong
-	}
-	st.await(ctx, log, "gateway.waiting")
-	if err = st.bind(ctx, cfg, log); err != nil {
+	st.Await(ctx, log, "gateway.waiting")
+	if err = st.Bind(ctx, cfg.Accounts, log, "gateway.waiting"); err != nil {
 		return err
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
@@ -87,18 +71,15 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 		return fmt.Errorf("listen (--listen, VOUCHERD_GATEWAY_LISTEN): %w", err)
 	}
 	log.Info("gateway.listening", zap.Stringer("address", listener.Addr()),
-		zap.Bool("tls", own.TLS != nil), zap.Int("tokens", len(own.Tokens)), zap.Int("accounts", len(own.Accounts)))
+		zap.Bool("tls", own.TLS != nil), zap.Int("tokens", len(own.Tokens)), zap.Int("accounts", len(cfg.Accounts)))
 	err = g.Serve(ctx, listener)
 	log.Info("gateway.stopped", zap.Error(err))
 	return err //nolint:wrapcheck // it says what is wrong
 }
 
-// gatewayConns are connections to Redis: for every upload that is taken at once, and some who read.
-const gatewayConns = 96
-
 // load reads the settings, all faults at once.
 func (c *gatewayCmd) load(s *session) (config.Config, gateway.Config, error) {
-	sections := slices.Concat(storeSections(), []config.Section{config.PandaPon, config.Logging})
+	sections := slices.Concat(app.StoreSections(), []config.Section{config.PandaPon, config.Logging})
 	cfg, err := s.load(sections)
 	var wrong []config.Fault
 	if settings, ok := errors.AsType[*config.Error](err); ok {
@@ -111,12 +92,7 @@ func (c *gatewayCmd) load(s *session) (config.Config, gateway.Config, error) {
 			wrong = append(wrong, config.Fault{Name: name, Reason: err.Error()})
 		}
 	}
-	own := gateway.Config{Rule: cfg.Rule, MaxVoucherBytes: cfg.MaxVoucherBytes}
-	for _, a := range cfg.Accounts {
-		own.Accounts = append(own.Accounts, dropin.Account{
-			Name: a.Name, Credentials: a.Credentials, BaseURL: a.BaseURL, UploadPath: a.UploadPath,
-		})
-	}
+	var own gateway.Config
 	own.Tokens = c.tokens(s, fault)
 	for _, text := range c.TrustedProxy {
 		network, bad := parseNetwork(text)
@@ -187,53 +163,4 @@ func parseNetwork(s string) (netip.Prefix, error) {
 		return p, fmt.Errorf("%q is not a network: write it like 10.0.0.0/8", s)
 	}
 	return p.Masked(), nil
-}
-
-// serveQueues adds asynqmon.
-func (st *store) serveQueues(own *gateway.Config) (err error) {
-	if own.Queues, err = gateway.NewQueues(st.redis, false); err != nil {
-		return fmt.Errorf("make asynqmon: %w", err)
-	}
-	if own.QueuesReadOnly, err = gateway.NewQueues(st.redis, true); err != nil {
-		return fmt.Errorf("make asynqmon: %w", err)
-	}
-	return nil
-}
-
-// ready says whether vouchers can be stored.
-func (st *store) ready(ctx context.Context) error {
-	if err := st.redis.Ping(ctx).Err(); err != nil {
-		return redisconn.Explain(st.redis, err)
-	}
-	return st.store.Check(ctx) //nolint:wrapcheck // it says what is wrong
-}
-
-// bind notes that the accounts' vouchers lie in this blob store, once Redis answers. A blob store
-// that the workers do not have would swallow vouchers, so it is refused.
-func (st *store) bind(ctx context.Context, cfg config.Config, log *zap.Logger) error {
-	for {
-		err := st.tryBind(ctx, cfg)
-		if err == nil || errors.Is(err, ledger.ErrOtherStore) {
-			return err
-		}
-		log.Warn("gateway.waiting", zap.Error(err))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(awaitPause):
-		}
-	}
-}
-
-func (st *store) tryBind(ctx context.Context, cfg config.Config) error {
-	identity, err := st.store.Identity(ctx)
-	if err != nil {
-		return fmt.Errorf("name the blob store: %w", err)
-	}
-	for _, a := range cfg.Accounts {
-		if err := st.ledger.BindStore(ctx, a.Name, identity); err != nil {
-			return redisconn.Explain(st.redis, err)
-		}
-	}
-	return nil
 }

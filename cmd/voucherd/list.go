@@ -8,6 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/ledger"
 )
@@ -33,7 +34,7 @@ func (c *listCmd) Run(ctx context.Context, s *session) error {
 		return usagef("--limit: %d is not a number of uploads", c.Limit)
 	}
 	q.OrderID, q.Account = c.Order, c.Account
-	return s.withStore(ctx, func(ctx context.Context, st *store) error {
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
 		found, more, err := collect(ctx, st, q, c.Limit)
 		if err != nil {
 			return err
@@ -98,26 +99,20 @@ func query(state, since string) (ledger.Query, error) {
 // page is how many uploads are read at a time.
 const page = 500
 
-// collect reads at most limit uploads (0: all), and says whether there are more.
-func collect(ctx context.Context, st *store, q ledger.Query, limit int) (found []ledger.Upload, more bool, err error) {
-	for {
-		q.Limit = page
-		if limit > 0 {
-			q.Limit = min(page, limit-len(found))
-		}
+// collect reads at most limit uploads, and says whether there are more.
+func collect(ctx context.Context, st *app.Store, q ledger.Query, limit int) (found []ledger.Upload, more bool, err error) {
+	for len(found) < limit {
+		q.Limit = min(page, limit-len(found))
 		var p ledger.Page
-		if p, err = st.tasks.List(ctx, q); err != nil {
+		if p, err = st.Tasks.List(ctx, q); err != nil {
 			return nil, false, err
 		}
 		found = append(found, p.Uploads...)
 		if q.Cursor = p.Cursor; q.Cursor == "" {
 			return found, false, nil
 		}
-		if limit > 0 && len(found) >= limit {
-			break
-		}
 	}
 	q.Limit = 1
-	p, err := st.tasks.List(ctx, q)
+	p, err := st.Tasks.List(ctx, q)
 	return found, len(p.Uploads) > 0, err
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/voucherd/voucherd/internal/app"
 )
 
 type rebuildCmd struct {
@@ -13,9 +15,9 @@ type rebuildCmd struct {
 
 // Run makes the ledger's indexes anew, and puts every undelivered upload of a file store back into Redis.
 func (c *rebuildCmd) Run(ctx context.Context, s *session) error {
-	return s.withStore(ctx, func(ctx context.Context, st *store) error {
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
 		var b bar
-		r, err := st.tasks.Rebuild(ctx, func(done, all int) {
+		r, err := st.Tasks.Rebuild(ctx, func(done, all int) {
 			if done == 1 {
 				b = newBar(s.stderr, all)
 			}

@@ -5,7 +5,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
 )
 
 type retryCmd struct {
@@ -19,21 +21,15 @@ func (c *retryCmd) Run(ctx context.Context, s *session) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	d := deed{
-		done: "put back to be sent", only: "only queued, waiting, rejected and expired uploads can be retried",
-		may: func(state ledger.State) bool {
-			return state == ledger.Rejected || state == ledger.Expired || state == ledger.Waiting || state == ledger.Queued
-		},
+	const action = tasks.ActionRetry
+	if c.State != "" && !action.Allowed(ledger.State(c.State)) {
+		return usagef("--state: %s uploads cannot be retried; %s", c.State, action.Requirement())
 	}
-	if c.State != "" && !d.may(ledger.State(c.State)) {
-		return usagef("--state: %s uploads cannot be retried; %s", c.State, d.only)
-	}
-	return s.withStore(ctx, func(ctx context.Context, st *store) error {
-		d.do = st.tasks.Retry
-		ids, err := c.find(ctx, st, d)
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+		ids, err := c.find(ctx, st, action)
 		if err != nil {
 			return err
 		}
-		return c.each(ctx, s, ids, d)
+		return c.each(ctx, s, st, tasks.Bulk{Action: action, IDs: ids}, "put back to be sent")
 	})
 }

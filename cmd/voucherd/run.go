@@ -10,6 +10,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/voucherd/voucherd/internal/app"
+	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/pandapon"
 )
 
@@ -63,9 +65,12 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	s.model = parser.Model
 	command, err := parser.Parse(args)
+	former := s.formerNames(args)
 	switch {
 	case errors.Is(err, errHelp):
 		return exitDone
+	case len(former) > 0:
+		return s.fail(&config.Error{Faults: former})
 	case err != nil:
 		s.sayUnknown() // the flag that is missing may be among them
 		return s.fail(s.usage(err))
@@ -82,7 +87,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func newParser(s *session) (*kong.Kong, error) {
 	return kong.New(&cli{
-		Worker:   workerCmd{Plugins: settingFlags(workerSections())},
+		Worker:   workerCmd{Plugins: settingFlags(app.WorkerSections())},
 		Gateway:  gatewayCmd{Plugins: settingFlags(gatewaySections())},
 		Enqueue:  enqueueCmd{Plugins: settingFlags(producerSections())},
 		Show:     showCmd{Plugins: settingFlags(querySections())},

@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
@@ -42,7 +43,7 @@ func (c *sandboxCmd) Run(ctx context.Context, s *session) error {
 	}
 	box := sandbox.New(cfg)
 	box.SetFaults(faults...)
-	stop := serve(ctx, listener, box, newLog(s.stderr, config.Config{}))
+	stop := serve(ctx, listener, box, app.NewLog(s.stderr, config.Config{}))
 	defer stop()
 	defer box.Close() // else the server would wait for calls that hang
 	fmt.Fprintf(s.stderr, "The sandbox listens on http://%s for the access key %s.\n", listener.Addr(), c.AccessKey)

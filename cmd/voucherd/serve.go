@@ -3,14 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
+	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/internal/config"
 )
 
@@ -43,20 +42,12 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 	}
 }
 
-// newLog gives the log of a long-running command.
-func newLog(to io.Writer, cfg config.Config) *zap.Logger {
-	e := zap.NewProductionEncoderConfig()
-	e.TimeKey, e.MessageKey = "time", "event"
-	e.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	e.EncodeDuration = zapcore.StringDurationEncoder
-	encoder := zapcore.NewJSONEncoder(e)
-	if cfg.LogConsole {
-		e.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
-		encoder = zapcore.NewConsoleEncoder(e)
+// openLog opens the log of a long-running command, and logs what is odd about its settings.
+func (s *session) openLog(cfg config.Config) *zap.Logger {
+	log := app.NewLog(s.stderr, cfg)
+	for _, w := range cfg.Warnings {
+		log.Warn("settings.warning", zap.String("warning", w))
 	}
-	level := zapcore.InfoLevel
-	if cfg.LogDebug {
-		level = zapcore.DebugLevel
-	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(to)), level))
+	s.logUnknown(log)
+	return log
 }

@@ -106,6 +106,9 @@ func settingFlags(sections []config.Section) kong.Plugins {
 		} {
 			fmt.Fprintf(&tag, "%s:%q ", t[0], t[1])
 		}
+		if s.Advanced {
+			tag.WriteString(`hidden:"" `)
+		}
 		fields = append(fields, reflect.StructField{
 			Name: "Setting" + strconv.Itoa(i), Type: reflect.TypeFor[string](), Tag: reflect.StructTag(tag.String()),
 		})

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/voucherd/voucherd/internal/app"
 )
 
 type showCmd struct {
@@ -16,8 +18,8 @@ type showCmd struct {
 
 // Run shows every upload that the key names.
 func (c *showCmd) Run(ctx context.Context, s *session) error {
-	return s.withStore(ctx, func(ctx context.Context, st *store) error {
-		found, err := st.tasks.Find(ctx, c.Key)
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+		found, err := st.Tasks.Find(ctx, c.Key)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/voucherd/voucherd/internal/app"
+	"github.com/voucherd/voucherd/internal/config"
 )
 
 func TestUsage(t *testing.T) {
@@ -90,4 +93,27 @@ func TestFlagsComeFromTheEnvironment(t *testing.T) {
 	}
 	b.env = append(b.env, "VOUCHERD_LIMIT=plenty")
 	want(t, b.run("list"), 2, "VOUCHERD_LIMIT")
+}
+
+func TestHelpHidesAdvancedSettings(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	help := b.must(0, "worker", "--help").stdout
+	shown := 0
+	for _, s := range config.Settings() {
+		if s.Flag == "" || !s.In(app.WorkerSections()) {
+			continue
+		}
+		stands := strings.Contains(help, "--"+s.Flag+"=")
+		if stands == s.Advanced {
+			t.Errorf("--%s is advanced: %t, in the help: %t", s.Flag, s.Advanced, stands)
+		}
+		if stands {
+			shown++
+		}
+	}
+	if shown > 30 {
+		t.Errorf("the help shows %d settings", shown)
+	}
+	b.want(b.run("worker", "--grace", "nonsense"), 2, "--grace:") // hidden, and still a flag
 }

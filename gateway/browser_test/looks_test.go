@@ -119,9 +119,9 @@ func overviewLook(s *stage, w window) {
 	b := s.open(w, s.operator)
 	b.goTo("/")
 	b.sees(".signs", "The circuit breaker of 1 account is open", "wait for a person")
-	b.sees(".account.shut", "shanghai", "Breaker open", "refuses this account", "Check access key", "Open since", "Next probe",
+	b.sees(".account.open", "shanghai", "Breaker open", "refuses this account", "Check access key", "Open since", "Next probe",
 		"Last answer", "Refused", "HTTP 401", "The signature does not match.")
-	b.sees(".account:not(.shut)", "default", "Breaker closed", "Backlog")
+	b.sees(".account:not(.open)", "default", "Breaker closed", "Backlog")
 	b.sees(".chart", "Last 24 hours", "24 h ago", "Rejected or expired")
 	if n := b.count(".chart rect.delivered"); n < 20 {
 		t.Errorf("the chart has %d bars", n)
@@ -134,7 +134,7 @@ func overviewLook(s *stage, w window) {
 	must(t, s.rdb.Set(s.ctx, "asynq:{"+ledger.Queue(mainAccount)+"}:paused", time.Now().Unix(), 0).Err())
 	b.goTo("/")
 	b.sees(".signs", "1 account is paused in asynq.")
-	b.sees(".account:not(.shut)", "Paused", "until someone resumes the queue")
+	b.sees(".account:not(.open)", "Paused", "until someone resumes the queue")
 }
 
 // fill makes an installation that has seen something.
@@ -244,7 +244,7 @@ func languagesLook(s *stage, w window) {
 	b.language("zh-CN,zh;q=0.9,en;q=0.8")
 	b.goTo("/")
 	b.sees("h1", "凭证送达了吗？")
-	b.sees(".account.shut", "熔断器打开", "PandaPon 拒绝此账户。")
+	b.sees(".account.open", "熔断器打开", "PandaPon 拒绝此账户。")
 	if lang := eval[string](b, "document.documentElement.lang"); lang != "zh-Hans" {
 		t.Errorf("the page is in %q", lang)
 	}

@@ -207,7 +207,7 @@ func (s *stage) shut(many int) {
 		accounts, err := s.tasks.Accounts(s.ctx)
 		must(s.t, err)
 		for _, l := range accounts {
-			if l.Account == otherAccount && !l.Open {
+			if l.Account == otherAccount && l.Breaker != tasks.BreakerClosed {
 				return true
 			}
 		}

@@ -31,12 +31,13 @@ func everything(t *testing.T, s *site) map[string]answer {
 	s.store.accounts = nil
 	for i, reason := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store", "a new one", ""} {
 		s.store.accounts = append(s.store.accounts, tasks.AccountStatus{
-			Account: fmt.Sprintf("account%d", i), Open: reason == "", Reason: reason, Since: at(100), NextProbeAt: at(-1e10), Paused: i == 3,
-			Backlog: int64(i), OldestAgeMS: 1000, ClockSkewMS: int64(i-3) * 1000, Probing: i == 2,
+			Account: fmt.Sprintf("account%d", i), Breaker: tasks.BreakerOpen, Reason: reason, Since: at(100), NextProbeAt: at(-1e10), Paused: i == 3,
+			Backlog: int64(i), OldestAgeMS: 1000, ClockSkewMS: int64(i-3) * 1000,
 			LastAnswer: &tasks.LastAnswer{At: at(1), Outcome: ledger.OutcomeRefused, HTTPStatus: 401, Code: "4", Msg: evil},
 			Uploads:    map[ledger.State]int64{ledger.Delivered: 12345, ledger.Rejected: 1, ledger.Expired: 2},
 		})
 	}
+	s.store.accounts[2].Breaker, s.store.accounts[7].Breaker = tasks.BreakerHalfOpen, tasks.BreakerClosed
 	all := map[string]answer{}
 	for _, path := range []string{
 		"/", "/search", "/search?q=nothing", "/search?q=" + strings.Repeat("x", 300), "/uploads", "/uploads/none",
@@ -205,7 +206,7 @@ func TestStart(t *testing.T) {
 	if n := strings.Count(a.body, `class="delivered"`); n != 16 {
 		t.Errorf("the chart has %d bars, want 16", n)
 	}
-	s.store.accounts[0].Open, s.store.accounts[0].Reason, s.store.accounts[0].Since, s.store.accounts[0].NextProbeAt = false, "outage", at(90e9), at(-42e9)
+	s.store.accounts[0].Breaker, s.store.accounts[0].Reason, s.store.accounts[0].Since, s.store.accounts[0].NextProbeAt = tasks.BreakerOpen, "outage", at(90e9), at(-42e9)
 	s.has(s.get("/"), http.StatusOK, "The circuit breaker of 1 account is open.", "PandaPon does not answer.", "1 min 30 s ago", "in 42 s", "Nothing to do but wait")
 	s.store.accounts = nil
 	s.has(s.get("/"), http.StatusOK, "No account yet.")

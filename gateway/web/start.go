@@ -71,7 +71,7 @@ func (p *Pages) overview(ctx context.Context) (startView, error) {
 		for s, n := range l.Uploads {
 			v.Totals[s] += n
 		}
-		v.Held += one(!l.Open)
+		v.Held += one(l.Breaker != tasks.BreakerClosed)
 		v.Paused += one(l.Paused)
 	}
 	v.Dead = v.Totals[ledger.Rejected] + v.Totals[ledger.Expired]

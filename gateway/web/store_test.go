@@ -182,7 +182,7 @@ func newSite(tb testing.TB, uploads ...ledger.Upload) *site {
 	for _, u := range uploads {
 		counts[u.State]++
 	}
-	s.store.accounts = []tasks.AccountStatus{{Account: account, Open: true, Uploads: counts}}
+	s.store.accounts = []tasks.AccountStatus{{Account: account, Breaker: tasks.BreakerClosed, Uploads: counts}}
 	pages, err := web.New(web.Config{
 		Store: s.store, History: s.store, Viewer: func(*http.Request) web.Viewer { return s.viewer },
 		Note: func(*http.Request, ledger.Upload) {}, Cause: func(_ *http.Request, err error) { s.causes = append(s.causes, err) },

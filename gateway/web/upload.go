@@ -57,9 +57,9 @@ func (p *Pages) inTheWay(ctx context.Context, account string) (*tasks.AccountSta
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the gateway explains it
 	}
-	for _, a := range accounts {
-		if a.Account == account && (!a.Open || a.Paused) {
-			return &a, nil
+	for _, l := range accounts {
+		if l.Account == account && (l.Breaker != tasks.BreakerClosed || l.Paused) {
+			return &l, nil
 		}
 	}
 	return nil, nil

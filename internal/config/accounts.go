@@ -17,10 +17,10 @@ import (
 // defaultAccount is the account that the PANDAPON_ settings make.
 const defaultAccount = "default"
 
-// maxFile bounds a secret's or accounts file, so that a wrong path cannot fill the memory.
+// maxFile bounds a secret's file and the accounts file, so that a wrong path cannot fill the memory.
 const maxFile = 1 << 20
 
-// accountEntry is one account of a accounts file. What it leaves out is as the settings say.
+// accountEntry is one account of an accounts file. What it leaves out is as the settings say.
 type accountEntry struct {
 	Name        string `yaml:"name"`
 	AccessKey   string `yaml:"accessKey"`
@@ -32,13 +32,14 @@ type accountEntry struct {
 	Concurrency *int   `yaml:"concurrency"`
 }
 
-// accountsFile is what a accounts file holds.
+// accountsFile is what an accounts file holds.
 type accountsFile struct {
 	Accounts []accountEntry `yaml:"accounts"`
+	Lanes    yaml.Node      `yaml:"lanes"` // the former name of accounts
 }
 
-// AccountVariables lists the variables that a accounts file takes secrets from. A file that cannot be read, or not twice, has
-// none: Load says what is wrong with it.
+// AccountVariables lists the variables that an accounts file takes secrets from. A file that cannot be read, or not
+// twice, has none: Load says what is wrong with it.
 func AccountVariables(path string) []string {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
@@ -59,12 +60,12 @@ func AccountVariables(path string) []string {
 	return names
 }
 
-// accounts makes the accounts of the account settings and of the accounts file.
+// accounts makes the accounts of the PANDAPON_ settings and of the accounts file.
 func (l *loader) accounts() {
 	a := l.cfg.account
 	named := a.accessKey != "" || a.userID != "" || l.given("PANDAPON_ACCESS_SECRET") || a.secretFile != ""
 	if l.cfg.accountsFile == "" || named {
-		l.accountAccount()
+		l.ownAccount()
 	}
 	if l.cfg.accountsFile != "" {
 		l.fileAccounts()
@@ -77,8 +78,8 @@ func (l *loader) accounts() {
 	}
 }
 
-// accountAccount makes the account `default`.
-func (l *loader) accountAccount() {
+// ownAccount makes the account `default`.
+func (l *loader) ownAccount() {
 	a := l.cfg.account
 	if a.accessKey == "" {
 		l.missing("PANDAPON_ACCESS_KEY", "the access key of your PandaPon account")
@@ -173,7 +174,10 @@ func (l *loader) fileAccounts() {
 		l.fault(name, "%s: %s", path, strings.ReplaceAll(strings.TrimPrefix(err.Error(), "yaml: "), "\n ", ""))
 		return
 	}
-	if len(file.Accounts) == 0 {
+	switch now, _ := NewName("lanes"); {
+	case !file.Lanes.IsZero():
+		l.fault(name, "%s: the key lanes is called %s now", path, now)
+	case len(file.Accounts) == 0:
 		l.fault(name, "%s names no accounts", path)
 	}
 	for i, e := range file.Accounts {
@@ -185,7 +189,7 @@ func (l *loader) fileAccounts() {
 func (l *loader) fileAccount(where string, e accountEntry) {
 	switch {
 	case !ledger.ValidAccount(e.Name):
-		l.fault(where, "name: %q is not 1 to 32 characters of a-z, 0-9 and '-'", e.Name)
+		l.fault(where, "name: %q must have 1 to 32 characters of a-z, 0-9 and '-'", e.Name)
 	case l.hasAccount(e.Name) && e.Name == defaultAccount:
 		l.fault(where, "the account default is named twice: here and by the PANDAPON_ settings, or twice here")
 	case l.hasAccount(e.Name):

@@ -10,7 +10,7 @@ import (
 	"github.com/voucherd/voucherd/pandapon"
 )
 
-func TestAAccountsFileNamesSeveralAccounts(t *testing.T) {
+func TestAnAccountsFileNamesSeveralAccounts(t *testing.T) {
 	t.Parallel()
 	file := write(t, `
 accounts:
@@ -42,7 +42,7 @@ accounts:
 	}
 }
 
-func TestAAccountsFileAddsToTheAccount(t *testing.T) {
+func TestAnAccountsFileAddsToTheAccount(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{
 		"PANDAPON_ACCESS_KEY": "k", "PANDAPON_USER_ID": "u", "PANDAPON_ACCESS_SECRET": "s",
@@ -61,10 +61,11 @@ func TestAAccountsFileAddsToTheAccount(t *testing.T) {
 	}
 }
 
-func TestAAccountsFileSaysAllThatIsWrong(t *testing.T) {
+func TestAnAccountsFileSaysAllThatIsWrong(t *testing.T) {
 	t.Parallel()
 	for text, says := range map[string][]string{
 		"":                           {"names no accounts"},
+		"lanes: [{name: a}]":         {"the key lanes is called accounts now"},
 		"accounts: 7":                {"cannot unmarshal"},
 		"accounts: [{name: a, key}]": {"field key not found"},
 		"accounts:\n- {name: A b}\n- {name: eu, accessKey: \"k\\n\", secretEnv: NOT_THERE, baseUrl: x, concurrency: 0}\n- {name: eu, secretFile: /no, secretEnv: NO}": {

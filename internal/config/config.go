@@ -1,5 +1,5 @@
 // Package config holds every setting of voucherd in one table: its names, its default, its help, and how its text is
-// read. The command line, the checks and the README's table all come from it.
+// read. The command line, the checks and the tables of docs/reference.md all come from it.
 package config
 
 import (
@@ -15,7 +15,7 @@ import (
 // Config is every setting, read and checked. What belongs to sections that were not asked for has its default.
 type Config struct {
 	RedisURL string
-	Store    string // as store.Open takes it
+	Store    string // as blob.Open takes it
 
 	MaxVoucherBytes int64
 	MediaTypes      []string
@@ -47,7 +47,7 @@ func (c Config) InlineMost() int64 {
 	return 0
 }
 
-// Account is one PandaPon account's road to the API.
+// Account is one PandaPon access key with its secret, and how it is used.
 type Account struct {
 	Name        string
 	Credentials pandapon.Credentials
@@ -72,7 +72,7 @@ type Given struct{ Name, Text string }
 type Input struct {
 	Sections []Section           // those that the command has
 	Given    map[string]Given    // by Setting.Env
-	Env      func(string) string // looks up variables that a accounts file names; nil: there are none
+	Env      func(string) string // looks up variables that an accounts file names; nil: there are none
 }
 
 // Fault is one thing that is wrong with the settings.

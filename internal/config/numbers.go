@@ -15,12 +15,6 @@ func retries() []Setting {
 			atLeast(time.Second, func(c *Config) []*time.Duration {
 				return []*time.Duration{&c.Policy.MaxAge, &c.Ledger.MaxAge}
 			})),
-		row(Retries, "jitter", "0.2", "SHARE", "share by which delays are spread to either side",
-			share(func(c *Config) *float64 { return &c.Policy.Jitter })),
-		row(Retries, "retry-after-min", "1s", "TIME", "least that a Retry-After of the API counts for",
-			span(func(c *Config) *time.Duration { return &c.Policy.RetryAfterMin })),
-		row(Retries, "retry-after-max", "1h", "TIME", "most that a Retry-After of the API counts for",
-			span(func(c *Config) *time.Duration { return &c.Policy.RetryAfterMax })),
 		codes("codes-final", "codes that reject an upload at once",
 			func(c *Config) *[]string { return &c.Policy.CodesFinal }),
 		codes("codes-throttled", "codes that hold the account as HTTP 429 does",
@@ -30,6 +24,17 @@ func retries() []Setting {
 	}
 }
 
+func delays() []Setting {
+	return advanced(
+		row(Retries, "jitter", "0.2", "SHARE", "share by which delays are spread to either side",
+			share(func(c *Config) *float64 { return &c.Policy.Jitter })),
+		row(Retries, "retry-after-min", "1s", "TIME", "least that a Retry-After of the API counts for",
+			span(func(c *Config) *time.Duration { return &c.Policy.RetryAfterMin })),
+		row(Retries, "retry-after-max", "1h", "TIME", "most that a Retry-After of the API counts for",
+			span(func(c *Config) *time.Duration { return &c.Policy.RetryAfterMax })),
+	)
+}
+
 // codes are documented by nobody, so these lists begin empty.
 func codes(flag, help string, field func(*Config) *[]string) Setting {
 	s := row(Retries, flag, "", "CODES", help, list(code, field))
@@ -37,7 +42,7 @@ func codes(flag, help string, field func(*Config) *[]string) Setting {
 }
 
 func breaker() []Setting {
-	return []Setting{
+	return advanced(
 		row(Breaker, "outage-row", "5", "N", "attempts in a row without an answer that open an account's breaker",
 			count(1000, func(c *Config) *int { return &c.Ledger.Breaker.OutageRow })),
 		row(Breaker, "outage-base", "5s", "TIME", "first hold of an outage, doubling",
@@ -56,7 +61,7 @@ func breaker() []Setting {
 			span(func(c *Config) *time.Duration { return &c.Ledger.Breaker.ThrottleBase })),
 		row(Breaker, "throttle-max", "1h", "TIME", "longest of these holds",
 			span(func(c *Config) *time.Duration { return &c.Ledger.Breaker.ThrottleMax })),
-	}
+	)
 }
 
 func keeping() []Setting {
@@ -67,8 +72,6 @@ func keeping() []Setting {
 			span(func(c *Config) *time.Duration { return &c.Ledger.KeepDead })),
 		row(Keeping, "keep-vouchers", "0s", "TIME", "how long the voucher of a delivered upload stays; 0s: it leaves at once",
 			atLeast(0, func(c *Config) []*time.Duration { return []*time.Duration{&c.Ledger.KeepSent} })),
-		row(Keeping, "keep-notes", "1h", "TIME", "how long a file store knows what was delivered, should Redis have forgotten it",
-			span(func(c *Config) *time.Duration { return &c.Worker.KeepNotes })),
 		row(Keeping, "task-retention", "1h", "TIME", "how long asynq shows a finished task; 0s: not at all",
 			atLeast(0, func(c *Config) []*time.Duration {
 				return []*time.Duration{&c.TaskRetention, &c.Worker.TaskRetention}
@@ -76,8 +79,15 @@ func keeping() []Setting {
 	}
 }
 
+func notes() []Setting {
+	return advanced(
+		row(Keeping, "keep-notes", "1h", "TIME", "how long a file store knows what was delivered, should Redis have forgotten it",
+			span(func(c *Config) *time.Duration { return &c.Worker.KeepNotes })),
+	)
+}
+
 func upkeep() []Setting {
-	return []Setting{
+	return advanced(
 		row(Upkeep, "reconcile-every", "5s", "TIME", "time between two looks for uploads without a task",
 			span(func(c *Config) *time.Duration { return &c.Worker.ReconcileEvery })),
 		row(Upkeep, "grace", "30s", "TIME", "how long a producer or worker may take to put a task",
@@ -98,5 +108,5 @@ func upkeep() []Setting {
 			span(func(c *Config) *time.Duration { return &c.Worker.RedisTimeout })),
 		row(Upkeep, "redis-pause", "1s", "TIME", "time between two tries while Redis is away",
 			span(func(c *Config) *time.Duration { return &c.Worker.RedisPause })),
-	}
+	)
 }

@@ -19,6 +19,9 @@ type Setting struct {
 	Value   string // what stands for its value in help: URL, TIME, N
 	Section Section
 
+	// Advanced settings are for tests and for operators who know why: help does not show them.
+	Advanced bool
+
 	read reader
 }
 
@@ -46,7 +49,8 @@ func (s Setting) In(sections []Section) bool { return s.Section.in(sections) }
 // Settings gives the table, in the order of its sections.
 func Settings() []Setting {
 	return slices.Concat(
-		connection(), accountSettings(), door(), delivery(), retries(), breaker(), keeping(), upkeep(), logging(),
+		connection(), accountSettings(), intake(), delivery(), lease(), retries(), delays(), breaker(), keeping(), notes(),
+		upkeep(), logging(),
 	)
 }
 
@@ -54,6 +58,14 @@ func Settings() []Setting {
 func row(section Section, flag, def, value, help string, read reader) Setting {
 	env := "VOUCHERD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 	return Setting{Flag: flag, Env: env, Default: def, Help: help, Value: value, Section: section, read: read}
+}
+
+// advanced makes settings that help does not show.
+func advanced(settings ...Setting) []Setting {
+	for i := range settings {
+		settings[i].Advanced = true
+	}
+	return settings
 }
 
 // named gives a setting a variable of its own.
@@ -98,7 +110,7 @@ func accountSettings() []Setting {
 		},
 		api("access-secret-file", "", "FILE", "file that holds the access secret, instead of PANDAPON_ACCESS_SECRET",
 			text(func(c *Config) *string { return &c.account.secretFile })),
-		api("user-id", "", "ID", "sub-account", text(func(c *Config) *string { return &c.account.userID })),
+		api("user-id", "", "ID", "sub-account of the access key", text(func(c *Config) *string { return &c.account.userID })),
 		api("sign-parts", "access-key,timestamp,nonce-str,secret", "LIST", "what the signature is made of, in order",
 			func(c *Config, s string) (err error) {
 				c.Rule.Parts, err = pandapon.ParseSignParts(s)
@@ -109,7 +121,7 @@ func accountSettings() []Setting {
 				c.Rule.Unit, err = pandapon.ParseTimestampUnit(s)
 				return err
 			}),
-		row(PandaPon, "accounts-file", "", "FILE", "YAML file that names several accounts, an account each",
+		row(PandaPon, "accounts-file", "", "FILE", "YAML file that names several accounts",
 			text(func(c *Config) *string { return &c.accountsFile })),
 	}
 }
@@ -134,7 +146,7 @@ func checkClient(cfg pandapon.Config, itsName string) error {
 	return nil
 }
 
-func door() []Setting {
+func intake() []Setting {
 	return []Setting{
 		row(Intake, "max-voucher-bytes", "10MiB", "SIZE", "largest voucher that is accepted",
 			size(func(c *Config) *int64 { return &c.MaxVoucherBytes })),
@@ -150,15 +162,20 @@ func delivery() []Setting {
 			count(1000, func(c *Config) *int { return &c.concurrency })),
 		row(Delivery, "call-timeout", "60s", "TIME", "limit of one call to the API; the same for all workers",
 			span(func(c *Config) *time.Duration { return &c.Worker.CallTimeout })),
-		row(Delivery, "lease-margin", "30s", "TIME",
-			"how much longer an attempt keeps others out than its call can take; the same for all workers",
-			span(func(c *Config) *time.Duration { return &c.Worker.LeaseMargin })),
 		row(Delivery, "shutdown-timeout", "", "TIME",
 			"how long running calls may finish when the worker is stopped; longer than the call timeout (default: that and a quarter)",
 			span(func(c *Config) *time.Duration { return &c.Worker.ShutdownTimeout })),
 		row(Delivery, "worker-name", "", "NAME", "name of this worker in attempts (default: host:pid)",
 			text(func(c *Config) *string { return &c.Worker.Name })),
 	}
+}
+
+func lease() []Setting {
+	return advanced(
+		row(Delivery, "lease-margin", "30s", "TIME",
+			"how much longer an attempt keeps others out than its call can take; the same for all workers",
+			span(func(c *Config) *time.Duration { return &c.Worker.LeaseMargin })),
+	)
 }
 
 func logging() []Setting {

@@ -116,15 +116,15 @@ func answer(a ledger.Attempt) string {
 	return string(a.Outcome) + status
 }
 
-// breakerNews tells when an account's breaker opens or shuts.
+// breakerNews tells when an account's breaker opens or closes.
 func breakerNews(was, now tasks.AccountStatus) []event {
 	switch {
 	case was.Account == "" || was.Reason == now.Reason:
 		return nil
-	case now.Open:
-		return []event{{what: "the breaker opens"}}
+	case now.Breaker == tasks.BreakerClosed:
+		return []event{{what: "the breaker closes"}}
 	default:
-		return []event{{what: "the breaker shuts (" + now.Reason + "): from now on one probe at a time asks whether the API is back"}}
+		return []event{{what: "the breaker opens (" + now.Reason + "): from now on one probe at a time asks whether the API is back"}}
 	}
 }
 
@@ -133,12 +133,12 @@ func breakerLine(l tasks.AccountStatus) string {
 	switch {
 	case l.Account == "":
 		return "breaker: -"
-	case l.Open:
-		return fmt.Sprintf("breaker: open      backlog: %d", l.Backlog)
-	case l.Probing:
-		return fmt.Sprintf("breaker: shut (%s), a probe is asking      backlog: %d", l.Reason, l.Backlog)
+	case l.Breaker == tasks.BreakerClosed:
+		return fmt.Sprintf("breaker: closed    backlog: %d", l.Backlog)
+	case l.Breaker == tasks.BreakerHalfOpen:
+		return fmt.Sprintf("breaker: half-open (%s), a probe is under way      backlog: %d", l.Reason, l.Backlog)
 	default:
 		in := max(0, time.Until(l.NextProbeAt.Time)).Round(100 * time.Millisecond)
-		return fmt.Sprintf("breaker: shut (%s), next probe in %s      backlog: %d", l.Reason, in, l.Backlog)
+		return fmt.Sprintf("breaker: open (%s), next probe in %s      backlog: %d", l.Reason, in, l.Backlog)
 	}
 }

@@ -273,15 +273,15 @@ func (e *examination) breaker(what string, l tasks.AccountStatus) {
 			said += ", " + strconv.Quote(a.Msg)
 		}
 	}
-	if l.Open {
-		e.add(OK, what, fmt.Sprintf("open, backlog %d; %s", l.Backlog, said), "")
+	if l.Breaker == tasks.BreakerClosed {
+		e.add(OK, what, fmt.Sprintf("breaker closed, backlog %d; %s", l.Backlog, said), "")
 		return
 	}
-	e.add(Fail, what, fmt.Sprintf("held since %s: %s, backlog %d; %s",
-		l.Since.Local().Format(time.DateTime), l.Reason, l.Backlog, said), Advice(l.Reason))
+	e.add(Fail, what, fmt.Sprintf("breaker %s since %s: %s, backlog %d; %s",
+		l.Breaker, l.Since.Local().Format(time.DateTime), l.Reason, l.Backlog, said), Advice(l.Reason))
 }
 
-// Advice says what a person can do about an account that is held for this reason.
+// Advice says what a person can do about an account whose breaker is open for this reason.
 func Advice(reason string) string {
 	switch reason {
 	case "outage":

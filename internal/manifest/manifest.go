@@ -104,6 +104,8 @@ func readHeader(header []string) ([]string, error) {
 	for i, name := range header {
 		columns[i] = strings.ToLower(strings.TrimSpace(name))
 		switch {
+		case columns[i] == "lane":
+			return nil, errors.New("line 1: the column lane is called account now")
 		case !slices.Contains(known(), columns[i]):
 			return nil, fmt.Errorf("line 1: there is no column %q: the header is order,file[,user][,account][,reference]", name)
 		case slices.Contains(columns[:i], columns[i]):

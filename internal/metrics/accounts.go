@@ -30,7 +30,7 @@ func (m *Metrics) WatchAccounts(from accountSource) {
 			[]string{"account", "state"}, nil),
 		oldest: prometheus.NewDesc("voucherd_oldest_unfinished_seconds",
 			"Age of the oldest upload that is not finished; 0 when there is none.", []string{"account"}, nil),
-		shut: prometheus.NewDesc("voucherd_breaker_open", "1 for the reason for which the account is held, else 0.",
+		open: prometheus.NewDesc("voucherd_breaker_open", "1 for the reason for which the account's breaker is open, else 0.",
 			[]string{"account", "reason"}, nil),
 		paused: prometheus.NewDesc("voucherd_account_paused", "1 when the account's queue is paused in asynq.",
 			[]string{"account"}, nil),
@@ -45,7 +45,7 @@ func reasons() []string {
 
 type accountCollector struct {
 	from                              accountSource
-	uploads, oldest, shut, paused, up *prometheus.Desc
+	uploads, oldest, open, paused, up *prometheus.Desc
 
 	mu       sync.Mutex
 	read     time.Time
@@ -55,7 +55,7 @@ type accountCollector struct {
 
 // Describe implements prometheus.Collector.
 func (c *accountCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.uploads, c.oldest, c.shut, c.paused, c.up} {
+	for _, d := range []*prometheus.Desc{c.uploads, c.oldest, c.open, c.paused, c.up} {
 		out <- d
 	}
 }
@@ -74,7 +74,7 @@ func (c *accountCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.oldest, float64(l.OldestAgeMS)/1000, l.Account)
 		gauge(c.paused, truth(l.Paused), l.Account)
 		for _, r := range reasons() {
-			gauge(c.shut, truth(l.Reason == r), l.Account, r)
+			gauge(c.open, truth(l.Reason == r), l.Account, r)
 		}
 	}
 }

@@ -1,0 +1,34 @@
+package app
+
+import (
+	"fmt"
+
+	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/gateway/dropin"
+	"github.com/voucherd/voucherd/internal/config"
+	"github.com/voucherd/voucherd/internal/metrics"
+)
+
+// GatewayConns are a gateway's connections to Redis: for every upload that is taken at once, and some who read.
+const GatewayConns = 96
+
+// NewGateway puts a gateway on this store. To what own says of tokens, proxies, TLS and the log, it adds the store, the
+// metrics, asynqmon, and the accounts and limits of the settings. Nothing runs yet.
+func (s *Store) NewGateway(cfg config.Config, own gateway.Config, m *metrics.Metrics) (*gateway.Gateway, error) {
+	own.Tasks, own.Store, own.Ready, own.History = s.Tasks, s.Blob, s.Ready, s.Ledger
+	own.Metrics, own.Enqueued = m.Handler(), m.Enqueued
+	own.Rule, own.MaxVoucherBytes = cfg.Rule, cfg.MaxVoucherBytes
+	for _, a := range cfg.Accounts {
+		own.Accounts = append(own.Accounts, dropin.Account{
+			Name: a.Name, Credentials: a.Credentials, BaseURL: a.BaseURL, UploadPath: a.UploadPath,
+		})
+	}
+	var err error
+	if own.Queues, err = gateway.NewQueues(s.Redis, false); err != nil {
+		return nil, fmt.Errorf("make asynqmon: %w", err)
+	}
+	if own.QueuesReadOnly, err = gateway.NewQueues(s.Redis, true); err != nil {
+		return nil, fmt.Errorf("make asynqmon: %w", err)
+	}
+	return gateway.New(own)
+}

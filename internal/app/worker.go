@@ -1,0 +1,118 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/voucherd/voucherd/internal/config"
+	"github.com/voucherd/voucherd/internal/metrics"
+	"github.com/voucherd/voucherd/internal/redisconn"
+	"github.com/voucherd/voucherd/pandapon"
+	"github.com/voucherd/voucherd/worker"
+)
+
+// WorkerSections are the sections of the settings that a worker is put together from.
+func WorkerSections() []config.Section {
+	return []config.Section{
+		config.Connection, config.PandaPon, config.Delivery, config.Retries, config.Breaker, config.Keeping, config.Upkeep,
+		config.Logging,
+	}
+}
+
+// StoreSections are those that whoever reads or writes the ledger must agree on.
+func StoreSections() []config.Section {
+	return []config.Section{
+		config.Connection, config.Intake, config.Retries, config.Breaker, config.Keeping, config.Upkeep,
+	}
+}
+
+// Worker is a worker and what it stands on.
+type Worker struct {
+	*worker.Worker
+
+	Store   *Store
+	Queue   redis.UniversalClient // asynq's own
+	Metrics *metrics.Metrics
+	apis    []*pandapon.Client
+}
+
+// connsOfWorker are connections to Redis for the reconciler, probes and asynq's own loops.
+const connsOfWorker = 8
+
+// NewWorker puts a worker together; version stands in its User-Agent. Nothing runs yet. The caller closes it after Run.
+func NewWorker(ctx context.Context, cfg config.Config, log *zap.Logger, version string) (w *Worker, err error) {
+	conns := connsOfWorker
+	for _, a := range cfg.Accounts {
+		conns += 2 * a.Concurrency
+	}
+	w = &Worker{}
+	if w.Store, err = OpenStore(ctx, cfg, conns); err != nil {
+		return nil, err
+	}
+	// asynq has connections of its own: its pauses after errors must not hold up the ledger.
+	if w.Queue, err = redisconn.Open(cfg.RedisURL, conns); err != nil {
+		return nil, errors.Join(fmt.Errorf("open redis: %w", err), w.Close())
+	}
+	w.Metrics = w.Store.Metrics()
+	w.Metrics.Watch(w.Queue)
+	if cfg.Worker.Name == "" {
+		cfg.Worker.Name = processName()
+	}
+	accounts, err := w.openAccounts(cfg, version)
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	w.Worker, err = worker.New(worker.Config{
+		Observer: w.Metrics, QueueRedis: w.Queue, Ledger: w.Store.Ledger, Store: w.Store.Blob, Tasks: w.Store.Tasks, Log: log,
+		Policy: cfg.Policy, Settings: cfg.Worker, Accounts: accounts,
+	})
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
+
+// openAccounts gives every account its client of the API.
+func (w *Worker) openAccounts(cfg config.Config, version string) ([]worker.AccountConfig, error) {
+	var accounts []worker.AccountConfig
+	for _, a := range cfg.Accounts {
+		api, err := pandapon.NewClient(pandapon.Config{
+			BaseURL: a.BaseURL, UploadPath: a.UploadPath, Rule: cfg.Rule, CallTimeout: cfg.Worker.CallTimeout,
+			UserAgent: "voucherd/" + version, MaxConns: a.Concurrency,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("account %s: %w", a.Name, err)
+		}
+		w.apis = append(w.apis, api)
+		accounts = append(accounts, worker.AccountConfig{
+			Name: a.Name, Credentials: a.Credentials, API: api, Concurrency: a.Concurrency,
+		})
+	}
+	return accounts, nil
+}
+
+// Close closes all that NewWorker opened.
+func (w *Worker) Close() error {
+	for _, api := range w.apis {
+		api.Close()
+	}
+	var err error
+	if w.Queue != nil {
+		err = w.Queue.Close()
+	}
+	return errors.Join(err, w.Store.Close())
+}
+
+// processName tells workers apart in the ledger.
+func processName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "worker"
+	}
+	return fmt.Sprintf("%s:%d", host, os.Getpid())
+}
