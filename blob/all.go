@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/voucherd/voucherd/internal/accountname"
 )
 
 // Stored is all that a blob store in a directory knows of a voucher.
@@ -55,7 +57,7 @@ func (w *walk) store(ctx context.Context) error {
 		return err
 	}
 	for _, account := range accounts {
-		if !account.IsDir() || !validAccount(account.Name()) {
+		if !account.IsDir() || !accountname.Valid(account.Name()) {
 			continue
 		}
 		shards, err := readDir(w.root, account.Name())

@@ -4,11 +4,12 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strings"
+
+	"github.com/voucherd/voucherd/internal/accountname"
 )
 
 const (
-	randomLetters  = 26 // of rand.Text: base32, 130 bits
-	longestAccount = 32
+	randomLetters = 26 // of rand.Text: base32, 130 bits
 )
 
 // place is a key taken apart. Only checked parts get in, so that none can leave
@@ -18,8 +19,8 @@ type place struct {
 }
 
 func newPlace(account string) (place, error) {
-	if !validAccount(account) {
-		return place{}, fmt.Errorf("account %q: want 1 to %d of a-z, 0-9 and -", account, longestAccount)
+	if !accountname.Valid(account) {
+		return place{}, fmt.Errorf("account: %q %s", account, accountname.Rule)
 	}
 	random := strings.ToLower(rand.Text())
 	return place{key: account + "-" + random, account: account, random: random}, nil
@@ -29,16 +30,10 @@ func newPlace(account string) (place, error) {
 // ErrMissing.
 func placeOf(key string) (place, error) {
 	cut := len(key) - randomLetters - 1
-	if cut > 0 && key[cut] == '-' && validAccount(key[:cut]) && validRandom(key[cut+1:]) {
+	if cut > 0 && key[cut] == '-' && accountname.Valid(key[:cut]) && validRandom(key[cut+1:]) {
 		return place{key: key, account: key[:cut], random: key[cut+1:]}, nil
 	}
 	return place{}, fmt.Errorf("%q is not a store key: %w", key, ErrMissing)
-}
-
-func validAccount(s string) bool {
-	return s != "" && len(s) <= longestAccount && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
-	})
 }
 
 func validRandom(s string) bool {

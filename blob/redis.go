@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/internal/accountname"
 )
 
 const (
@@ -211,7 +213,7 @@ func (v *Redis) ForgetRetired(context.Context, string, time.Duration) error { re
 
 // Unclaimed implements Store: one round trip, oldest first.
 func (v *Redis) Unclaimed(ctx context.Context, account string, olderThan time.Duration, limit int) ([]Unclaimed, error) {
-	if !validAccount(account) || limit <= 0 {
+	if !accountname.Valid(account) || limit <= 0 {
 		return nil, nil
 	}
 	k := keysOf(place{account: account})

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/voucherd/voucherd/internal/accountname"
 )
 
 // delivered is the state of a note about a voucher that has been delivered.
@@ -137,7 +139,7 @@ func readRetired(root *os.Root, p place) (record, error) {
 
 // ForgetRetired implements Store. It removes an hour's notes together.
 func (d *Dir) ForgetRetired(ctx context.Context, account string, olderThan time.Duration) error {
-	if !validAccount(account) {
+	if !accountname.Valid(account) {
 		return nil
 	}
 	root, err := d.enter(ctx)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/voucherd/voucherd/internal/accountname"
 )
 
 const (
@@ -22,7 +24,7 @@ const (
 // Unclaimed implements Store, in no order. It reads one directory, which holds
 // only what is unclaimed, and removes from it what cut-off calls have left.
 func (d *Dir) Unclaimed(ctx context.Context, account string, olderThan time.Duration, limit int) ([]Unclaimed, error) {
-	if !validAccount(account) || limit <= 0 {
+	if !accountname.Valid(account) || limit <= 0 {
 		return nil, nil
 	}
 	root, err := d.enter(ctx)

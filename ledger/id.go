@@ -7,15 +7,14 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/voucherd/voucherd/internal/accountname"
 )
 
 // keyLength is the length of an id's part behind the account: 26 base32 characters hold 130 bits of the SHA-256.
 const keyLength = 26
 
-var (
-	accountName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
-	keyText     = regexp.MustCompile(`^[a-z2-7]{26}$`)
-)
+var keyText = regexp.MustCompile(`^[a-z2-7]{26}$`)
 
 // UploadID gives the id of the upload of one voucher for one order: `<account>-<26 characters>`. The same account, user,
 // order and voucher always give the same id. The hash is the voucher's SHA-256 in hex.
@@ -34,14 +33,14 @@ func UploadID(account, userID, orderID, hash string) string {
 // what is no id names no upload.
 func ParseID(id string) (account, key string, err error) {
 	cut := len(id) - keyLength - 1
-	if cut < 1 || id[cut] != '-' || !accountName.MatchString(id[:cut]) || !keyText.MatchString(id[cut+1:]) {
+	if cut < 1 || id[cut] != '-' || !ValidAccount(id[:cut]) || !keyText.MatchString(id[cut+1:]) {
 		return "", "", fmt.Errorf("%q is no upload id: %w", clip(id, 80), ErrNotFound)
 	}
 	return id[:cut], id[cut+1:], nil
 }
 
 // ValidAccount says whether an account may have this name: 1 to 32 characters of a-z, 0-9 and the hyphen.
-func ValidAccount(name string) bool { return accountName.MatchString(name) }
+func ValidAccount(name string) bool { return accountname.Valid(name) }
 
 // Queue gives the asynq queue of an account.
 func Queue(account string) string { return "vouchers-" + account }

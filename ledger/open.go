@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	"github.com/voucherd/voucherd/internal/accountname"
 	"github.com/voucherd/voucherd/internal/pieces"
 )
 
@@ -52,7 +53,7 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	id := UploadID(u.Account, u.UserID, u.OrderID, u.SHA256)
 	account, key, err := ParseID(id)
 	if err != nil {
-		return Opened{}, fmt.Errorf("account %q: names have 1 to 32 characters of a-z, 0-9 and '-'", clip(u.Account, 80))
+		return Opened{}, fmt.Errorf("account: %q %s", clip(u.Account, 80), accountname.Rule)
 	}
 	hash, err := hex.DecodeString(u.SHA256)
 	if err != nil || len(hash) != sha256.Size {

@@ -237,7 +237,7 @@ func (l *Ledger) Ended(ctx context.Context, account string, s State, step time.D
 // splitCursor reads a page's cursor: "<ms>.<key>.<account>".
 func splitCursor(s string) (ms int64, key, account string, ok bool) {
 	f := strings.Split(s, ".")
-	if len(f) != 3 || !keyText.MatchString(f[1]) || !accountName.MatchString(f[2]) || integer(f[0]) <= 0 {
+	if len(f) != 3 || !keyText.MatchString(f[1]) || !ValidAccount(f[2]) || integer(f[0]) <= 0 {
 		return 0, "", "", false
 	}
 	return integer(f[0]), f[1], f[2], true

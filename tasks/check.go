@@ -11,6 +11,7 @@ import (
 
 	"github.com/gabriel-vasile/mimetype"
 
+	"github.com/voucherd/voucherd/internal/accountname"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -52,15 +53,15 @@ var (
 func checkNames(r Request) error {
 	switch {
 	case !ledger.ValidAccount(r.Account):
-		return &InvalidError{Field: "account", Reason: "names have 1 to 32 characters of a-z, 0-9 and '-'"}
+		return &InvalidError{Field: "account", Reason: accountname.Rule}
 	case r.OrderID == "":
 		return &InvalidError{Field: "orderId", Reason: "is missing"}
 	case !orderID.MatchString(r.OrderID):
-		return &InvalidError{Field: "orderId", Reason: "has 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begins with a digit or letter"}
+		return &InvalidError{Field: "orderId", Reason: "must have 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begin with a digit or letter"}
 	case !userID.MatchString(r.UserID):
-		return &InvalidError{Field: "userId", Reason: "has at most 64 characters of 0-9, A-Z, a-z, '_', '.' and '-'"}
+		return &InvalidError{Field: "userId", Reason: "must have at most 64 characters of 0-9, A-Z, a-z, '_', '.' and '-'"}
 	case !printable(r.Reference):
-		return &InvalidError{Field: "reference", Reason: fmt.Sprintf("has at most %d printable characters", maxReference)}
+		return &InvalidError{Field: "reference", Reason: fmt.Sprintf("must have at most %d printable characters", maxReference)}
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func ExampleClient_EnqueueAll() {
 
 	// Output:
 	// queued <nil>
-	//  orderId: has 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begins with a digit or letter
+	//  orderId: must have 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begin with a digit or letter
 }
 
 // What cannot be sent is refused at once, with the field and a sentence for the person who sent it.
@@ -90,5 +90,5 @@ func ExampleInvalidError() {
 	}
 
 	// Output:
-	// orderId: has 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begins with a digit or letter
+	// orderId: must have 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begin with a digit or letter
 }

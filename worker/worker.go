@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/blob"
+	"github.com/voucherd/voucherd/internal/accountname"
 	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
@@ -108,7 +109,7 @@ func New(cfg Config) (*Worker, error) {
 	w := &Worker{cfg: cfg}
 	for _, lc := range cfg.Accounts {
 		if !ledger.ValidAccount(lc.Name) {
-			return nil, fmt.Errorf("account %q: names have 1 to 32 characters of a-z, 0-9 and '-'", lc.Name)
+			return nil, fmt.Errorf("account: %q %s", lc.Name, accountname.Rule)
 		}
 		lc.Concurrency = max(1, lc.Concurrency)
 		w.accounts = append(w.accounts, newAccount(cfg, lc))

@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/voucherd/voucherd/internal/accountname"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 )
@@ -189,7 +190,7 @@ func (l *loader) fileAccounts() {
 func (l *loader) fileAccount(where string, e accountEntry) {
 	switch {
 	case !ledger.ValidAccount(e.Name):
-		l.fault(where, "name: %q must have 1 to 32 characters of a-z, 0-9 and '-'", e.Name)
+		l.fault(where, "name: %q %s", e.Name, accountname.Rule)
 	case l.hasAccount(e.Name) && e.Name == defaultAccount:
 		l.fault(where, "the account default is named twice: here and by the PANDAPON_ settings, or twice here")
 	case l.hasAccount(e.Name):
