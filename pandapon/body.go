@@ -192,7 +192,7 @@ func readFull(r io.Reader, p []byte) (int, error) {
 		m, err := r.Read(p[n:])
 		n += m
 		if err != nil {
-			return n, err //nolint:wrapcheck // the caller wraps
+			return n, err
 		}
 		if m > 0 {
 			empty = 0

@@ -152,7 +152,7 @@ func newTransport(cfg Config) *http.Transport {
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, addr)
 			if err != nil {
-				return nil, err //nolint:wrapcheck // it names what was dialled
+				return nil, err
 			}
 			return newWire(conn), nil
 		},

@@ -34,7 +34,7 @@ func (c *Client) Under(wrap func(net.Conn) net.Conn) {
 	c.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // it names what was dialled
+			return nil, err
 		}
 		return newWire(wrap(conn)), nil
 	}

@@ -77,7 +77,7 @@ func readAnswer(r io.Reader) ([]byte, error) {
 	if err == nil && len(raw) > maxAnswer {
 		return nil, ErrTooLarge
 	}
-	return raw, err //nolint:wrapcheck // transportError looks at it as it is
+	return raw, err
 }
 
 // unpack undoes gzip, which is never asked for: a proxy may pack all it passes on. What only says

@@ -44,13 +44,13 @@ func (w *wire) Write(p []byte) (int, error) {
 			<-w.closed
 		}
 	}
-	return n, err //nolint:wrapcheck // net/http looks at it as it is
+	return n, err
 }
 
 // Close implements net.Conn.
 func (w *wire) Close() error {
 	w.once.Do(func() { close(w.closed) })
-	return w.Conn.Close() //nolint:wrapcheck // net/http looks at it as it is
+	return w.Conn.Close()
 }
 
 // wireUnder finds the wire below TLS, the proxy's and the server's.

@@ -162,7 +162,7 @@ func (c *Client) ActAll(ctx context.Context, b Bulk, done func(id string, r Resu
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return err //nolint:wrapcheck // it is ours, or done's
+		return err
 	}
 	return ctx.Err()
 }

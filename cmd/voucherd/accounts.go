@@ -78,7 +78,7 @@ func printAccount(w io.Writer, l tasks.AccountStatus) error {
 	if len(counts) > 0 {
 		row("uploads", strings.Join(counts, ", "))
 	}
-	return t.Flush() //nolint:wrapcheck // the terminal's own error says enough
+	return t.Flush()
 }
 
 // breakerWords says whether an account's breaker lets attempts pass, and if not, why and until when.

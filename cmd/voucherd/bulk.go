@@ -79,7 +79,7 @@ func (c *selection) each(ctx context.Context, s *session, st *app.Store, b tasks
 		fmt.Fprintf(s.stderr, "Stopped: %d of %d uploads were %s.\n", t.done, len(b.IDs), what)
 		return silent(exitInterrupted)
 	case err != nil:
-		return err //nolint:wrapcheck // it says what is wrong
+		return err
 	}
 	t.print(s.stderr)
 	if t.failed > 0 {

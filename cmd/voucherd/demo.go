@@ -62,7 +62,7 @@ func (c *demoCmd) Run(ctx context.Context, s *session) (err error) {
 // own reads the user's voucher.
 func (c *demoCmd) own(ctx context.Context, s *session) (*demo.Own, error) {
 	if c.Voucher == "" && c.Order == "" {
-		return nil, nil //nolint:nilnil // without one there is none
+		return nil, nil
 	}
 	if c.Voucher == "" || c.Order == "" {
 		return nil, usagef("--voucher FILE and --order ID go together")

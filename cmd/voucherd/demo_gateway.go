@@ -16,7 +16,7 @@ const demoGatewayAddress = "127.0.0.1:8080"
 func (w *world) startGateway(ctx context.Context, cfg config.Config) error {
 	g, err := w.worker.Store.NewGateway(cfg, gateway.Config{}, w.worker.Metrics)
 	if err != nil {
-		return err //nolint:wrapcheck // it says what is wrong
+		return err
 	}
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", demoGatewayAddress)

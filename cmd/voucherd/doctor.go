@@ -37,7 +37,7 @@ func (c *doctorCmd) Run(ctx context.Context, s *session) error {
 			found = append(found, c.try(ctx, s, st))
 		}
 		if err := ctx.Err(); err != nil {
-			return err //nolint:wrapcheck // whoever stopped it knows
+			return err
 		}
 		return c.report(s, found)
 	})

@@ -148,5 +148,5 @@ func (c *enqueueCmd) wait(ctx context.Context, s *session, st *app.Store, u ledg
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	return e.Encode(v) //nolint:wrapcheck // the writer's own error says enough
+	return e.Encode(v)
 }

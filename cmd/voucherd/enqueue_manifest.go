@@ -134,7 +134,7 @@ func (l *lateFile) Read(p []byte) (int, error) {
 	if l.err != nil {
 		return 0, l.err
 	}
-	return l.file.Read(p) //nolint:wrapcheck // it names the file
+	return l.file.Read(p)
 }
 
 // close gives the error of opening, if there was one.
@@ -169,7 +169,7 @@ func (c *enqueueCmd) report(s *session, fates []fate) error {
 		}
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", f.Line, f.Order, f.File, words, dash(f.ID))
 	}
-	return t.Flush() //nolint:wrapcheck // the terminal's own error says enough
+	return t.Flush()
 }
 
 // outcome sums up, and says what to do about what was not enqueued.

@@ -40,7 +40,7 @@ func (c *exportCmd) Run(ctx context.Context, s *session) error {
 		if c.Format == "csv" {
 			rows := csv.NewWriter(out)
 			if err := rows.Write(exportHeader()); err != nil {
-				return err //nolint:wrapcheck // the writer's own error says enough
+				return err
 			}
 			err := eachPage(ctx, st, q, func(u ledger.Upload) error { return rows.Write(exportRow(u)) })
 			if rows.Flush(); err == nil {
@@ -96,7 +96,7 @@ func withAttempts(ctx context.Context, st *app.Store, listed []ledger.Upload) ([
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err //nolint:wrapcheck // Get's own
+		return nil, err
 	}
 	kept := full[:0]
 	for _, u := range full {

@@ -74,7 +74,7 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 		zap.Bool("tls", own.TLS != nil), zap.Int("tokens", len(own.Tokens)), zap.Int("accounts", len(cfg.Accounts)))
 	err = g.Serve(ctx, listener)
 	log.Info("gateway.stopped", zap.Error(err))
-	return err //nolint:wrapcheck // it says what is wrong
+	return err
 }
 
 // load reads the settings, all faults at once.

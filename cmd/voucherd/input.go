@@ -35,14 +35,14 @@ func openFile(path string) (io.ReadCloser, error) {
 	if _, err := regular(path); err != nil {
 		return nil, err
 	}
-	return os.Open(path) //nolint:gosec,wrapcheck // the user names the file, and so does the error
+	return os.Open(path) //nolint:gosec // the user names the file, and so does the error
 }
 
 // regular refuses what is not a regular file: opening or reading it could block, or never end.
 func regular(path string) (fs.FileInfo, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the file
+		return nil, err
 	}
 	var kind string
 	switch mode := info.Mode(); {

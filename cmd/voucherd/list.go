@@ -74,7 +74,7 @@ func (c *listCmd) print(s *session, found []ledger.Upload) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", u.ID, u.OrderID, u.State, strconv.Itoa(u.AttemptCount), outcome,
 			localTime(u.UpdatedAt), dash(localTime(u.NextAttempt)), dash(u.RequestID))
 	}
-	return t.Flush() //nolint:wrapcheck // the terminal's own error says enough
+	return t.Flush()
 }
 
 // query makes a query of the flags that name many uploads.

@@ -146,7 +146,7 @@ func (s *session) resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, 
 	env := variable(flag)
 	value := s.getenv(env)
 	if env == "" || value == "" {
-		return nil, nil //nolint:nilnil // kong's way to say that there is nothing
+		return nil, nil
 	}
 	s.fromEnv[flag.Name] = env
 	return value, nil

@@ -108,7 +108,7 @@ func printUpload(w io.Writer, u ledger.Upload) error {
 		}
 	}
 	if err := t.Flush(); err != nil || len(u.Attempts) == 0 {
-		return err //nolint:wrapcheck // the terminal's own error says enough
+		return err
 	}
 	fmt.Fprintln(w)
 	return printAttempts(w, u.Attempts)
@@ -128,7 +128,7 @@ func printAttempts(w io.Writer, attempts []ledger.Attempt) error {
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Number, localTime(a.StartedAt), took, outcomeWords(a.Outcome),
 			dash(status), dash(a.Code), dash(a.RequestID), a.Worker, dash(cmp.Or(a.Msg, a.Error)))
 	}
-	return t.Flush() //nolint:wrapcheck // the terminal's own error says enough
+	return t.Flush()
 }
 
 func dash(s string) string { return cmp.Or(s, "-") }

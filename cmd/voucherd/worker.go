@@ -49,7 +49,7 @@ func (c *workerCmd) Run(ctx context.Context, s *session) (err error) {
 	defer stop()
 	log.Info("worker.listening", zap.Stringer("address", listener.Addr()))
 	w.Store.Await(ctx, log, "worker.waiting")
-	return w.Run(ctx) //nolint:wrapcheck // it says what is wrong
+	return w.Run(ctx)
 }
 
 // healthRoutes answers whether the process lives, and whether it works.

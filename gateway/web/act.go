@@ -41,9 +41,9 @@ func allowedIn(s ledger.State) []action {
 
 func (p *Pages) do(ctx context.Context, a action, id string) (ledger.Upload, error) {
 	if a == discard {
-		return p.cfg.Store.Discard(ctx, id) //nolint:wrapcheck // the gateway explains it
+		return p.cfg.Store.Discard(ctx, id)
 	}
-	return p.cfg.Store.Retry(ctx, id) //nolint:wrapcheck // the gateway explains it
+	return p.cfg.Store.Retry(ctx, id)
 }
 
 // formBytes bounds a form: the ids of a page's uploads, and some.
@@ -74,7 +74,7 @@ func (p *Pages) act(a action) func(http.ResponseWriter, *http.Request) error {
 		if r.PostForm.Get("confirmed") == "" {
 			u, err := p.cfg.Store.Get(r.Context(), id)
 			if err != nil {
-				return err //nolint:wrapcheck // the gateway explains it
+				return err
 			}
 			p.cfg.Note(r, u)
 			pg := p.newPage(r, "uploads")

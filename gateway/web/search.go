@@ -35,7 +35,7 @@ func (p *Pages) search(w http.ResponseWriter, r *http.Request) error {
 	if key != "" && len(key) <= longestKey {
 		var err error
 		if found, err = p.cfg.Store.Find(r.Context(), key); err != nil && !errors.Is(err, ledger.ErrNotFound) {
-			return err //nolint:wrapcheck // the gateway explains it
+			return err
 		}
 	}
 	if len(found) == 1 {

@@ -192,7 +192,7 @@ func (run *severalRun) each(ctx context.Context, ids []string) error {
 			return run.note(id, err)
 		})
 	}
-	return group.Wait() //nolint:wrapcheck // the gateway explains it
+	return group.Wait()
 }
 
 func (run *severalRun) note(id string, err error) error {

@@ -55,7 +55,7 @@ func (p *Pages) start(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) overview(ctx context.Context) (startView, error) {
 	accounts, err := p.cfg.Store.Accounts(ctx)
 	if err != nil {
-		return startView{}, err //nolint:wrapcheck // the gateway explains it
+		return startView{}, err
 	}
 	ended, err := p.history(ctx, accounts)
 	if err != nil {
@@ -130,7 +130,7 @@ func (p *Pages) history(ctx context.Context, accounts []tasks.AccountStatus) ([]
 		}
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err //nolint:wrapcheck // the gateway explains it
+		return nil, err
 	}
 	for i := range all {
 		for j, n := range expired[i] {

@@ -27,7 +27,7 @@ type uploadView struct {
 func (p *Pages) upload(w http.ResponseWriter, r *http.Request) error {
 	u, err := p.cfg.Store.Get(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return err //nolint:wrapcheck // the gateway explains it
+		return err
 	}
 	p.cfg.Note(r, u)
 	pg := p.newPage(r, "uploads")
@@ -55,7 +55,7 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) inTheWay(ctx context.Context, account string) (*tasks.AccountStatus, error) {
 	accounts, err := p.cfg.Store.Accounts(ctx)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the gateway explains it
+		return nil, err
 	}
 	for _, l := range accounts {
 		if l.Account == account && (l.Breaker != tasks.BreakerClosed || l.Paused) {

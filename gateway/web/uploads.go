@@ -105,7 +105,7 @@ func (p *Pages) uploads(w http.ResponseWriter, r *http.Request) error {
 	}
 	found, err := p.cfg.Store.List(r.Context(), q)
 	if err != nil {
-		return err //nolint:wrapcheck // the gateway explains it
+		return err
 	}
 	view := listView{Filter: f, Uploads: found.Uploads, Next: found.Cursor}
 	if view.Accounts, view.Counts, err = p.count(r, f.Account); err != nil {
@@ -134,7 +134,7 @@ func (p *Pages) uploads(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) count(r *http.Request, account string) ([]string, map[ledger.State]int64, error) {
 	accounts, err := p.cfg.Store.Accounts(r.Context())
 	if err != nil {
-		return nil, nil, err //nolint:wrapcheck // the gateway explains it
+		return nil, nil, err
 	}
 	var names []string
 	counts := map[ledger.State]int64{}

@@ -66,7 +66,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	if err := s.Redis.Ping(ctx).Err(); err != nil {
 		return redisconn.Explain(s.Redis, err)
 	}
-	return s.Blob.Check(ctx) //nolint:wrapcheck // it says what is wrong
+	return s.Blob.Check(ctx)
 }
 
 const (

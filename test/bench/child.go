@@ -87,7 +87,7 @@ func spawn(ctx context.Context, dir, name string, s spec) (*child, error) {
 	}
 	p, err := process.Start(process.Program{Name: name, Path: self, Args: []string{childArgument, string(text)}, Dir: dir})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the child
+		return nil, err
 	}
 	for began := time.Now(); ; {
 		conn, err := new(net.Dialer).DialContext(ctx, "unix", s.Socket)
@@ -197,7 +197,7 @@ func (*service) Profile(path string, _ *bool) error {
 	if err != nil {
 		return fmt.Errorf("make the profile: %w", err)
 	}
-	return pprof.StartCPUProfile(f) //nolint:wrapcheck // it says enough
+	return pprof.StartCPUProfile(f)
 }
 
 // many does something N times, several at a time, until the limit, and says how often and how long.

@@ -55,7 +55,7 @@ func parse(args []string, help io.Writer) (options, error) {
 	f.StringVar(&o.profiles, "profiles", "", "directory that takes a CPU profile of every drain")
 	f.BoolVar(&o.verbose, "v", false, "prints every measurement")
 	if err := f.Parse(args); err != nil {
-		return o, err //nolint:wrapcheck // it has been printed
+		return o, err
 	}
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("%q is not a flag", f.Arg(0))

@@ -34,7 +34,7 @@ func startRedis(ctx context.Context, dir, name string) (*server, error) {
 		"--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0", "--maxmemory-policy", "noeviction",
 	}})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says enough
+		return nil, err
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: p.Addr, ReadTimeout: time.Minute})
 	return &server{proc: p, url: p.URL(), dir: own, rdb: rdb}, nil

@@ -29,8 +29,8 @@ type sample struct {
 type phase struct {
 	Uploads       int     `json:"uploads"`
 	PerSecond     float64 `json:"perSecond"`
-	CPU           float64 `json:"cpuSecondsPer1000"`      // of workers, or of the producer
-	RedisCPU      float64 `json:"redisCpuSecondsPer1000"` //nolint:tagliatelle // CPU is two words' worth
+	CPU           float64 `json:"cpuSecondsPer1000"` // of workers, or of the producer
+	RedisCPU      float64 `json:"redisCpuSecondsPer1000"`
 	Trips         float64 `json:"roundTrips"`
 	Sent          float64 `json:"commandsSent"`
 	Commands      float64 `json:"commandsRun"` // those within scripts included

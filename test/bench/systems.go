@@ -107,7 +107,7 @@ func (c *service) startPlain(s spec) {
 				return fmt.Errorf("make the request: %w", err)
 			}
 			naive.Sign(req, credentials())
-			return naive.Send(client, req) //nolint:wrapcheck // it says enough
+			return naive.Send(client, req)
 		}
 	}
 }

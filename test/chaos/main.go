@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string) int {
 // build compiles the program under test, unless there is one already.
 func build(ctx context.Context, into, given string) (string, error) {
 	if given != "" {
-		return filepath.Abs(given) //nolint:wrapcheck // it names the path
+		return filepath.Abs(given)
 	}
 	path := filepath.Join(into, "voucherd")
 	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", path, "github.com/voucherd/voucherd/cmd/voucherd") //nolint:gosec // into is ours

@@ -78,7 +78,7 @@ func parse(args []string, help io.Writer) (options, error) {
 	f.StringVar(&o.bin, "bin", "", "voucherd to run, instead of one built from the source")
 	f.BoolVar(&o.keep, "keep", false, "keep logs and data even when all went well")
 	if err := f.Parse(args); err != nil {
-		return o, err //nolint:wrapcheck // it has been printed
+		return o, err
 	}
 	if f.NArg() > 0 || o.scenario != "" && find(o.scenario).name == "" {
 		return o, errors.New("--scenario must be chaos, failover, outage, rejected or rebuild, and there must be no other arguments")

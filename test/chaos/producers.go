@@ -107,7 +107,7 @@ func (p *producers) enqueue(ctx context.Context, o plan.Order, v plan.Voucher) (
 	t := &p.tally
 	t.calls++
 	if err == nil || ctx.Err() != nil {
-		return u, err //nolint:wrapcheck // it is counted by its text
+		return u, err
 	}
 	t.failed++
 	t.slowest = max(t.slowest, took)
@@ -124,7 +124,7 @@ func (p *producers) enqueue(ctx context.Context, o plan.Order, v plan.Voucher) (
 	} else {
 		t.errors[clip(err.Error())]++
 	}
-	return u, err //nolint:wrapcheck // as above
+	return u, err
 }
 
 // accept notes what Enqueue promised, and what it answered wrongly. Ids are those of the order's uploads.

@@ -90,7 +90,7 @@ func (w *testbed) facts(ctx context.Context, enqueued []audit.Enqueued, retriedF
 	err := each(ctx, slices.Values(enqueued), func(ctx context.Context, e audit.Enqueued) error {
 		u, err := w.client.Get(ctx, e.UploadID)
 		if err != nil {
-			return err //nolint:wrapcheck // the client says enough
+			return err
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -117,7 +117,7 @@ func (w *testbed) facts(ctx context.Context, enqueued []audit.Enqueued, retriedF
 		for _, u := range us {
 			f.Found[id] = append(f.Found[id], u.ID)
 		}
-		return err //nolint:wrapcheck // as above
+		return err
 	})
 }
 
@@ -133,7 +133,7 @@ func each[T any](ctx context.Context, all iter.Seq[T], ask func(context.Context,
 			return nil
 		})
 	}
-	return g.Wait() //nolint:wrapcheck // ask says enough
+	return g.Wait()
 }
 
 // secrets looks for secrets in the workers' logs and in Redis' files, and for vouchers in the logs.
@@ -157,7 +157,7 @@ func (w *testbed) secrets() error {
 					found = append(found, fmt.Sprintf("%s holds secret %d", path, i+1))
 				}
 			}
-			return err //nolint:wrapcheck // it names the file
+			return err
 		})
 		if err != nil {
 			return fmt.Errorf("look for secrets: %w", err)

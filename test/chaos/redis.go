@@ -54,10 +54,10 @@ func (s *redisServer) pause(ctx context.Context, d time.Duration) error {
 
 func pause(ctx context.Context, p *process.Process, d time.Duration) error {
 	if err := p.Pause(); err != nil {
-		return err //nolint:wrapcheck // it names the process
+		return err
 	}
 	sleep(ctx, d)
-	return p.Resume() //nolint:wrapcheck // as above
+	return p.Resume()
 }
 
 // failOver lets a replica take the server's place that lacks the writes of the last while. Replication is asynchronous:

@@ -176,7 +176,7 @@ func (w *testbed) unfinished(ctx context.Context) (left int64, by map[ledger.Sta
 			by[s] += n
 		}
 	}
-	return left, by, err //nolint:wrapcheck // the client says enough
+	return left, by, err
 }
 
 // retryRejected sends again, as a person would, what was refused for good, now that the API takes it, and says how many

@@ -115,7 +115,7 @@ func (w *testbed) list(ctx context.Context) (all []ledger.Upload, err error) {
 	for q := (ledger.Query{Limit: 500, OldestFirst: true}); ; {
 		page, err := w.client.List(ctx, q)
 		if err != nil {
-			return all, err //nolint:wrapcheck // the client says enough
+			return all, err
 		}
 		all = append(all, page.Uploads...)
 		if q.Cursor = page.Cursor; q.Cursor == "" {

@@ -51,7 +51,7 @@ func (ws *workers) start(i int) (err error) {
 		Name: name, Path: ws.bin, Args: []string{"worker", "--listen", "127.0.0.1:0"}, Dir: ws.dir,
 		Env: append(ws.settings.environ(), "VOUCHERD_WORKER_NAME="+name),
 	})
-	return err //nolint:wrapcheck // it names the worker
+	return err
 }
 
 func (ws *workers) startAll() error {
