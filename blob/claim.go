@@ -42,8 +42,7 @@ func writeRecord(root *os.Root, name string, r record) error {
 	return writeNew(root, name, append(text, '\n'))
 }
 
-// readRecord's error wraps fs.ErrNotExist when there is none, ErrDamaged when
-// it cannot be read.
+// readRecord's error wraps fs.ErrNotExist when there is none, ErrDamaged when it cannot be read.
 func readRecord(root *os.Root, name string) (record, error) {
 	text, err := root.ReadFile(name)
 	if err != nil {
@@ -64,8 +63,8 @@ func readRecord(root *os.Root, name string) (record, error) {
 	return r, nil
 }
 
-// Claim implements Store. A voucher that another upload has claimed is refused:
-// the end of one would take the other's bytes.
+// Claim implements Store. A voucher that another upload has claimed is refused: the end of one
+// would take the other's bytes.
 func (d *Dir) Claim(ctx context.Context, key, uploadID string) error {
 	p, err := placeOf(key)
 	if err != nil {
@@ -109,8 +108,8 @@ func claim(root *os.Root, p place, uploadID string) error {
 	return nil
 }
 
-// claimedMeanwhile looks again: both files are absent between two looks if
-// another process claims at the same time.
+// claimedMeanwhile looks again: both files are absent between two looks if another process claims
+// at the same time.
 func claimedMeanwhile(root *os.Root, p place, uploadID string) error {
 	r, err := readRecord(root, p.claimedFile())
 	switch {
@@ -150,8 +149,8 @@ func (d *Dir) Note(ctx context.Context, key string, n Note) error {
 	return nil
 }
 
-// replaceRecord puts r, whole or not at all, in the claimed place. It takes it
-// back if the voucher was deleted meanwhile.
+// replaceRecord puts r, whole or not at all, in the claimed place. It takes it back if the voucher
+// was deleted meanwhile.
 func replaceRecord(root *os.Root, p place, r record) error {
 	temp := tempName(p.unclaimedDir() + "/" + p.key)
 	err := writeRecord(root, temp, r)

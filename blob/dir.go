@@ -38,9 +38,8 @@ const (
 //   - in Retire: what came of it, and the bytes. All reports it as ErrMissing;
 //     deleting removes the bytes.
 //
-// Put, Claim and Note are on the disk when they return. A deletion is not
-// forced out, so a power cut may bring back what was deleted just before it, and
-// lose what Retire noted.
+// Put, Claim and Note are on the disk when they return. A deletion is not forced out, so a power
+// cut may bring back what was deleted just before it, and lose what Retire noted.
 type Dir struct {
 	path    string
 	id      string
@@ -48,8 +47,8 @@ type Dir struct {
 	known   sync.Map  // directories whose names are known to be durable
 }
 
-// OpenDir opens the blob store in an existing directory. An empty one becomes a new
-// blob store; one that holds files but no marker is refused.
+// OpenDir opens the blob store in an existing directory. An empty one becomes a new blob store; one
+// that holds files but no marker is refused.
 func OpenDir(ctx context.Context, path string) (*Dir, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -69,9 +68,9 @@ func OpenDir(ctx context.Context, path string) (*Dir, error) {
 	return &Dir{path: path, id: m.ID, buffers: sync.Pool{New: func() any { return new([copyBuffer]byte) }}}, nil
 }
 
-// enter holds on to the directory, so that it cannot be unmounted meanwhile,
-// and makes sure that it is the store. Only then does a name that is not there
-// mean anything, and only then may files be made.
+// enter holds on to the directory, so that it cannot be unmounted meanwhile, and makes sure that it
+// is the store. Only then does a name that is not there mean anything, and only then may files be
+// made.
 func (d *Dir) enter(ctx context.Context) (*os.Root, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -158,8 +157,8 @@ func (d *Dir) Delete(ctx context.Context, keys ...string) error {
 	return nil
 }
 
-// removeAll removes the bytes first: metadata alone says that they are gone,
-// bytes alone would say nothing.
+// removeAll removes the bytes first: metadata alone says that they are gone, bytes alone would say
+// nothing.
 func removeAll(root *os.Root, p place) error {
 	for _, name := range []string{p.voucherFile(), p.claimedFile(), p.unclaimedFile()} {
 		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -169,8 +168,7 @@ func removeAll(root *os.Root, p place) error {
 	return nil
 }
 
-// Check implements Store: it looks for the marker, writes a small file and
-// removes it.
+// Check implements Store: it looks for the marker, writes a small file and removes it.
 func (d *Dir) Check(ctx context.Context) error {
 	root, err := d.enter(ctx)
 	if err != nil {

@@ -53,8 +53,7 @@ func (d *Dir) put(ctx context.Context, root *os.Root, p place, meta Meta, r io.R
 	return entry, syncDir(root, p.shardDir())
 }
 
-// writePart writes the bytes to the disk under a passing name. The time is the
-// file system's own.
+// writePart writes the bytes to the disk under a passing name. The time is the file system's own.
 func (d *Dir) writePart(ctx context.Context, root *os.Root, p place, r io.Reader) (Entry, time.Time, error) {
 	f, err := createNew(root, p.partFile())
 	if err != nil {
@@ -95,8 +94,8 @@ func (i interruptible) Read(p []byte) (int, error) {
 	return i.r.Read(p)
 }
 
-// makeDirs makes a voucher's directories. A name made by another process may
-// not be durable yet, so each process syncs it once for itself.
+// makeDirs makes a voucher's directories. A name made by another process may not be durable yet, so
+// each process syncs it once for itself.
 func (d *Dir) makeDirs(root *os.Root, p place) error {
 	if _, ok := d.known.Load(p.shardDir()); ok {
 		return nil

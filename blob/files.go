@@ -18,8 +18,8 @@ func createNew(root *os.Root, name string) (*os.File, error) {
 	return root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, ownerFile)
 }
 
-// writeNew makes a file with text in it; its bytes are on the disk when it
-// returns, its name only after syncDir.
+// writeNew makes a file with text in it; its bytes are on the disk when it returns, its name only
+// after syncDir.
 func writeNew(root *os.Root, name string, text []byte) error {
 	f, err := createNew(root, name)
 	if err != nil {
@@ -56,8 +56,8 @@ func readDir(root *os.Root, name string) ([]fs.DirEntry, error) {
 	return fs.ReadDir(root.FS(), name)
 }
 
-// tempName is a name that nobody else uses. What a crash leaves under such a
-// name is swept when it is old.
+// tempName is a name that nobody else uses. What a crash leaves under such a name is swept when it
+// is old.
 func tempName(prefix string) string {
 	return prefix + "." + strings.ToLower(rand.Text()) + tempSuffix
 }

@@ -48,8 +48,8 @@ func FuzzKey(f *testing.F) {
 	})
 }
 
-// Whatever lies in a metadata file, reading it neither panics nor invents a
-// voucher, and what All and Unclaimed give has the file's own key.
+// Whatever lies in a metadata file, reading it neither panics nor invents a voucher, and what All
+// and Unclaimed give has the file's own key.
 func FuzzMetadata(f *testing.F) {
 	for _, seed := range []string{
 		"", "{}", "null", "[]", `{"version":1,"key":"other","size":-1}`, `{"version":2}`, `{"version":1,"size":1e99}`,

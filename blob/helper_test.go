@@ -8,8 +8,8 @@ import (
 	"github.com/voucherd/voucherd/blob"
 )
 
-// helperEnv makes this test binary a process that puts standard input into the
-// directory that it names, to be killed meanwhile.
+// helperEnv makes this test binary a process that puts standard input into the directory that it
+// names, to be killed meanwhile.
 const helperEnv = "STORE_TEST_HELPER"
 
 func helper() int {

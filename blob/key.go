@@ -12,8 +12,8 @@ const (
 	randomLetters = 26 // of rand.Text: base32, 130 bits
 )
 
-// place is a key taken apart. Only checked parts get in, so that none can leave
-// the blob store's own directory or key space.
+// place is a key taken apart. Only checked parts get in, so that none can leave the blob store's
+// own directory or key space.
 type place struct {
 	key, account, random string
 }
@@ -26,8 +26,7 @@ func newPlace(account string) (place, error) {
 	return place{key: account + "-" + random, account: account, random: random}, nil
 }
 
-// placeOf takes a key apart. What is no key names no voucher, so the error is
-// ErrMissing.
+// placeOf takes a key apart. What is no key names no voucher, so the error is ErrMissing.
 func placeOf(key string) (place, error) {
 	cut := len(key) - randomLetters - 1
 	if cut > 0 && key[cut] == '-' && accountname.Valid(key[:cut]) && validRandom(key[cut+1:]) {

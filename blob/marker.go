@@ -16,8 +16,8 @@ const (
 	tempSuffix    = ".tmp"
 )
 
-// marker names a store. While it is there, the directory is the blob store and not
-// the bare mount point below it.
+// marker names a store. While it is there, the directory is the blob store and not the bare mount
+// point below it.
 type marker struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"`
@@ -43,8 +43,8 @@ func readMarker(root *os.Root) (marker, error) {
 	return m, nil
 }
 
-// ensureMarker reads the marker, or makes one in an empty directory. When
-// several processes do that at once, all get the same.
+// ensureMarker reads the marker, or makes one in an empty directory. When several processes do that
+// at once, all get the same.
 func ensureMarker(root *os.Root) (marker, error) {
 	m, err := readMarker(root)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -68,8 +68,8 @@ func ensureMarker(root *os.Root) (marker, error) {
 	return readMarker(root)
 }
 
-// createMarker makes a whole marker or none: a link appears at once with its
-// bytes, and does not replace another process's.
+// createMarker makes a whole marker or none: a link appears at once with its bytes, and does not
+// replace another process's.
 func createMarker(root *os.Root) error {
 	text, err := json.Marshal(marker{Version: markerVersion, ID: strings.ToLower(rand.Text())})
 	if err != nil {
@@ -86,8 +86,7 @@ func createMarker(root *os.Root) error {
 	return syncDir(root, ".")
 }
 
-// isEmpty looks past what a fresh file system brings along, and past markers in
-// the making.
+// isEmpty looks past what a fresh file system brings along, and past markers in the making.
 func isEmpty(root *os.Root) (bool, error) {
 	entries, err := readDir(root, ".")
 	if err != nil {

@@ -77,8 +77,7 @@ func write(dir, name, text string) error {
 	return os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)
 }
 
-// Whatever takes the blob store's place, no call blames a voucher for it, and none
-// writes there.
+// Whatever takes the blob store's place, no call blames a voucher for it, and none writes there.
 func TestStoreIsAway(t *testing.T) {
 	t.Parallel()
 	for name, replace := range map[string]func(dir string) error{

@@ -22,8 +22,8 @@ const (
 	checkKey, checkFor = "voucherd:store-check", time.Minute
 )
 
-// The index is written before the bytes, so that a crash leaves nothing that it
-// does not know. Redis's own clock dates it.
+// The index is written before the bytes, so that a crash leaves nothing that it does not know.
+// Redis's own clock dates it.
 const indexScript = `
 local t = redis.call('TIME')
 redis.call('ZADD', KEYS[1], t[1] * 1000 + math.floor(t[2] / 1000), ARGV[1])
@@ -50,8 +50,8 @@ for i = 1, #found, 2 do
 end
 return out`
 
-// Redis is a blob store in the Redis that holds the queue. A voucher is a list of
-// pieces in its account's cluster slot; it is as durable as that Redis is.
+// Redis is a blob store in the Redis that holds the queue. A voucher is a list of pieces in its
+// account's cluster slot; it is as durable as that Redis is.
 type Redis struct {
 	rdb     redis.UniversalClient
 	buffers sync.Pool // of *[chunkSize]byte
@@ -72,15 +72,15 @@ func keysOf(p place) redisKeys {
 	return redisKeys{voucher: slot + "v:" + p.random, index: slot + "unclaimed", metas: slot + "unclaimed:meta"}
 }
 
-// redisMeta is what the unclaimed index knows of a voucher. A Put that has not
-// ended leaves Entry without size and sum.
+// redisMeta is what the unclaimed index knows of a voucher. A Put that has not ended leaves Entry
+// without size and sum.
 type redisMeta struct {
 	Entry
 	Meta
 }
 
-// Put implements Store. It holds one chunk in memory, whatever the size; a
-// voucher of at most one chunk takes one round trip.
+// Put implements Store. It holds one chunk in memory, whatever the size; a voucher of at most one
+// chunk takes one round trip.
 func (v *Redis) Put(ctx context.Context, meta Meta, r io.Reader) (Entry, error) {
 	p, err := newPlace(meta.Account)
 	if err != nil {
@@ -128,8 +128,8 @@ func (v *Redis) stream(ctx context.Context, w *redisWriter, r io.Reader) (Entry,
 	}
 }
 
-// fill reads until buf is full or r ends with plain io.EOF. Unlike io.ReadFull
-// it keeps io.ErrUnexpectedEOF, by which a reader says that it was cut off.
+// fill reads until buf is full or r ends with plain io.EOF. Unlike io.ReadFull it keeps
+// io.ErrUnexpectedEOF, by which a reader says that it was cut off.
 func fill(ctx context.Context, r io.Reader, buf []byte) (n int, err error) {
 	for n < len(buf) {
 		if err = ctx.Err(); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// spy counts round trips. It can send a pipeline twice, as a client does that
-// lost the first answer, and cut connections.
+// spy counts round trips. It can send a pipeline twice, as a client does that lost the first
+// answer, and cut connections.
 type spy struct {
 	trips atomic.Int64
 	twice atomic.Bool

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// chunkSize is how much is held in memory per voucher being written, and
-	// what a reader gets at once when that is all that is left.
+	// chunkSize is how much is held in memory per voucher being written, and what a reader gets at
+	// once when that is all that is left.
 	chunkSize = 2 * pieces.Most
 )
 
@@ -93,8 +93,8 @@ func (w *redisWriter) push(ctx context.Context, pipe redis.Pipeliner, chunk []by
 	return push(ctx, w.keys.voucher, args...)
 }
 
-// exec sends pipe. The client repeats what got no answer, and a push is not
-// idempotent, so the list's length is compared.
+// exec sends pipe. The client repeats what got no answer, and a push is not idempotent, so the
+// list's length is compared.
 func (w *redisWriter) exec(ctx context.Context, pipe redis.Pipeliner, push *redis.IntCmd) error {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("put in the Redis store: %w", err)
@@ -105,8 +105,8 @@ func (w *redisWriter) exec(ctx context.Context, pipe redis.Pipeliner, push *redi
 	return nil
 }
 
-// Open implements Store. It holds one chunk in memory; a voucher of at most one
-// chunk takes one round trip.
+// Open implements Store. It holds one chunk in memory; a voucher of at most one chunk takes one
+// round trip.
 func (v *Redis) Open(ctx context.Context, e Entry) (io.ReadCloser, error) {
 	p, err := placeOf(e.Key)
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 // delivered is the state of a note about a voucher that has been delivered.
 const delivered = "delivered"
 
-// Note is what a blob store that outlives the ledger keeps beside a voucher of what came of its upload.
+// Note is what a blob store that outlives the ledger keeps beside a voucher of what came of its
+// upload.
 type Note struct {
 	State  string          `json:"state,omitempty"`  // of the upload; empty: it is to be delivered
 	Result json.RawMessage `json:"result,omitempty"` // of a delivered one, as the caller wrote it
@@ -33,8 +34,8 @@ const hourFormat = "2006010215" // UTC; notes of one hour share a directory, so 
 
 func retiredDir(account string) string { return account + "/" + delivered }
 
-// Retire implements Store. The note is not forced to the disk: it tells the truth to a Redis that has lost its last
-// writes, and only a power cut at both at once loses it.
+// Retire implements Store. The note is not forced to the disk: it tells the truth to a Redis that
+// has lost its last writes, and only a power cut at both at once loses it.
 func (d *Dir) Retire(ctx context.Context, vouchers ...Retired) error {
 	root, err := d.enter(ctx)
 	if err != nil {
@@ -54,8 +55,9 @@ func (d *Dir) Retire(ctx context.Context, vouchers ...Retired) error {
 	return nil
 }
 
-// retire moves the metadata, with the note behind it, out of the way of what is still to be delivered, and then removes
-// the bytes. A voucher without metadata has been retired or deleted already.
+// retire moves the metadata, with the note behind it, out of the way of what is still to be
+// delivered, and then removes the bytes. A voucher without metadata has been retired or deleted
+// already.
 func (d *Dir) retire(root *os.Root, p place, dir string, result json.RawMessage) error {
 	if _, ok := d.known.Load(dir); !ok {
 		if err := root.MkdirAll(dir, ownerDir); err != nil {
@@ -121,8 +123,8 @@ func (d *Dir) Noted(ctx context.Context, key string) (Note, error) {
 	return r.Note, nil
 }
 
-// readRetired looks for a retired voucher's metadata, the newest first. The error wraps fs.ErrNotExist when there is
-// none.
+// readRetired looks for a retired voucher's metadata, the newest first. The error wraps
+// fs.ErrNotExist when there is none.
 func readRetired(root *os.Root, p place) (record, error) {
 	hours, err := readDir(root, retiredDir(p.account))
 	if err != nil {

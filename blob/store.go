@@ -1,9 +1,8 @@
-// Package blob store keeps voucher bytes from the moment they are enqueued until
-// they are delivered: in Redis, or in a directory. Tasks and records carry only
-// a voucher's key.
+// Package blob keeps voucher bytes from the moment they are enqueued until they are
+// delivered: in Redis, or in a directory. Tasks and records carry only a voucher's key.
 //
-// A voucher is put first and claimed later, when the ledger has an upload for
-// it. What nobody claims can be listed and deleted.
+// A voucher is put first and claimed later, when the ledger has an upload for it. What nobody
+// claims can be listed and deleted.
 package blob
 
 import (
@@ -19,9 +18,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// These two are about one voucher in a blob store that is in order. Every other
-// error of Open means that the blob store is away, and says nothing about the
-// voucher.
+// These two are about one voucher in a blob store that is in order. Every other error of Open means
+// that the blob store is away, and says nothing about the voucher.
 var (
 	// ErrMissing says that the blob store does not hold this voucher.
 	ErrMissing = errors.New("voucher is missing from the blob store")
@@ -29,8 +27,8 @@ var (
 	ErrDamaged = errors.New("voucher is damaged")
 )
 
-// Meta is what a blob store notes about a voucher, so that an upload can be made
-// from it. Account matches [a-z0-9-]{1,32}; the rest is up to the caller.
+// Meta is what a blob store notes about a voucher, so that an upload can be made from it. Account
+// matches [a-z0-9-]{1,32}; the rest is up to the caller.
 type Meta struct {
 	Account   string `json:"account"`
 	OrderID   string `json:"orderId"`
@@ -44,13 +42,13 @@ type Entry struct {
 	Key    string `json:"key"`
 	Size   int64  `json:"size"`   // bytes
 	SHA256 string `json:"sha256"` // lower-case hex
-	// CRC32C is the Castagnoli checksum, lower-case hex. Reading is checked
-	// by it, at a tenth of the cost; without it, by SHA256.
+	// CRC32C is the Castagnoli checksum, lower-case hex. Reading is checked by it, at a tenth of
+	// the cost; without it, by SHA256.
 	CRC32C string `json:"crc32c,omitempty"`
 }
 
-// Unclaimed is a voucher that was put and not claimed. If its Put was cut off
-// by a crash, only Key and Age are set.
+// Unclaimed is a voucher that was put and not claimed. If its Put was cut off by a crash, only Key
+// and Age are set.
 type Unclaimed struct {
 	Entry
 	Meta
@@ -58,32 +56,28 @@ type Unclaimed struct {
 	Age time.Duration // since Put, by the blob store's own clock
 }
 
-// Store is what every kind of blob store does. All methods are safe for concurrent
-// use, by several processes too.
+// Store is what every kind of blob store does. All methods are safe for concurrent use, by several
+// processes too.
 type Store interface {
-	// Put keeps what r gives, under a new random key, and makes it as durable
-	// as the blob store can before it returns. On any error, r's own included
-	// (errors.Is finds it), nothing is left behind; if the process dies in
-	// between, what is left is found by Unclaimed.
+	// Put keeps what r gives, under a new random key, and makes it as durable as the blob store can
+	// before it returns. On any error, r's own included (errors.Is finds it), nothing is left
+	// behind; if the process dies in between, what is left is found by Unclaimed.
 	Put(ctx context.Context, meta Meta, r io.Reader) (Entry, error)
 
-	// Claim notes that an upload needs the voucher, durably, before it
-	// returns. Claiming again for the same upload changes nothing. ErrMissing
-	// says that the voucher is gone.
+	// Claim notes that an upload needs the voucher, durably, before it returns. Claiming again for
+	// the same upload changes nothing. ErrMissing says that the voucher is gone.
 	Claim(ctx context.Context, key, uploadID string) error
 
-	// Open gives the voucher's bytes. The reader gives the last of them only
-	// after size and checksum agree with e, else ErrDamaged. It keeps ctx for
-	// its reads. Not safe for concurrent use.
+	// Open gives the voucher's bytes. The reader gives the last of them only after size and
+	// checksum agree with e, else ErrDamaged. It keeps ctx for its reads. Not safe for concurrent
+	// use.
 	Open(ctx context.Context, e Entry) (io.ReadCloser, error)
 
-	// Delete removes vouchers, claimed or not. One that is gone already is
-	// no error.
+	// Delete removes vouchers, claimed or not. One that is gone already is no error.
 	Delete(ctx context.Context, keys ...string) error
 
-	// Note writes what came of a claimed voucher's upload beside it, where the
-	// blob store outlives the ledger; an empty note takes it away. In a Redis store
-	// it does nothing.
+	// Note writes what came of a claimed voucher's upload beside it, where the blob store outlives
+	// the ledger; an empty note takes it away. In a Redis store it does nothing.
 	Note(ctx context.Context, key string, n Note) error
 
 	// Retire deletes the bytes of vouchers that were delivered. Where the blob store
@@ -91,34 +85,33 @@ type Store interface {
 	// ledger that has lost its last writes finds it with Noted.
 	Retire(ctx context.Context, vouchers ...Retired) error
 
-	// Noted gives what is noted of a voucher, kept or retired. ErrMissing says
-	// that nothing is known of it.
+	// Noted gives what is noted of a voucher, kept or retired. ErrMissing says that nothing is
+	// known of it.
 	Noted(ctx context.Context, key string) (Note, error)
 
-	// ForgetRetired removes what is noted of an account's vouchers that were
-	// retired at least olderThan ago, an hour's together.
+	// ForgetRetired removes what is noted of an account's vouchers that were retired at least
+	// olderThan ago, an hour's together.
 	ForgetRetired(ctx context.Context, account string, olderThan time.Duration) error
 
-	// Unclaimed lists vouchers of an account put at least olderThan ago and not
-	// claimed, at most limit of them. It costs what there is of these, not
-	// what the blob store holds. The caller decides: Claim or Delete.
+	// Unclaimed lists vouchers of an account put at least olderThan ago and not claimed, at most
+	// limit of them. It costs what there is of these, not what the blob store holds. The caller
+	// decides: Claim or Delete.
 	Unclaimed(ctx context.Context, account string, olderThan time.Duration, limit int) ([]Unclaimed, error)
 
 	// Check tells whether the blob store can be read and written now.
 	Check(ctx context.Context) error
 
-	// Identity names this store. Two processes whose names differ do not see
-	// each other's vouchers.
+	// Identity names this store. Two processes whose names differ do not see each other's vouchers.
 	Identity(ctx context.Context) (string, error)
 
-	// Close gives back what the blob store itself has taken; a Redis client that
-	// it was given stays open.
+	// Close gives back what the blob store itself has taken; a Redis client that it was given stays
+	// open.
 	Close() error
 }
 
-// Open opens the blob store that a setting names: "redis:" is the Redis behind rdb,
-// "file:///dir" an existing directory. rdb may be nil for a directory. Errors
-// do not repeat the setting, which may hold credentials.
+// Open opens the blob store that a setting names: "redis:" is the Redis behind rdb, "file:///dir"
+// an existing directory. rdb may be nil for a directory. Errors do not repeat the setting, which
+// may hold credentials.
 func Open(ctx context.Context, setting string, rdb redis.UniversalClient) (Store, error) {
 	scheme, rest, _ := strings.Cut(setting, ":")
 	switch scheme {

@@ -243,8 +243,7 @@ func TestBadAccountsAndKeysAreRefused(t *testing.T) {
 	}
 }
 
-// refuseKey asks that every method treats what is no key as a voucher that
-// does not exist.
+// refuseKey asks that every method treats what is no key as a voucher that does not exist.
 func refuseKey(tb testing.TB, v blob.Store, key string) {
 	tb.Helper()
 	_, openErr := v.Open(tb.Context(), blob.Entry{Key: key})

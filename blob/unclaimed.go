@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// staleAfter is when a passing file belongs to nobody any more: a Put
-	// writes to its own all the time.
+	// staleAfter is when a passing file belongs to nobody any more: a Put writes to its own all the
+	// time.
 	staleAfter = time.Hour
 	// namesAtOnce bounds memory when a crash has left many.
 	namesAtOnce = 256
 )
 
-// Unclaimed implements Store, in no order. It reads one directory, which holds
-// only what is unclaimed, and removes from it what cut-off calls have left.
+// Unclaimed implements Store, in no order. It reads one directory, which holds only what is
+// unclaimed, and removes from it what cut-off calls have left.
 func (d *Dir) Unclaimed(ctx context.Context, account string, olderThan time.Duration, limit int) ([]Unclaimed, error) {
 	if !accountname.Valid(account) || limit <= 0 {
 		return nil, nil
@@ -117,8 +117,8 @@ func (l *lister) look(file string) error {
 	return nil
 }
 
-// fileClock asks the file system for the time: on a network disk it is the
-// server's, which also dates the files.
+// fileClock asks the file system for the time: on a network disk it is the server's, which also
+// dates the files.
 func fileClock(root *os.Root, dir string) (time.Time, error) {
 	name := tempName(dir + "/clock")
 	f, err := createNew(root, name)

@@ -9,9 +9,9 @@ import (
 	"io"
 )
 
-// verified passes src on and gives the last bytes only when all of them are
-// known to be the voucher's. It needs no buffer: the read that would reach the
-// end gives nothing if anything is wrong.
+// verified passes src on and gives the last bytes only when all of them are known to be the
+// voucher's. It needs no buffer: the read that would reach the end gives nothing if anything is
+// wrong.
 type verified struct {
 	src   io.ReadCloser
 	entry Entry
@@ -21,8 +21,8 @@ type verified struct {
 	err   error // what every further Read returns
 }
 
-// VerifyPieces gives a voucher that was kept elsewhere as Store.Open does: the last bytes only once size and checksum
-// agree with e, else ErrDamaged.
+// VerifyPieces gives a voucher that was kept elsewhere as Store.Open does: the last bytes only once
+// size and checksum agree with e, else ErrDamaged.
 func VerifyPieces(pieces []string, e Entry) io.ReadCloser {
 	return newVerified(&redisReader{key: e.Key, pieces: pieces, ended: true}, e)
 }
@@ -57,8 +57,8 @@ func (v *verified) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// outcome turns how src ended, or that it goes on too long, into what the
-// caller gets: io.EOF only for the whole voucher.
+// outcome turns how src ended, or that it goes on too long, into what the caller gets: io.EOF only
+// for the whole voucher.
 func (v *verified) outcome(err error) error {
 	switch {
 	case err != nil && err != io.EOF: //nolint:errorlint // A network's error may wrap io.EOF and is not the end.

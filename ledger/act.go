@@ -14,14 +14,16 @@ type Task struct {
 	Replaces   int64 // the generation whose task it makes worthless; 0: none
 }
 
-// Reopen sends a rejected or expired upload again, with a fresh budget and age limit, at the end of its order queue; a waiting
-// one is due now. The caller puts the task. Errors: ErrNotFound, ErrNotKept, *StateError.
+// Reopen sends a rejected or expired upload again, with a fresh budget and age limit, at the end of
+// its order queue; a waiting one is due now. The caller puts the task. Errors: ErrNotFound,
+// ErrNotKept, *StateError.
 func (l *Ledger) Reopen(ctx context.Context, id string) (Task, error) {
 	account, key, err := ParseID(id)
 	if err != nil {
 		return Task{}, err
 	}
-	// Redis may get the call twice, when its reply is lost: by the token it knows that it is one and the same.
+	// Redis may get the call twice, when its reply is lost: by the token it knows that it is one
+	// and the same.
 	token := strconv.FormatUint(rand.Uint64(), 36)
 	r, err := l.run(ctx, l.scripts.reopen, account, key, l.set.Grace.Milliseconds(), token)
 	if err != nil {
@@ -39,8 +41,9 @@ func (l *Ledger) Reopen(ctx context.Context, id string) (Task, error) {
 	}
 }
 
-// Discard gives up on an upload that is not being sent. It gives the task of the head of the order queue, which the caller
-// puts, and the generation whose task is now worthless. Errors: ErrNotFound, *StateError.
+// Discard gives up on an upload that is not being sent. It gives the task of the head of the order
+// queue, which the caller puts, and the generation whose task is now worthless. Errors:
+// ErrNotFound, *StateError.
 func (l *Ledger) Discard(ctx context.Context, id string) (next Task, worthless int64, err error) {
 	account, key, err := ParseID(id)
 	if err != nil {

@@ -65,8 +65,8 @@ type Running struct {
 	Pieces                       []string      // of such a voucher, in order, when it is small enough to come along
 }
 
-// Begin writes an attempt down, or says why it must not start now. It is safe to call again with the same nonce when
-// its reply was lost.
+// Begin writes an attempt down, or says why it must not start now. It is safe to call again with
+// the same nonce when its reply was lost.
 func (l *Ledger) Begin(ctx context.Context, a NewAttempt) (BeginResult, error) {
 	account, key, err := ParseID(a.ID)
 	if err != nil {
@@ -102,7 +102,8 @@ func readRunning(a NewAttempt, account string, r reply) Running {
 	}
 }
 
-// Release takes back an attempt that sent nothing. With storeAway the breaker is open until the blob store is back.
+// Release takes back an attempt that sent nothing. With storeAway the breaker is open until the
+// blob store is back.
 func (l *Ledger) Release(ctx context.Context, run Running, storeAway bool) error {
 	account, key, err := ParseID(run.ID)
 	if err != nil {

@@ -1,6 +1,7 @@
--- begin writes an attempt down before it is sent, or says why it must not start.
--- ARGV: key, generation, nonce, worker, lease ms, bring: most bytes of a voucher of the ledger itself to give along
--- Returns: { "started", now, number, started at, probe, interrupted, order, user, sha, size, store key, since,
+-- begin writes an attempt down before it is sent, or says why it must not start. ARGV: key,
+-- generation, nonce, worker, lease ms, bring: most bytes of a voucher of the ledger itself to give
+-- along Returns: { "started", now, number, started at, probe, interrupted, order, user, sha, size,
+-- store key, since,
 --   refusals, soft, crc, inline, pieces of the voucher } or { "breaker open", reason, wait ms } or { "busy", wait ms } or { "early", wait ms } or
 --   { "stale", why }.
 local generation, nonce, worker, lease = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
@@ -27,8 +28,8 @@ local breaker = redis.call('HMGET', P .. 'breaker', 'reason', 'until', 'probe', 
 local probe = breaker[1] and breaker[3] == nonce
 if breaker[1] and not repeated then
   local wait, by = tonumber(breaker[2]) - now, breaker[5]
-  -- One upload alone opened the breaker: it waits by itself, and any other may ask at once whether the account is well. It asks
-  -- again soon, since that may be by then.
+  -- One upload alone opened the breaker: it waits by itself, and any other may ask at once whether
+  -- the account is well. It asks again soon, since that may be by then.
   if by == KEY and wait > 0 then return { 'early', math.min(wait, 5000) } end
   if breaker[3] and tonumber(breaker[4]) > now then return { 'breaker open', breaker[1], 1000 } end
   if not by and wait > 0 then return { 'breaker open', breaker[1], wait } end

@@ -69,7 +69,8 @@ func TestBeginStale(t *testing.T) {
 	}
 }
 
-// A reopened upload that waits in its order queue keeps its old generation until it is the head: its old task must not start it.
+// A reopened upload that waits in its order queue keeps its old generation until it is the head:
+// its old task must not start it.
 func TestBeginStaleBehindInLine(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})

@@ -10,8 +10,9 @@
 local G = P .. 'breaker'
 local ACCOUNT_FAULT = { credentials = true, endpoint = true, refusing = true }
 
--- breaker is the record as it was when the script began, read once when first asked for: most often the account is well and
--- nothing in it has to change. What is written since is noted in is_open alone.
+-- breaker is the record as it was when the script began, read once when first asked for: most often
+-- the account is well and nothing in it has to change. What is written since is noted in is_open
+-- alone.
 local breaker, is_open
 local function breaker_was()
   if not breaker then
@@ -54,7 +55,8 @@ local function forget_evidence()
   if breaker_was().evidence then redis.call('HDEL', G, 'row_outage', 'row_kind', 'row_n', 'row_by', 'ref', 'ref_by') end
 end
 
--- rest gives the length of the n-th hold (n from 0): base, doubled each time, at most max, with jitter.
+-- rest gives the length of the n-th hold (n from 0): base, doubled each time, at most max, with
+-- jitter.
 local function rest(cfg, reason, n)
   local base, max = cfg.probe_base, cfg.probe_max
   if reason == 'outage' then base, max = cfg.outage_base, cfg.outage_max end
@@ -62,8 +64,8 @@ local function rest(cfg, reason, n)
   return math.floor(math.min(base * 2 ^ math.min(n, 30), max) * (reason == 'throttled' and 1 or cfg.jitter))
 end
 
--- open_breaker holds the account for a.hold ms, as the API said, or by the reason's own steps when that is 0. A closed breaker
--- that one upload alone opens names it in `by`.
+-- open_breaker holds the account for a.hold ms, as the API said, or by the reason's own steps when
+-- that is 0. A closed breaker that one upload alone opens names it in `by`.
 local function open_breaker(cfg, now, reason, a, by)
   local was = redis.call('HMGET', G, 'reason', 'step', 'until', 'by', 'bound')
   local old, step = was[1], 0
@@ -73,7 +75,8 @@ local function open_breaker(cfg, now, reason, a, by)
     redis.call('HSET', G, 'bound', math.max(till, tonumber(was[5] or '0')))
   end
   if old then
-    -- What left before the breaker opened can only make the hold longer, and no fault of the account's another.
+    -- What left before the breaker opened can only make the hold longer, and no fault of the
+    -- account's another.
     till = math.max(till, tonumber(was[3]))
     if ACCOUNT_FAULT[old] and not a.probe then reason, step = old, tonumber(was[2]) end
     if was[4] ~= KEY or not a.probe or a.hold > 0 then redis.call('HDEL', G, 'by') end
@@ -114,8 +117,8 @@ local function weigh(cfg, now, a)
   return true
 end
 
--- judge takes an attempt's outcome into the breaker. It returns true when the answer is the account's fault and not the
--- upload's own.
+-- judge takes an attempt's outcome into the breaker. It returns true when the answer is the
+-- account's fault and not the upload's own.
 local function judge(cfg, now, a)
   local reason, bound = breaker_was().reason, breaker.bound > now
   if a.outcome == 'delivered' or a.fault == 'final' then
@@ -126,7 +129,8 @@ local function judge(cfg, now, a)
   end
   if a.outcome == 'throttled' then
     redis.call('HDEL', G, 'row_outage')
-    -- A second answer to calls that left before the breaker opened must not lengthen a hold that was not told.
+    -- A second answer to calls that left before the breaker opened must not lengthen a hold that
+    -- was not told.
     if reason == 'throttled' and not a.probe and a.hold <= 0 then return true end
     open_breaker(cfg, now, 'throttled', a)
     return true

@@ -113,8 +113,8 @@ func TestBreakerOpenedByOneUploadAlone(t *testing.T) {
 	if rec.BreakerReason != "credentials" || rec.BreakerWait != 0 {
 		t.Fatalf("recorded %+v, want the breaker open and nobody else held", rec)
 	}
-	// It alone waits, and not in its worker's handler, where others would wait behind it. It asks again before the hold is
-	// over: by then another may have closed the breaker.
+	// It alone waits, and not in its worker's handler, where others would wait behind it. It asks
+	// again before the hold is over: by then another may have closed the breaker.
 	if h := b.stopped(bad, 1, "n4", ledger.Early); h.For != 5*time.Second {
 		t.Fatalf("early by %v, want 5 s", h.For)
 	}
@@ -230,7 +230,8 @@ func TestRefusalsOfAShutAccountAreFree(t *testing.T) {
 	b.openFor("credentials", 10*time.Second)
 }
 
-// In-flight answers of another kind do not make the account's fault a mere outage, whose next probe would charge uploads.
+// In-flight answers of another kind do not make the account's fault a mere outage, whose next probe
+// would charge uploads.
 func TestBreakerKeepsTheAccountsFault(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})

@@ -42,7 +42,8 @@ func (b *bundle) probe(o ledger.AttemptResult) ledger.FinishResult {
 	return b.finish(run, o)
 }
 
-// openFor asserts that the breaker is open for a reason, and for how long, give or take the jitter of a fifth.
+// openFor asserts that the breaker is open for a reason, and for how long, give or take the jitter
+// of a fifth.
 func (b *bundle) openFor(reason string, d time.Duration) {
 	b.t.Helper()
 	g := b.breaker()

@@ -175,7 +175,8 @@ func (b *bundle) keys() []string {
 	return slices.Compact(all)
 }
 
-// later lets time pass without waiting for it: everything the account has written down moves into the past.
+// later lets time pass without waiting for it: everything the account has written down moves into
+// the past.
 func (b *bundle) later(d time.Duration) {
 	b.t.Helper()
 	ms := d.Milliseconds()

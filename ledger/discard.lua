@@ -1,6 +1,5 @@
--- discard gives up on an upload that is not being sent.
--- ARGV: key, grace ms
--- Returns: { "discarded", head of the order queue or "", its generation, generation of the discarded } or
+-- discard gives up on an upload that is not being sent. ARGV: key, grace ms Returns: { "discarded",
+-- head of the order queue or "", its generation, generation of the discarded } or
 --   { "refused", state } or { "unknown" }
 local u, now = upload_key(KEY), now_ms()
 local r = redis.call('HMGET', u, 'state', 'order', 'lease', 'gen')

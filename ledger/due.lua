@@ -1,11 +1,12 @@
--- due looks at uploads that must have a task, and gives a new generation to those that have none that lives. What the
--- indexes have lost of an upload it puts back.
--- It knows asynq's keys (v0.26): t:<task id> holds the task's state, and each state has its list or set.
--- ARGV: "", limit, asynq's prefix "asynq:{queue}:", account, grace ms, first look ms, longest look ms, keep of the dead ms,
+-- due looks at uploads that must have a task, and gives a new generation to those that have none
+-- that lives. What the indexes have lost of an upload it puts back. It knows asynq's keys (v0.26):
+-- t:<task id> holds the task's state, and each state has its list or set. ARGV: "", limit, asynq's
+-- prefix "asynq:{queue}:", account, grace ms, first look ms, longest look ms, keep of the dead ms,
 --   cursor
--- Cursor "-": what is due to be looked at. Else a page of a sweep over everything, for when tasks or index entries were
--- lost: "<index>:<cursor>", from "sending:0" over the states of unfinished uploads to all records, and then "".
--- Returns: { looked at, uploads that must have a task, tasks there are, next cursor, then key, generation and wait ms
+-- Cursor "-": what is due to be looked at. Else a page of a sweep over everything, for when tasks
+-- or index entries were lost: "<index>:<cursor>", from "sending:0" over the states of unfinished
+-- uploads to all records, and then "". Returns: { looked at, uploads that must have a task, tasks
+-- there are, next cursor, then key, generation and wait ms
 --   of each task to put }
 local limit, A, account, cursor = tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[9]
 local grace, first, longest, keep_dead = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -15,8 +16,8 @@ local pending = redis.call('LLEN', A .. 'pending')
 local tasks = pending + redis.call('LLEN', A .. 'active') + redis.call('ZCARD', A .. 'retry') +
   redis.call('ZCARD', A .. 'scheduled')
 
--- in_list says whether a pending task is still in its list, which cannot be asked: what has been pending for longer
--- than the one that is fetched next is not.
+-- in_list says whether a pending task is still in its list, which cannot be asked: what has been
+-- pending for longer than the one that is fetched next is not.
 local next_since
 local function in_list(since)
   if pending == 0 then return false end
@@ -33,8 +34,8 @@ local function lives(key, generation)
   local state = t[1]
   if state == 'pending' then return in_list(t[2]) end
   if state == 'active' then
-    -- asynq itself takes another minute or two to find that a worker is gone. Should the task live after all, its
-    -- generation is an old one from now on.
+    -- asynq itself takes another minute or two to find that a worker is gone. Should the task live
+    -- after all, its generation is an old one from now on.
     local lease = redis.call('ZSCORE', A .. 'lease', id)
     return lease and tonumber(lease) * 1000 > now - grace
   end
@@ -75,7 +76,8 @@ local function tend(key, sweep)
     if not sweep then redis.call('HSET', upload_key(key), 'idle', idle) end
     return look(now + idle)
   end
-  -- In a sweep, an upload that was never looked at may be one whose producer is just about to put its task.
+  -- In a sweep, an upload that was never looked at may be one whose producer is just about to put
+  -- its task.
   if sweep and idle == 0 then return look(now + grace) end
   local generation = assign(key, now + grace)
   for _, v in ipairs({ key, generation, math.max(0, tonumber(r[4] or '0') - now) }) do table.insert(reply, v) end

@@ -22,7 +22,8 @@ const (
 	FaultRefusing    Fault = "refusing"    // if every upload gets it
 )
 
-// AttemptResult is what an attempt came to, and the plan of what follows if the answer is the upload's own.
+// AttemptResult is what an attempt came to, and the plan of what follows if the answer is the
+// upload's own.
 type AttemptResult struct {
 	Outcome    Outcome
 	HTTPStatus int
@@ -51,15 +52,16 @@ type FinishResult struct {
 	NextGen       int64
 }
 
-// Finish records an attempt's outcome and moves its upload on. It may be called again when its reply was lost, and
-// late, when the attempt was already taken for interrupted, or when Redis has lost what Begin had written down. The
-// error is ErrNotFound when it has lost the upload itself.
+// Finish records an attempt's outcome and moves its upload on. It may be called again when its
+// reply was lost, and late, when the attempt was already taken for interrupted, or when Redis has
+// lost what Begin had written down. The error is ErrNotFound when it has lost the upload itself.
 func (l *Ledger) Finish(ctx context.Context, run Running, o AttemptResult) (FinishResult, error) {
 	return l.finish(ctx, run, o, Time{})
 }
 
-// RecordDelivery records a delivery that is known from elsewhere than the ledger, which has lost it. Doing it again
-// changes nothing. The error is ErrNotFound when there is no record of the upload.
+// RecordDelivery records a delivery that is known from elsewhere than the ledger, which has lost
+// it. Doing it again changes nothing. The error is ErrNotFound when there is no record of the
+// upload.
 func (l *Ledger) RecordDelivery(ctx context.Context, id string, a Attempt) (FinishResult, error) {
 	run := Running{
 		ID: id, Number: a.Number, Generation: a.Generation, Nonce: a.Nonce, Worker: a.Worker, StartedAt: a.StartedAt,
@@ -79,7 +81,8 @@ func (r Running) Delivery(o AttemptResult) Attempt {
 	}
 }
 
-// finishArgs is what finish.lua takes: the attempt, and the plan of what follows. Durations and times are in ms.
+// finishArgs is what finish.lua takes: the attempt, and the plan of what follows. Durations and
+// times are in ms.
 type finishArgs struct {
 	Number     int     `json:"number"`
 	Generation int64   `json:"generation"`

@@ -1,6 +1,7 @@
--- finish records an attempt's outcome and moves its upload on.
--- ARGV: key, the attempt and the plan of what follows (finishArgs in Go), the settings (finishSettings), jitter
--- Returns: { how ("recorded", "late", "repeated"), state, next attempt ms, now, account's fault, next in the order queue or "",
+-- finish records an attempt's outcome and moves its upload on. ARGV: key, the attempt and the plan
+-- of what follows (finishArgs in Go), the settings (finishSettings), jitter Returns: { how
+-- ("recorded", "late", "repeated"), state, next attempt ms, now, account's fault, next in the order
+-- queue or "",
 --   its generation, breaker's reason or "", wait ms }
 local attempt, cfg = cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
 cfg.jitter = tonumber(ARGV[4])
@@ -37,8 +38,8 @@ local function reply(how, account)
 end
 if before and before ~= 'interrupted' then return reply('repeated') end
 
--- ending is what the attempt's line has from its end on; insert puts a line where Redis has lost it. Its number may be
--- another's by now, and one that runs stays the last.
+-- ending is what the attempt's line has from its end on; insert puts a line where Redis has lost
+-- it. Its number may be another's by now, and one that runs stays the last.
 local ended_at = attempt.ended
 local ending = '\t' .. (ended_at > 0 and ended_at or now) .. '\t' .. table.concat({ attempt.duration, outcome, attempt.http,
   attempt.code, request_id, attempt.develop_id, attempt.error, attempt.msg }, '\t')
@@ -86,7 +87,8 @@ local account = judge(cfg, now, { outcome = outcome, fault = attempt.fault, hold
 local late = not adopted and (before == 'interrupted' or not current or state ~= 'sending')
 if late and (outcome ~= 'delivered' or state == 'delivered') then return reply('late', account) end
 
--- The upload is over: what else runs is taken for cut off until it says otherwise, and this is the attempt that counts.
+-- The upload is over: what else runs is taken for cut off until it says otherwise, and this is the
+-- attempt that counts.
 if late then
   interrupt(KEY, now)
   redis.call('HSET', u, 'won', ended)

@@ -10,8 +10,9 @@ import (
 
 func TestUploadIDIsStable(t *testing.T) {
 	t.Parallel()
-	// Ids stand in records, tasks, file names and logs: they must never change. From a separate implementation:
-	// base32(sha256(for each of account, user, order, hash: 8 bytes of length, big-endian, and the text)), lower case, 26.
+	// Ids stand in records, tasks, file names and logs: they must never change. From a separate
+	// implementation: base32(sha256(for each of account, user, order, hash: 8 bytes of length,
+	// big-endian, and the text)), lower case, 26.
 	got := ledger.UploadID("default", "", "1022505290408395575", hash("receipt"))
 	const want = "default-fdqxszwiaxy2munzi4dw2smw3f"
 	if got != want {

@@ -127,8 +127,8 @@ func (m merge) fill(ctx context.Context) error {
 	}
 }
 
-// read reads the next pieces of an account's sources at one instant: an upload that moves from one state to another is
-// found in one of them.
+// read reads the next pieces of an account's sources at one instant: an upload that moves from one
+// state to another is found in one of them.
 func (m merge) read(ctx context.Context, account string, sources []*source) error {
 	cmds := make([]*redis.ZSliceCmd, len(sources))
 	_, err := m.rdb.TxPipelined(ctx, func(pipe redis.Pipeliner) error {

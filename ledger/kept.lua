@@ -1,6 +1,6 @@
--- kept drops vouchers of the ledger's own whose time has come, and lists those that leave the blob store, or notes that
--- they have left.
--- ARGV: "", limit: returns pairs of key and store key, of those whose time has come. From here on they count as gone,
+-- kept drops vouchers of the ledger's own whose time has come, and lists those that leave the blob
+-- store, or notes that they have left. ARGV: "", limit: returns pairs of key and store key, of
+-- those whose time has come. From here on they count as gone,
 --   so that nobody sends an upload again whose voucher is just being deleted.
 -- ARGV: "gone", then pairs of key and store key: notes them as deleted.
 if KEY ~= 'gone' then

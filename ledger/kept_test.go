@@ -113,7 +113,8 @@ func (b *bundle) revive(order, content, storeKey string) ledger.Opened {
 	return b.openAs(n)
 }
 
-// A voucher was being deleted when its upload was revived and ended anew: the new voucher is not forgotten.
+// A voucher was being deleted when its upload was revived and ended anew: the new voucher is not
+// forgotten.
 func TestLeftLate(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})

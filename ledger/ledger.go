@@ -1,8 +1,8 @@
-// Package ledger records uploads and their attempts in Redis. It is the truth about every upload: the queue may lose,
-// archive or duplicate a task, and the ledger still knows what is not finished.
+// Package ledger records uploads and their attempts in Redis. It is the truth about every upload:
+// the queue may lose, archive or duplicate a task, and the ledger still knows what is not finished.
 //
-// Every write that moves a state is one Lua script. All times are those of the Redis server; durations are arguments,
-// so the clocks of the hosts play no part.
+// Every write that moves a state is one Lua script. All times are those of the Redis server;
+// durations are arguments, so the clocks of the hosts play no part.
 package ledger
 
 import (
@@ -21,13 +21,16 @@ import (
 var (
 	// ErrNotFound means that the ledger knows no such upload.
 	ErrNotFound = errors.New("no such upload")
-	// ErrNotAllowed means that the upload's state does not allow what was asked; a *StateError says which.
+	// ErrNotAllowed means that the upload's state does not allow what was asked; a *StateError says
+	// which.
 	ErrNotAllowed = errors.New("the upload's state does not allow it")
-	// ErrNotKept means that the upload's voucher is no longer kept, so that it cannot be sent again.
+	// ErrNotKept means that the upload's voucher is no longer kept, so that it cannot be sent
+	// again.
 	ErrNotKept = errors.New("the voucher is no longer kept: enqueue it again")
 	// ErrOtherStore means that workers with different blob stores share one Redis.
 	ErrOtherStore = errors.New("another blob store holds this account's vouchers")
-	// ErrScript means that Redis is there, and could not run a script on the data it has: trying again is of no use.
+	// ErrScript means that Redis is there, and could not run a script on the data it has: trying
+	// again is of no use.
 	ErrScript = errors.New("redis could not run a script of the ledger")
 	// ErrNewerRecord means that a newer version of voucherd wrote the record.
 	ErrNewerRecord = errors.New("the record was written by a newer version")
@@ -45,8 +48,8 @@ func (e *StateError) Error() string {
 
 func (e *StateError) Unwrap() error { return ErrNotAllowed }
 
-// Settings are the ledger's numbers. The zero value of a field stands for its default. Every process that works on a
-// account should have the same.
+// Settings are the ledger's numbers. The zero value of a field stands for its default. Every
+// process that works on a account should have the same.
 type Settings struct {
 	MaxAge     time.Duration // age limit of an upload, from its creation or last retry; 7 days
 	Retention  time.Duration // how long delivered and discarded uploads stay; 30 days
@@ -59,7 +62,8 @@ type Settings struct {
 	lookAtOnce int
 }
 
-// BreakerSettings are the numbers of an account's breaker. The zero value of a field stands for its default.
+// BreakerSettings are the numbers of an account's breaker. The zero value of a field stands for its
+// default.
 type BreakerSettings struct {
 	OutageRow    int           // attempts in a row without an answer that open it; 5
 	AccountRow   int           // answers in a row of the credentials or endpoint kind that open it; 3
@@ -97,7 +101,8 @@ func (s Settings) withDefaults() Settings {
 // accountsKey names every account that ever had an upload.
 const accountsKey = "voucherd:accounts"
 
-// Ledger reads and writes the record. It is safe for concurrent use; so are any number of them on one Redis.
+// Ledger reads and writes the record. It is safe for concurrent use; so are any number of them on
+// one Redis.
 type Ledger struct {
 	rdb       redis.UniversalClient
 	set       Settings
@@ -126,8 +131,9 @@ func (l *Ledger) Accounts(ctx context.Context) ([]string, error) {
 	return accounts, nil
 }
 
-// Server names the Redis process that holds an account: another name means that a replica took over, or that it was
-// restarted, and that last writes may be lost. It is "" where Redis does not tell.
+// Server names the Redis process that holds an account: another name means that a replica took
+// over, or that it was restarted, and that last writes may be lost. It is "" where Redis does not
+// tell.
 func (l *Ledger) Server(ctx context.Context, account string) (string, error) {
 	rdb := l.rdb
 	if c, ok := l.rdb.(*redis.ClusterClient); ok {
@@ -149,8 +155,9 @@ func (l *Ledger) Server(ctx context.Context, account string) (string, error) {
 	return id, nil
 }
 
-// BindStore notes which blob store holds an account's vouchers, the first time it is called. Later calls with another identity
-// get ErrOtherStore: behind one Redis all must share one blob store, or uploads would seem to have lost their vouchers.
+// BindStore notes which blob store holds an account's vouchers, the first time it is called. Later
+// calls with another identity get ErrOtherStore: behind one Redis all must share one blob store, or
+// uploads would seem to have lost their vouchers.
 func (l *Ledger) BindStore(ctx context.Context, account, identity string) error {
 	key := prefix(account) + "store"
 	if err := l.rdb.SetNX(ctx, key, identity, 0).Err(); err != nil {

@@ -1,8 +1,8 @@
 -- Shared by every script of the ledger: it stands before each of them when they are loaded.
 --
--- KEYS[1] is the account's prefix, "voucherd:{vouchers-<account>}:"; all keys of an account are built from it and share its
--- hash tag with asynq's "asynq:{vouchers-<account>}:", so an account lives in one cluster slot. ARGV[1] is the upload's
--- key: its id without the account.
+-- KEYS[1] is the account's prefix, "voucherd:{vouchers-<account>}:"; all keys of an account are
+-- built from it and share its hash tag with asynq's "asynq:{vouchers-<account>}:", so an account
+-- lives in one cluster slot. ARGV[1] is the upload's key: its id without the account.
 --
 --   u:<key>     hash    the upload
 --   a:<key>     list    its last attempts, oldest first, one line of tab-separated fields each
@@ -32,7 +32,8 @@ local function bucket_of(request_id)
   return P .. 'r:' .. string.sub(redis.sha1hex(request_id), 1, 3)
 end
 
--- bytes_of gives the key of a small voucher that the ledger keeps itself: it comes and goes with the ledger's own calls.
+-- bytes_of gives the key of a small voucher that the ledger keeps itself: it comes and goes with
+-- the ledger's own calls.
 local function bytes_of(key) return P .. 'b:' .. key end
 
 -- drop_bytes deletes a voucher that the ledger keeps itself.
@@ -41,8 +42,9 @@ local function drop_bytes(key)
   redis.call('HDEL', upload_key(key), 'inline')
 end
 
--- head_of gives the key of the upload of this order that is being delivered, or false. An entry whose upload has ended
--- or has no record is put right on the way: it must not hold up those behind it. Joining's record is not yet written.
+-- head_of gives the key of the upload of this order that is being delivered, or false. An entry
+-- whose upload has ended or has no record is put right on the way: it must not hold up those behind
+-- it. Joining's record is not yet written.
 local function head_of(order, joining)
   local queue = P .. 'o:' .. order
   while true do
@@ -54,7 +56,8 @@ local function head_of(order, joining)
   end
 end
 
--- is_head says whether an unfinished upload is the head of its order queue. One that it has lost goes back to its place.
+-- is_head says whether an unfinished upload is the head of its order queue. One that it has lost
+-- goes back to its place.
 local function is_head(key, order, since)
   local queue = P .. 'o:' .. order
   if redis.call('ZRANGEBYSCORE', queue, '(0', '+inf', 'LIMIT', 0, 1)[1] == key then return true end
@@ -71,8 +74,8 @@ local function move(key, from, to, score)
   redis.call('HSET', upload_key(key), 'state', to)
 end
 
--- join puts an upload at the end of its order queue. It gives its place, which the record keeps as `since`, so that a
--- order queue can be made anew from its records, and whether it is the head.
+-- join puts an upload at the end of its order queue. It gives its place, which the record keeps as
+-- `since`, so that a order queue can be made anew from its records, and whether it is the head.
 local function join(key, order, now)
   local queue = P .. 'o:' .. order
   local last = tonumber(redis.call('ZREVRANGE', queue, 0, 0, 'WITHSCORES')[2] or '0')
@@ -81,8 +84,8 @@ local function join(key, order, now)
   return place, last <= 0 or head_of(order, key) == key
 end
 
--- assign gives an upload the next generation: of all tasks ever put for it only this one counts. The reconciler
--- looks at it soon, should the task never be put.
+-- assign gives an upload the next generation: of all tasks ever put for it only this one counts.
+-- The reconciler looks at it soon, should the task never be put.
 local function assign(key, look_at)
   local generation = redis.call('HINCRBY', upload_key(key), 'gen', 1)
   redis.call('HSET', upload_key(key), 'idle', 0)
@@ -90,8 +93,8 @@ local function assign(key, look_at)
   return generation
 end
 
--- leave takes an upload that has ended out of its order queue and, if it was the head, gives the next one its task.
--- It returns the key and the generation of the next, or false.
+-- leave takes an upload that has ended out of its order queue and, if it was the head, gives the
+-- next one its task. It returns the key and the generation of the next, or false.
 local function leave(key, order, look_at)
   local queue = redis.call('ZRANGEBYSCORE', P .. 'o:' .. order, '(0', '+inf', 'LIMIT', 0, 2)
   redis.call('ZADD', P .. 'o:' .. order, 0, key)

@@ -29,8 +29,9 @@ type Page struct {
 	Cursor  string
 }
 
-// List lists uploads without their attempts, newest first: unfinished ones by their creation, finished ones by their
-// end. It reads no more than the page needs. An upload that ends while it is listed, newest first, may be missed.
+// List lists uploads without their attempts, newest first: unfinished ones by their creation,
+// finished ones by their end. It reads no more than the page needs. An upload that ends while it is
+// listed, newest first, may be missed.
 func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
 	q.Limit = cmp.Or(q.Limit, 100)
 	from, err := l.start(ctx, q)

@@ -12,8 +12,8 @@ import (
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
-// deaf loses the first reply to every script: Redis gets the call twice, as it does from go-redis when a connection
-// breaks before the reply.
+// deaf loses the first reply to every script: Redis gets the call twice, as it does from go-redis
+// when a connection breaks before the reply.
 type deaf struct{}
 
 func (deaf) DialHook(next redis.DialHook) redis.DialHook {

@@ -13,7 +13,8 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// remade is whether a key can be made anew from the records: all can but those, and the bytes beside them.
+// remade is whether a key can be made anew from the records: all can but those, and the bytes
+// beside them.
 func remade(name string) bool {
 	return !strings.HasPrefix(name, "u:") && !strings.HasPrefix(name, "v:")
 }
@@ -129,7 +130,8 @@ func TestLostKeys(t *testing.T) {
 	}
 }
 
-// A record is lost, and its voucher is enqueued again: its own former entries must not stand in its way.
+// A record is lost, and its voucher is enqueued again: its own former entries must not stand in its
+// way.
 func TestLostRecordEnqueuedAgain(t *testing.T) {
 	t.Parallel()
 	q := setupQueue(t)

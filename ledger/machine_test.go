@@ -61,7 +61,8 @@ func (m *machine) doOpen(t *rapid.T) {
 	n.Again, n.Replace = rapid.Bool().Draw(t, "again"), rapid.IntRange(0, 3).Draw(t, "replace") == 0
 	got, want := m.openAs(n), m.model.open(n)
 	if m.lossy && !got.Duplicate {
-		// The second execution finds the first one's voucher; it cannot say what the first one dropped, or revived.
+		// The second execution finds the first one's voucher; it cannot say what the first one
+		// dropped, or revived.
 		want.Drop, want.Revived = "", false
 	}
 	if got != want {

@@ -12,7 +12,8 @@ import (
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
-// model is what the ledger should know, in plain Go. Its machine (machine_test.go) does the same to both.
+// model is what the ledger should know, in plain Go. Its machine (machine_test.go) does the same to
+// both.
 type model struct {
 	uploads map[string]*modelUpload
 	seq     int
@@ -144,7 +145,8 @@ func (m *model) started(u *modelUpload, run ledger.Running) *modelAttempt {
 	return a
 }
 
-// finish gives how Finish should record an outcome. Free: it was a probe's or the account's, and costs nothing.
+// finish gives how Finish should record an outcome. Free: it was a probe's or the account's, and
+// costs nothing.
 func (m *model) finish(a *modelAttempt, o ledger.AttemptResult, account, probe bool) string {
 	u := a.upload
 	if a.outcome != "" && a.outcome != ledger.OutcomeInterrupted {
@@ -178,8 +180,8 @@ func (m *model) released(a *modelAttempt) {
 	}
 }
 
-// TestModel drives the ledger with random interleavings of all that producers, workers, people and the reconciler do,
-// and compares it with the model after each step.
+// TestModel drives the ledger with random interleavings of all that producers, workers, people and
+// the reconciler do, and compares it with the model after each step.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Options{})

@@ -12,7 +12,8 @@ import (
 	"github.com/voucherd/voucherd/internal/pieces"
 )
 
-// NewUpload is what Open records. The voucher lies in the blob store already, or comes along in Pieces.
+// NewUpload is what Open records. The voucher lies in the blob store already, or comes along in
+// Pieces.
 type NewUpload struct {
 	Account, OrderID, UserID, Reference string
 	SHA256                              string // of the voucher, hex
@@ -22,7 +23,8 @@ type NewUpload struct {
 	StoreKey                            string // where the blob store has the voucher; "": it comes along in Inline
 	Again                               bool   // revives an upload that has ended
 	Replace                             bool   // discards those of the same order that wait in its order queue and were never sent
-	// Ended records it as rejected or expired already: what a blob store still knew of an upload whose record was lost.
+	// Ended records it as rejected or expired already: what a blob store still knew of an upload
+	// whose record was lost.
 	Ended  State
 	Inline []byte // the voucher, when the ledger shall keep it itself, in the same step; at most InlineMost bytes
 }
@@ -30,8 +32,8 @@ type NewUpload struct {
 const (
 	// InlineMost is the largest voucher, in bytes, that the ledger can keep itself.
 	InlineMost = 2 * pieces.Most
-	// beginMost is the largest of these that comes along with Begin. Larger ones are read by themselves: passing them
-	// through a script costs Redis more.
+	// beginMost is the largest of these that comes along with Begin. Larger ones are read by
+	// themselves: passing them through a script costs Redis more.
 	beginMost = 64 << 10
 )
 
@@ -47,8 +49,9 @@ type Opened struct {
 	Since      Time   // its place in its order queue, when it was made or revived: At, or a little later
 }
 
-// Open records an upload, or finds the record of the same voucher for the same order. The caller puts the task of the
-// generation it gives, and deletes what is to be dropped. Calling it twice is harmless.
+// Open records an upload, or finds the record of the same voucher for the same order. The caller
+// puts the task of the generation it gives, and deletes what is to be dropped. Calling it twice is
+// harmless.
 func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	id := UploadID(u.Account, u.UserID, u.OrderID, u.SHA256)
 	account, key, err := ParseID(id)
@@ -89,7 +92,8 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	}, nil
 }
 
-// noteAccount makes an account known, once a process: workers do so again now and then, should Redis have forgotten.
+// noteAccount makes an account known, once a process: workers do so again now and then, should
+// Redis have forgotten.
 func (l *Ledger) noteAccount(ctx context.Context, account string) error {
 	if _, ok := l.accounts.Load(account); ok {
 		return nil

@@ -1,9 +1,10 @@
--- open records an upload, or finds the one that is there already.
--- ARGV: key, order, user, reference, sha256, size, media type, store key, again, replace, grace ms, ended ("" or the
+-- open records an upload, or finds the one that is there already. ARGV: key, order, user,
+-- reference, sha256, size, media type, store key, again, replace, grace ms, ended ("" or the
 --   final state in which it is recorded), keep of the dead ms, crc32c or "", token, then the pieces of a voucher that
 --   the ledger keeps itself. The token is this call's, and stands instead of a store key.
--- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the store key to drop
--- ("": none), now, its place in its order queue when it was made or revived, the store key that is held.
+-- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the
+-- store key to drop ("": none), now, its place in its order queue when it was made or revived, the
+-- store key that is held.
 local order, store, again, replace, grace = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
 local token, FIRST_PIECE = ARGV[15], 16
 local u, now = upload_key(KEY), now_ms()
@@ -11,8 +12,8 @@ local was = redis.call('HMGET', u, 'state', 'store', 'leaving', 'gen', 'made', '
 local state = was[1]
 local ended = state and FINAL[state]
 
--- task gives the generation whose task the caller puts. Putting the head's once more heals a producer that died
--- before it put it; what the indexes have lost of the upload is put back.
+-- task gives the generation whose task the caller puts. Putting the head's once more heals a
+-- producer that died before it put it; what the indexes have lost of the upload is put back.
 local function task()
   if ended then return 0 end
   redis.call('ZADD', P .. 's:' .. state, 'NX', was[5], KEY)
@@ -23,7 +24,8 @@ local function task()
   return generation
 end
 
--- The same call again (a reply that was lost): all is done, and the voucher it put is the one that is held.
+-- The same call again (a reply that was lost): all is done, and the voucher it put is the one that
+-- is held.
 local same = token ~= '' and was[7] == token or token == '' and was[2] == store
 if state and same then return { 'created', task(), '', now, was[6] } end
 -- What has ended is not sent, and so takes nobody's place.

@@ -136,7 +136,8 @@ func TestReplaceByADuplicate(t *testing.T) {
 	b.state(wrong.ID, ledger.Discarded)
 }
 
-// What has ended will not be sent, so it replaces nothing: the order would be left with no voucher under way.
+// What has ended will not be sent, so it replaces nothing: the order would be left with no voucher
+// under way.
 func TestReplaceByWhatHasEnded(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})

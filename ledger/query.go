@@ -14,7 +14,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Get reads an upload with its last 100 attempts, oldest first. The error is ErrNotFound when there is none.
+// Get reads an upload with its last 100 attempts, oldest first. The error is ErrNotFound when there
+// is none.
 func (l *Ledger) Get(ctx context.Context, id string) (Upload, error) {
 	account, key, err := ParseID(id)
 	if err != nil {
@@ -33,8 +34,9 @@ func (l *Ledger) Get(ctx context.Context, id string) (Upload, error) {
 // KeptAttempts is the number of attempts that are kept of one upload; all are counted.
 const KeptAttempts = 100
 
-// Find gives the uploads that a key names, newest first, with their attempts: an upload id names one, an order id all
-// of its order, a request id the one that had it in any attempt. The error is ErrNotFound when there is none.
+// Find gives the uploads that a key names, newest first, with their attempts: an upload id names
+// one, an order id all of its order, a request id the one that had it in any attempt. The error is
+// ErrNotFound when there is none.
 func (l *Ledger) Find(ctx context.Context, key string) ([]Upload, error) {
 	if u, err := l.Get(ctx, key); err == nil || !errors.Is(err, ErrNotFound) {
 		return []Upload{u}, err
@@ -88,8 +90,8 @@ func requestBucket(account, requestID string) string {
 	return prefix(account) + "r:" + hex.EncodeToString(sum[:])[:3]
 }
 
-// load reads uploads with the attempts from index `from` on (negative: counted from the newest). Keys without a record
-// are left out.
+// load reads uploads with the attempts from index `from` on (negative: counted from the newest).
+// Keys without a record are left out.
 func (l *Ledger) load(ctx context.Context, account string, keys []string, from int64) ([]Upload, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -114,7 +116,8 @@ func (l *Ledger) load(ctx context.Context, account string, keys []string, from i
 	return us, nil
 }
 
-// Voucher reads the bytes of an upload that keeps them inline, in pieces. The error is ErrNotKept when they are gone.
+// Voucher reads the bytes of an upload that keeps them inline, in pieces. The error is ErrNotKept
+// when they are gone.
 func (l *Ledger) Voucher(ctx context.Context, id string) ([]string, error) {
 	account, key, err := ParseID(id)
 	if err != nil {
@@ -130,8 +133,8 @@ func (l *Ledger) Voucher(ctx context.Context, id string) ([]string, error) {
 	return voucher, nil
 }
 
-// HoldInstead has an upload hold another store key than the one it has, whose bytes are lost. It says whether it did:
-// not when it holds yet another by now.
+// HoldInstead has an upload hold another store key than the one it has, whose bytes are lost. It
+// says whether it did: not when it holds yet another by now.
 func (l *Ledger) HoldInstead(ctx context.Context, id, lost, storeKey string) (bool, error) {
 	account, key, err := ParseID(id)
 	if err != nil {
@@ -211,7 +214,8 @@ func (l *Ledger) Sizes(ctx context.Context, account string) (Sizes, error) {
 	return s, nil
 }
 
-// Ended counts the uploads of an account that came to a final state in each of the last n steps, oldest first.
+// Ended counts the uploads of an account that came to a final state in each of the last n steps,
+// oldest first.
 func (l *Ledger) Ended(ctx context.Context, account string, s State, step time.Duration, n int) ([]int64, error) {
 	clock, err := l.rdb.Time(ctx).Result()
 	if err != nil {

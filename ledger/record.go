@@ -53,8 +53,8 @@ func latest(t Time, others ...Time) Time {
 	return t
 }
 
-// readAttempt reads an attempt's line: number, generation, start, nonce and worker, and once it has ended also end,
-// duration, outcome, HTTP status, code, request id, develop id, error and msg.
+// readAttempt reads an attempt's line: number, generation, start, nonce and worker, and once it has
+// ended also end, duration, outcome, HTTP status, code, request id, develop id, error and msg.
 func readAttempt(s string) Attempt {
 	f := strings.Split(s, "\t")
 	f = append(f, make([]string, max(0, 14-len(f)))...)

@@ -1,6 +1,6 @@
--- release takes back an attempt that sent nothing, and may hold the account because its store is away.
--- ARGV: key, number, nonce, reason ("" or "store"), grace ms, jitter, probe base ms, probe max ms
--- Returns 1, or 0 when the attempt is not the running one.
+-- release takes back an attempt that sent nothing, and may hold the account because its store is
+-- away. ARGV: key, number, nonce, reason ("" or "store"), grace ms, jitter, probe base ms, probe
+-- max ms Returns 1, or 0 when the attempt is not the running one.
 local number, nonce, reason, grace = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local u, now = upload_key(KEY), now_ms()
 local probe = redis.call('HGET', P .. 'breaker', 'probe') == nonce

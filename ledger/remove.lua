@@ -1,7 +1,7 @@
--- remove takes delivered and discarded uploads that are older than retention out of the ledger. A call's work is
--- bounded by the attempts it reads, not by uploads: one with a long history is taken out in several calls.
--- ARGV: "", limit of uploads and attempts together, retention ms
--- Returns: { uploads removed, attempts removed }; both 0 when nothing is left to do.
+-- remove takes delivered and discarded uploads that are older than retention out of the ledger. A
+-- call's work is bounded by the attempts it reads, not by uploads: one with a long history is taken
+-- out in several calls. ARGV: "", limit of uploads and attempts together, retention ms Returns: {
+-- uploads removed, attempts removed }; both 0 when nothing is left to do.
 local left, till = tonumber(ARGV[2]), now_ms() - tonumber(ARGV[3])
 local removed, attempts = 0, 0
 
@@ -13,7 +13,8 @@ local function forget(id, key)
   if redis.call('HGET', bucket, id) == key then redis.call('HDEL', bucket, id) end
 end
 
--- trimmed forgets request ids of trimmed attempts, at least one and as many as may be, and says whether that was all.
+-- trimmed forgets request ids of trimmed attempts, at least one and as many as may be, and says
+-- whether that was all.
 local function trimmed(key)
   local list, n = P .. 'x:' .. key, 0
   for _, id in ipairs(redis.call('LRANGE', list, 0, left)) do

@@ -1,7 +1,7 @@
--- reopen sends a rejected or expired upload again with a fresh budget, a waiting one now, and gives a queued one a new
--- task, should its own be lost.
--- ARGV: key, grace ms, token: of this call, the same when its reply was lost and it is made again
--- Returns: { "reopened", generation of the task to put (0: none), generation of the task it replaces } or
+-- reopen sends a rejected or expired upload again with a fresh budget, a waiting one now, and gives
+-- a queued one a new task, should its own be lost. ARGV: key, grace ms, token: of this call, the
+-- same when its reply was lost and it is made again Returns: { "reopened", generation of the task
+-- to put (0: none), generation of the task it replaces } or
 --   { "refused", state } or { "unknown" }, or { "gone" } when the voucher is no longer kept.
 local u, now = upload_key(KEY), now_ms()
 local r = redis.call('HMGET', u, 'state', 'order', 'store', 'gen', 'token', 'made', 'since', 'inline')

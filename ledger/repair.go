@@ -25,18 +25,19 @@ type ScanResult struct {
 	Cursor  string // of the next page of a sweep; "": the sweep is over
 }
 
-// Due looks at the unfinished uploads whose time for it has come, at most 500, and gives a new generation to those
-// without a task. The caller puts the tasks.
+// Due looks at the unfinished uploads whose time for it has come, at most 500, and gives a new
+// generation to those without a task. The caller puts the tasks.
 func (l *Ledger) Due(ctx context.Context, account string) (ScanResult, error) {
 	return l.look(ctx, account, "-", l.set.lookAtOnce)
 }
 
-// SweepRecords is the cursor at which a sweep has seen every upload that an index of unfinished ones names, and goes on
-// to the records themselves, finished ones too.
+// SweepRecords is the cursor at which a sweep has seen every upload that an index of unfinished
+// ones names, and goes on to the records themselves, finished ones too.
 const SweepRecords = "records:0"
 
-// Sweep looks at a page of everything, for when tasks or index entries were lost: it finds what Due would not, and puts
-// it back into the indexes that lack it. It begins and ends with the cursor ""; a page has about limit entries.
+// Sweep looks at a page of everything, for when tasks or index entries were lost: it finds what Due
+// would not, and puts it back into the indexes that lack it. It begins and ends with the cursor "";
+// a page has about limit entries.
 func (l *Ledger) Sweep(ctx context.Context, account, cursor string, limit int) (ScanResult, error) {
 	return l.look(ctx, account, cmp.Or(cursor, "sending:0"), limit)
 }
@@ -59,12 +60,13 @@ func (l *Ledger) look(ctx context.Context, account, cursor string, limit int) (S
 	return found, nil
 }
 
-// stuckAfter is how long a lease of asynq's must have run out before its task counts as stuck. asynq itself recovers
-// what it can within 90 s.
+// stuckAfter is how long a lease of asynq's must have run out before its task counts as stuck.
+// asynq itself recovers what it can within 90 s.
 const stuckAfter = 3 * time.Minute
 
-// RemoveStuck takes tasks out of the account's queue that asynq took up and never ends, such as one that it cannot decode,
-// and gives their ids. An unfinished upload that loses its task so gets another with Due.
+// RemoveStuck takes tasks out of the account's queue that asynq took up and never ends, such as one
+// that it cannot decode, and gives their ids. An unfinished upload that loses its task so gets
+// another with Due.
 func (l *Ledger) RemoveStuck(ctx context.Context, account string) ([]string, error) {
 	r, err := l.run(ctx, l.scripts.stuck, account, "", "asynq:{"+Queue(account)+"}:", int(stuckAfter.Seconds()))
 	if err != nil {
@@ -79,11 +81,12 @@ type Removed struct {
 	Attempts int // of these uploads, or of one whose history is too long for one call
 }
 
-// removeAtOnce is how many uploads and attempts one call removes: Redis does nothing else for some milliseconds.
+// removeAtOnce is how many uploads and attempts one call removes: Redis does nothing else for some
+// milliseconds.
 const removeAtOnce = 1000
 
-// Remove takes delivered and discarded uploads that are older than retention out of the ledger, about 1,000 of them and
-// their attempts together. It is called again until it has taken nothing.
+// Remove takes delivered and discarded uploads that are older than retention out of the ledger,
+// about 1,000 of them and their attempts together. It is called again until it has taken nothing.
 func (l *Ledger) Remove(ctx context.Context, account string) (Removed, error) {
 	r, err := l.run(ctx, l.scripts.remove, account, "", removeAtOnce, l.set.Retention.Milliseconds())
 	if err != nil {
@@ -95,7 +98,8 @@ func (l *Ledger) Remove(ctx context.Context, account string) (Removed, error) {
 // Kept names a voucher that is to leave the store.
 type Kept struct{ ID, StoreKey string }
 
-// Leaving gives up to 500 vouchers whose time in the blob store is over. The caller deletes them and says so with Left.
+// Leaving gives up to 500 vouchers whose time in the blob store is over. The caller deletes them
+// and says so with Left.
 func (l *Ledger) Leaving(ctx context.Context, account string) ([]Kept, error) {
 	r, err := l.run(ctx, l.scripts.kept, account, "", l.set.lookAtOnce)
 	if err != nil {
@@ -125,8 +129,8 @@ func (l *Ledger) Left(ctx context.Context, account string, ks []Kept) error {
 	return nil
 }
 
-// Lead says whether this worker may reconcile the account for the next while: one at a time does. It renews its turn each
-// time it asks.
+// Lead says whether this worker may reconcile the account for the next while: one at a time does.
+// It renews its turn each time it asks.
 func (l *Ledger) Lead(ctx context.Context, account, worker string, turn time.Duration) (bool, error) {
 	key := prefix(account) + "reconciler"
 	got, err := l.rdb.SetNX(ctx, key, worker, turn).Result()

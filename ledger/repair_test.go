@@ -107,7 +107,8 @@ func TestDueActiveTask(t *testing.T) {
 	end <- nil
 }
 
-// asynq's own server would keep the lease fresh, so the task is made active by hand, as its fetching does it.
+// asynq's own server would keep the lease fresh, so the task is made active by hand, as its
+// fetching does it.
 func TestDueActiveTaskOfADeadWorker(t *testing.T) {
 	t.Parallel()
 	q := setupQueue(t)

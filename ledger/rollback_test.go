@@ -8,8 +8,8 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// rollback notes the account's keys as they are, and gives a function that loses all that is written from here on: so it is
-// when a replica takes over that lacks the last writes.
+// rollback notes the account's keys as they are, and gives a function that loses all that is
+// written from here on: so it is when a replica takes over that lacks the last writes.
 func (b *bundle) rollback() (lose func()) {
 	b.t.Helper()
 	saved := map[string]string{}
@@ -70,7 +70,8 @@ func TestFinishAfterALostBegin(t *testing.T) {
 	}
 }
 
-// Its number is another attempt's by the time the first one's outcome comes in. Both were made, so both are recorded.
+// Its number is another attempt's by the time the first one's outcome comes in. Both were made, so
+// both are recorded.
 func TestFinishAfterALostBeginAndAnother(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]ledger.AttemptResult{
@@ -142,7 +143,8 @@ func TestFinishOfAnUploadThatRedisLost(t *testing.T) {
 	}
 }
 
-// The voucher was put before a loss, and recorded after it. It is enqueued again: its bytes take the place of the lost.
+// The voucher was put before a loss, and recorded after it. It is enqueued again: its bytes take
+// the place of the lost.
 func TestHoldInstead(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})

@@ -88,8 +88,8 @@ func (l *Ledger) run(ctx context.Context, s *redis.Script, account string, args 
 	}
 }
 
-// errorReply says whether Redis answered with an error that it would answer again: not that it is full, loads, stands by
-// or fails over, which all have prefixes of their own.
+// errorReply says whether Redis answered with an error that it would answer again: not that it is
+// full, loads, stands by or fails over, which all have prefixes of their own.
 func errorReply(err error) bool {
 	said, ok := errors.AsType[redis.Error](err)
 	if !ok {

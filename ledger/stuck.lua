@@ -1,8 +1,7 @@
--- stuck takes out of asynq's active list what asynq (v0.26) never ends itself: an entry without a task, one whose
--- message it cannot decode, or which names another queue or id. An undecodable one also keeps asynq from recovering
--- any task of a dead worker.
--- ARGV: "", asynq's prefix "asynq:{queue}:", how long a lease must have run out (s)
--- Returns: { task id, ... }
+-- stuck takes out of asynq's active list what asynq (v0.26) never ends itself: an entry without a
+-- task, one whose message it cannot decode, or which names another queue or id. An undecodable one
+-- also keeps asynq from recovering any task of a dead worker. ARGV: "", asynq's prefix
+-- "asynq:{queue}:", how long a lease must have run out (s) Returns: { task id, ... }
 local A = ARGV[2]
 local over = math.floor(now_ms() / 1000) - tonumber(ARGV[3])
 

@@ -65,8 +65,8 @@ func (t *Time) UnmarshalJSON(b []byte) error { return t.Time.UnmarshalJSON(b) }
 // String gives the time in TimeFormat.
 func (t Time) String() string { return t.UTC().Format(TimeFormat) }
 
-// Upload is the duty to deliver one voucher for one order, as it is shown to people and programs. Fields that are
-// unknown are left out of its JSON.
+// Upload is the duty to deliver one voucher for one order, as it is shown to people and programs.
+// Fields that are unknown are left out of its JSON.
 type Upload struct {
 	ID           string    `json:"id"`
 	Account      string    `json:"account"`

@@ -53,7 +53,8 @@ type LastAnswer struct {
 	Msg        string         `json:"msg,omitempty"`
 }
 
-// Accounts tells how every account stands, by name. Its cost does not grow with the number of uploads.
+// Accounts tells how every account stands, by name. Its cost does not grow with the number of
+// uploads.
 func (c *Client) Accounts(ctx context.Context) ([]AccountStatus, error) {
 	names, err := c.ledger.Accounts(ctx)
 	if err != nil {
@@ -80,7 +81,8 @@ func (c *Client) account(ctx context.Context, name string) (AccountStatus, error
 	if err != nil {
 		return AccountStatus{}, err
 	}
-	// asynq keeps a queue's pause under this key; its Inspector would sample the memory of every task to say so.
+	// asynq keeps a queue's pause under this key; its Inspector would sample the memory of every
+	// task to say so.
 	paused, err := c.cfg.Redis.Exists(ctx, "asynq:{"+ledger.Queue(name)+"}:paused").Result()
 	if err != nil {
 		return AccountStatus{}, fmt.Errorf("ask whether account %s is paused: %w", name, err)

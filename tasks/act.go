@@ -9,9 +9,9 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// Retry sends a rejected or expired upload again with a fresh budget, a waiting one now, and gives a queued one a new
-// task, should its own be lost. Errors:
-// ledger.ErrNotFound, ledger.ErrNotKept, *ledger.StateError; that of a context that ended before anything was done.
+// Retry sends a rejected or expired upload again with a fresh budget, a waiting one now, and gives
+// a queued one a new task, should its own be lost. Errors: ledger.ErrNotFound, ledger.ErrNotKept,
+// *ledger.StateError; that of a context that ended before anything was done.
 func (c *Client) Retry(ctx context.Context, id string) (ledger.Upload, error) {
 	if err := ctx.Err(); err != nil {
 		return ledger.Upload{}, err
@@ -36,7 +36,8 @@ func (c *Client) Retry(ctx context.Context, id string) (ledger.Upload, error) {
 	return u, nil
 }
 
-// Discard gives up on an upload that is not being sent, and deletes its voucher. Errors: ledger.ErrNotFound,
+// Discard gives up on an upload that is not being sent, and deletes its voucher. Errors:
+// ledger.ErrNotFound,
 // *ledger.StateError; that of a context that ended before anything was done.
 func (c *Client) Discard(ctx context.Context, id string) (ledger.Upload, error) {
 	u, err := c.discard(ctx, id)

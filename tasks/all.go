@@ -11,7 +11,8 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// atOnce is how many vouchers EnqueueAll enqueues at a time. Each may hold a piece of 256 KiB in memory.
+// atOnce is how many vouchers EnqueueAll enqueues at a time. Each may hold a piece of 256 KiB in
+// memory.
 const atOnce = 16
 
 // Result is what became of one request.
@@ -20,15 +21,16 @@ type Result struct {
 	Err    error // as Enqueue gives it; ErrNotEnqueued with the context's cause for a request that was not tried
 }
 
-// MergeCalls lets rdb send scripts that are called at the same time as one pipeline: a program that enqueues many
-// vouchers at once does so several times as fast. Call it once for a client, before it is used.
+// MergeCalls lets rdb send scripts that are called at the same time as one pipeline: a program that
+// enqueues many vouchers at once does so several times as fast. Call it once for a client, before
+// it is used.
 func MergeCalls(rdb redis.UniversalClient) { rdb.AddHook(redisconn.NewMerger(rdb)) }
 
 // EnqueueAll enqueues many vouchers, several at a time; see MergeCalls. Those of one order are
 // enqueued one after the other, as they stand in requests. It returns when each has its result.
 //
-// Done is called once for each request, with its index, by several goroutines at a time; when the context is over the
-// rest is not tried.
+// Done is called once for each request, with its index, by several goroutines at a time; when the
+// context is over the rest is not tried.
 func (c *Client) EnqueueAll(ctx context.Context, requests []Request, done func(i int, r Result)) {
 	seed := maphash.MakeSeed()
 	var lines [atOnce][]int

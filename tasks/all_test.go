@@ -33,7 +33,8 @@ func TestEnqueueAll(t *testing.T) {
 			t.Errorf("request %d: called %d times: %+v", i, calls[i], r)
 		}
 	}
-	// The first of each order is the head of its order queue: it alone has a task. Order 7 lost its first.
+	// The first of each order is the head of its order queue: it alone has a task. Order 7 lost its
+	// first.
 	var heads []string
 	for i := range orders {
 		if i == 7 {
@@ -80,8 +81,8 @@ func TestEnqueueAllStops(t *testing.T) {
 	}
 }
 
-// TestMergedCalls enqueues many vouchers at once through one client whose calls are merged, and finds each as it would
-// without.
+// TestMergedCalls enqueues many vouchers at once through one client whose calls are merged, and
+// finds each as it would without.
 func TestMergedCalls(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Client(t)

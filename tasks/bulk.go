@@ -67,9 +67,10 @@ type Selection struct {
 	Query   *ledger.Query // everything that it matches; its Account, order and page are Select's. nil: keys alone
 }
 
-// Select gives the ids to act on, each once, those of the query first, oldest first. It reads them all before anything is
-// done, for what is acted on moves within a list. A key that names several uploads stands for those that may be acted
-// on; one that names none is an error, ledger.ErrNotFound when there is no such upload.
+// Select gives the ids to act on, each once, those of the query first, oldest first. It reads them
+// all before anything is done, for what is acted on moves within a list. A key that names several
+// uploads stands for those that may be acted on; one that names none is an error,
+// ledger.ErrNotFound when there is no such upload.
 func (c *Client) Select(ctx context.Context, a Action, s Selection) ([]string, error) {
 	uploads, err := c.matching(ctx, s)
 	if err != nil {
@@ -141,8 +142,9 @@ type Bulk struct {
 	AtOnce int // uploads at a time; 0: one, in order
 }
 
-// ActAll does it to many, and calls done with what became of each, one call at a time. It stops early, with the reason,
-// when the context ends or done returns an error; then done is not called for the rest.
+// ActAll does it to many, and calls done with what became of each, one call at a time. It stops
+// early, with the reason, when the context ends or done returns an error; then done is not called
+// for the rest.
 func (c *Client) ActAll(ctx context.Context, b Bulk, done func(id string, r Result) error) error {
 	var mu sync.Mutex
 	group, limited := errgroup.WithContext(ctx)

@@ -16,7 +16,8 @@ import (
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
-// canceller is a go-redis hook that cancels a context just before the n-th command or pipeline is sent.
+// canceller is a go-redis hook that cancels a context just before the n-th command or pipeline is
+// sent.
 type canceller struct {
 	n      int64
 	cancel context.CancelFunc
@@ -45,8 +46,9 @@ func (c *canceller) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pr
 	}
 }
 
-// cancelEverywhere tells a story with a context that is over from the start, and then once for each command that the
-// actor sends, with one that is cancelled just before it. The actor is a new client each time.
+// cancelEverywhere tells a story with a context that is over from the start, and then once for each
+// command that the actor sends, with one that is cancelled just before it. The actor is a new
+// client each time.
 func cancelEverywhere(t *testing.T, story func(t *testing.T, b *bundle, actor *tasks.Client, ctx context.Context) (done bool)) {
 	t.Helper()
 	var done, undone int
@@ -78,7 +80,8 @@ func cancelEverywhere(t *testing.T, story func(t *testing.T, b *bundle, actor *t
 	}
 }
 
-// allOrNothing checks that an enqueue that met a cancel either left nothing, and says so, or is recorded with its task.
+// allOrNothing checks that an enqueue that met a cancel either left nothing, and says so, or is
+// recorded with its task.
 func allOrNothing(t *testing.T, b *bundle, order string, u ledger.Upload, err error) (done bool) {
 	t.Helper()
 	found, finding := b.Find(b.ctx, order)

@@ -15,14 +15,16 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// ErrInvalid means that what was enqueued cannot be sent; an *InvalidError says which field and why.
+// ErrInvalid means that what was enqueued cannot be sent; an *InvalidError says which field and
+// why.
 var ErrInvalid = errors.New("not accepted")
 
 // InvalidError says what is wrong with a request, in a sentence for the person who made it.
 type InvalidError struct {
 	Field  string // "voucher", "orderId", "userId", "account", "reference"
 	Reason string
-	// TooLarge and UnknownKind tell the two refusals of a voucher apart that HTTP has statuses of their own for.
+	// TooLarge and UnknownKind tell the two refusals of a voucher apart that HTTP has statuses of
+	// their own for.
 	TooLarge, UnknownKind bool
 }
 
@@ -30,12 +32,12 @@ func (e *InvalidError) Error() string { return e.Field + ": " + e.Reason }
 
 func (e *InvalidError) Unwrap() error { return ErrInvalid }
 
-// DefaultMaxVoucherBytes is the largest voucher that is accepted unless set otherwise: 10 MiB. PandaPon documents no
-// limit.
+// DefaultMaxVoucherBytes is the largest voucher that is accepted unless set otherwise: 10 MiB.
+// PandaPon documents no limit.
 const DefaultMaxVoucherBytes = 10 << 20
 
-// DefaultMediaTypes are the kinds of voucher that are accepted unless set otherwise. PandaPon documents none; these are
-// what payment receipts come as.
+// DefaultMediaTypes are the kinds of voucher that are accepted unless set otherwise. PandaPon
+// documents none; these are what payment receipts come as.
 func DefaultMediaTypes() []string {
 	return []string{
 		"image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/heic", "image/heif", "application/pdf",

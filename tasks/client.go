@@ -1,5 +1,5 @@
-// Package tasks is what a Go producer imports to enqueue vouchers and to ask what became of them. It also holds the
-// wire contract of the queue.
+// Package tasks is what a Go producer imports to enqueue vouchers and to ask what became of them.
+// It also holds the wire contract of the queue.
 package tasks
 
 import (
@@ -33,8 +33,8 @@ type Config struct {
 	Retention       time.Duration  // how long asynq shows a finished task; 0: not at all
 }
 
-// ErrNotEnqueued means that the context ended before the upload was recorded: nothing is left of it, and enqueueing it
-// again is safe.
+// ErrNotEnqueued means that the context ended before the upload was recorded: nothing is left of
+// it, and enqueueing it again is safe.
 var ErrNotEnqueued = errors.New("nothing was enqueued")
 
 // Client enqueues vouchers, and asks and acts on uploads. It is safe for concurrent use.
@@ -78,12 +78,13 @@ type Request struct {
 	Replace   bool      // discards vouchers of the same order that wait in its order queue and were never sent
 }
 
-// Enqueue enqueues a voucher. When it returns without an error, the voucher and its record are stored, and it will
-// be delivered, or are recorded as not delivered with the reason.
+// Enqueue enqueues a voucher. When it returns without an error, the voucher and its record are
+// stored, and it will be delivered, or are recorded as not delivered with the reason.
 //
-// The same voucher for the same order is the same upload: enqueueing it again gives the record there is, marked
-// Duplicate. A context that ends before the upload is recorded gives ErrNotEnqueued; one that ends later cuts nothing
-// off. Errors: *InvalidError, ErrNotEnqueued, ErrNoRoom, *UnreachableError, *RefusedError, or the blob store's.
+// The same voucher for the same order is the same upload: enqueueing it again gives the record
+// there is, marked Duplicate. A context that ends before the upload is recorded gives
+// ErrNotEnqueued; one that ends later cuts nothing off. Errors: *InvalidError, ErrNotEnqueued,
+// ErrNoRoom, *UnreachableError, *RefusedError, or the blob store's.
 func (c *Client) Enqueue(ctx context.Context, r Request) (ledger.Upload, error) {
 	u, err := c.enqueue(ctx, r)
 	return u, c.explain(err)
@@ -108,7 +109,8 @@ func notEnqueued(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", ErrNotEnqueued, ctx.Err())
 }
 
-// prepare checks a request and stores its voucher. Nothing is recorded yet: what it leaves nobody was promised.
+// prepare checks a request and stores its voucher. Nothing is recorded yet: what it leaves nobody
+// was promised.
 func (c *Client) prepare(ctx context.Context, r Request) (ledger.NewUpload, error) {
 	if r.Account == "" {
 		r.Account = DefaultAccount
@@ -142,7 +144,8 @@ func (c *Client) prepare(ctx context.Context, r Request) (ledger.NewUpload, erro
 func (c *Client) record(ctx context.Context, n ledger.NewUpload) (ledger.Upload, error) {
 	ctx, cancel := uncut(ctx)
 	defer cancel()
-	// When Open fails its outcome is unknown: the voucher stays, and the reconciler finds out whether anyone holds it.
+	// When Open fails its outcome is unknown: the voucher stays, and the reconciler finds out
+	// whether anyone holds it.
 	opened, err := c.ledger.Open(ctx, n)
 	if err != nil {
 		return ledger.Upload{}, err
@@ -161,10 +164,12 @@ func (c *Client) record(ctx context.Context, n ledger.NewUpload) (ledger.Upload,
 	return u, nil
 }
 
-// uncutLimit bounds a change of the ledger and what follows it. A Redis that is away is noticed sooner.
+// uncutLimit bounds a change of the ledger and what follows it. A Redis that is away is noticed
+// sooner.
 const uncutLimit = 10 * time.Second
 
-// uncut is the context of a change of the ledger and what follows it: the caller's end must not fall between the two.
+// uncut is the context of a change of the ledger and what follows it: the caller's end must not
+// fall between the two.
 func uncut(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), uncutLimit)
 }
@@ -196,8 +201,9 @@ func (c *Client) putVoucher(ctx context.Context, meta blob.Meta, voucher io.Read
 	return e, nil, err
 }
 
-// settle does what follows Open: a voucher that was put is claimed or dropped, and the task put. What it cannot do the
-// reconciler does later; an error says that the caller would wait for nothing.
+// settle does what follows Open: a voucher that was put is claimed or dropped, and the task put.
+// What it cannot do the reconciler does later; an error says that the caller would wait for
+// nothing.
 func (c *Client) settle(ctx context.Context, storeKey string, o ledger.Opened) error {
 	if o.Holds != "" && storeKey != "" {
 		var err error
@@ -218,8 +224,8 @@ func (c *Client) settle(ctx context.Context, storeKey string, o ledger.Opened) e
 	return c.put(ctx, ledger.Task{ID: o.ID, Generation: o.Generation}, 0)
 }
 
-// keepWhole looks whether a duplicate's voucher is still there: a Redis that lost its last writes may have lost what was
-// put before the record. Then the one just put takes its place.
+// keepWhole looks whether a duplicate's voucher is still there: a Redis that lost its last writes
+// may have lost what was put before the record. Then the one just put takes its place.
 func (c *Client) keepWhole(ctx context.Context, storeKey string, o ledger.Opened) (ledger.Opened, error) {
 	err := c.store.Claim(ctx, o.Holds, o.ID)
 	if !errors.Is(err, blob.ErrMissing) {
@@ -232,8 +238,9 @@ func (c *Client) keepWhole(ctx context.Context, storeKey string, o ledger.Opened
 	return o, err
 }
 
-// Voucher gives the bytes of an upload's voucher, the last of them only if all are as they were enqueued. The caller
-// closes it. Errors: ledger.ErrNotKept, blob.ErrMissing, blob.ErrDamaged, or the store's.
+// Voucher gives the bytes of an upload's voucher, the last of them only if all are as they were
+// enqueued. The caller closes it. Errors: ledger.ErrNotKept, blob.ErrMissing, blob.ErrDamaged, or
+// the store's.
 func (c *Client) Voucher(ctx context.Context, u ledger.Upload) (io.ReadCloser, error) {
 	e := blob.Entry{Key: u.StoreKey, Size: u.Size, SHA256: u.SHA256, CRC32C: u.CRC32C}
 	switch {
@@ -250,8 +257,8 @@ func (c *Client) Voucher(ctx context.Context, u ledger.Upload) (io.ReadCloser, e
 	}
 }
 
-// Put puts the task of an upload's generation on its account's queue, due after wait. A task that is there already is as
-// good. A generation of 0 puts none.
+// Put puts the task of an upload's generation on its account's queue, due after wait. A task that
+// is there already is as good. A generation of 0 puts none.
 func (c *Client) Put(ctx context.Context, t ledger.Task, wait time.Duration) error {
 	return c.explain(c.put(ctx, t, wait))
 }
@@ -267,7 +274,8 @@ func (c *Client) put(ctx context.Context, t ledger.Task, wait time.Duration) err
 	opts := []asynq.Option{
 		asynq.TaskID(ledger.TaskID(t.ID, t.Generation)),
 		asynq.Queue(ledger.Queue(account)),
-		// The policy alone decides when an upload ends: asynq shall never archive it. MaxInt would become -1.
+		// The policy alone decides when an upload ends: asynq shall never archive it. MaxInt would
+		// become -1.
 		asynq.MaxRetry(math.MaxInt32),
 		// A task may wait long in its handler; 0 would become asynq's 30 minutes.
 		asynq.Timeout(taskTimeout),

@@ -14,8 +14,8 @@ import (
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
-// A backend enqueues a voucher and keeps the upload's id. Doing it twice is harmless: the same voucher for the same
-// order is the same upload.
+// A backend enqueues a voucher and keeps the upload's id. Doing it twice is harmless: the same
+// voucher for the same order is the same upload.
 func ExampleClient_Enqueue() {
 	ctx := context.Background()
 	options, err := redis.ParseURL(redistest.URL()) // yours: "redis://127.0.0.1:6379/0"
@@ -90,5 +90,6 @@ func ExampleInvalidError() {
 	}
 
 	// Output:
-	// orderId: must have 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begin with a digit or letter
+	// orderId: must have 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begin with a
+	// digit or letter
 }

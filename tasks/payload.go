@@ -22,7 +22,8 @@ var (
 	ErrNewerPayload = errors.New("the task was put by a newer version")
 )
 
-// Payload is the wire contract of the queue: all that a task carries. The voucher itself lies in the store.
+// Payload is the wire contract of the queue: all that a task carries. The voucher itself lies in
+// the store.
 type Payload struct {
 	Version    int    `json:"v"`
 	ID         string `json:"id"`  // of the upload
@@ -34,8 +35,8 @@ func (p Payload) Encode() []byte {
 	return fmt.Appendf(nil, `{"v":%d,"id":%q,"gen":%d}`, payloadVersion, p.ID, p.Generation)
 }
 
-// ParsePayload reads a payload. It gives ErrNewerPayload for one that a newer version wrote, and ErrPayload for what
-// is none.
+// ParsePayload reads a payload. It gives ErrNewerPayload for one that a newer version wrote, and
+// ErrPayload for what is none.
 func ParsePayload(b []byte) (Payload, error) {
 	p, ours := readOwn(b)
 	if !ours {
@@ -52,8 +53,8 @@ func ParsePayload(b []byte) (Payload, error) {
 	return p, nil
 }
 
-// readOwn reads a payload in exactly the form that Encode gives it, which every task of this version has: it costs a
-// tenth of reading any JSON.
+// readOwn reads a payload in exactly the form that Encode gives it, which every task of this
+// version has: it costs a tenth of reading any JSON.
 func readOwn(b []byte) (Payload, bool) {
 	rest, ok := bytes.CutPrefix(b, fmt.Appendf(make([]byte, 0, 16), `{"v":%d,"id":"`, payloadVersion))
 	if !ok {

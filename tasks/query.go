@@ -13,8 +13,8 @@ func (c *Client) Get(ctx context.Context, id string) (ledger.Upload, error) {
 	return u, c.explain(err)
 }
 
-// Find gives the uploads that an upload id, an order id or a request id names, newest first, with their attempts. The
-// error is ledger.ErrNotFound when there is none.
+// Find gives the uploads that an upload id, an order id or a request id names, newest first, with
+// their attempts. The error is ledger.ErrNotFound when there is none.
 func (c *Client) Find(ctx context.Context, key string) ([]ledger.Upload, error) {
 	us, err := c.ledger.Find(ctx, key)
 	return us, c.explain(err)
@@ -29,8 +29,8 @@ func (c *Client) List(ctx context.Context, q ledger.Query) (ledger.Page, error) 
 // waitEvery is how often Wait asks; a person watching does not notice more.
 const waitEvery = 250 * time.Millisecond
 
-// Wait returns an upload once it is final, or with the context's error as it was last seen, which may be its id alone.
-// Redis being away for a while does not end it.
+// Wait returns an upload once it is final, or with the context's error as it was last seen, which
+// may be its id alone. Redis being away for a while does not end it.
 func (c *Client) Wait(ctx context.Context, id string) (ledger.Upload, error) {
 	tick := time.NewTicker(waitEvery)
 	defer tick.Stop()

@@ -7,8 +7,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// queue puts tasks by asynq. asynq keeps only the text of what Redis says to a script, so the error itself is taken on
-// its way to asynq.
+// queue puts tasks by asynq. asynq keeps only the text of what Redis says to a script, so the error
+// itself is taken on its way to asynq.
 type queue struct{ client *asynq.Client }
 
 func newQueue(rdb redis.UniversalClient) queue {

@@ -26,11 +26,12 @@ type catalogue interface {
 	All(ctx context.Context) iter.Seq2[blob.Stored, error]
 }
 
-// Rebuild makes the ledger's indexes anew from its records, and then puts every undelivered upload of a file store back
-// into a Redis that lost all or some of its records; vouchers kept in Redis are lost with it. Doing it again changes
-// nothing. Each upload put back begins with a fresh budget; what was sent just before the loss may be sent twice, unless
-// the blob store still knows that it was delivered. It calls progress after each upload of the store. It holds the metadata
-// of the whole backlog in memory, not the vouchers.
+// Rebuild makes the ledger's indexes anew from its records, and then puts every undelivered upload
+// of a file store back into a Redis that lost all or some of its records; vouchers kept in Redis
+// are lost with it. Doing it again changes nothing. Each upload put back begins with a fresh
+// budget; what was sent just before the loss may be sent twice, unless the blob store still knows
+// that it was delivered. It calls progress after each upload of the store. It holds the metadata of
+// the whole backlog in memory, not the vouchers.
 func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Rebuilt, error) {
 	r, err := c.sweep(ctx)
 	cat, ok := c.store.(catalogue)
@@ -144,7 +145,8 @@ func (c *Client) restore(ctx context.Context, s blob.Stored) (known bool, err er
 	return o.Duplicate, nil
 }
 
-// restoreDelivered records an upload as delivered, as the blob store noted it, and puts the next one's task.
+// restoreDelivered records an upload as delivered, as the blob store noted it, and puts the next
+// one's task.
 func (c *Client) restoreDelivered(ctx context.Context, id string, s blob.Stored) (known bool, err error) {
 	var a ledger.Attempt
 	if err = json.Unmarshal(s.Result, &a); err != nil {
@@ -164,8 +166,8 @@ func (c *Client) restoreDelivered(ctx context.Context, id string, s blob.Stored)
 	return opened.Duplicate, c.put(ctx, ledger.Task{ID: rec.NextID, Generation: rec.NextGen}, 0)
 }
 
-// generationOfHead is the generation whose task should be on the queue; 0 for an upload that is finished, is being
-// sent, or whose attempt is due later: the reconciler looks after those.
+// generationOfHead is the generation whose task should be on the queue; 0 for an upload that is
+// finished, is being sent, or whose attempt is due later: the reconciler looks after those.
 func generationOfHead(u ledger.Upload) int64 {
 	if u.State == ledger.Queued {
 		return u.Generation

@@ -81,7 +81,8 @@ func (b *bundle) reject(u ledger.Upload) {
 	b.must(b.store.Note(b.ctx, full.StoreKey, blob.Note{State: string(ledger.Rejected)}))
 }
 
-// TestRebuildIntoAPartialRedis loses one record and one order queue: both uploads go on, whichever blob store it is.
+// TestRebuildIntoAPartialRedis loses one record and one order queue: both uploads go on, whichever
+// blob store it is.
 func TestRebuildIntoAPartialRedis(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Options{})
@@ -111,7 +112,8 @@ func TestRebuildIntoAPartialRedis(t *testing.T) {
 	}
 }
 
-// TestRebuildOfALedgerAlone has vouchers in Redis: what its indexes have lost comes back from the records.
+// TestRebuildOfALedgerAlone has vouchers in Redis: what its indexes have lost comes back from the
+// records.
 func TestRebuildOfALedgerAlone(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t, redistest.Options{}).Client()
@@ -129,7 +131,8 @@ func TestRebuildOfALedgerAlone(t *testing.T) {
 	}
 }
 
-// TestOtherStoreIsRefused has a producer that puts vouchers where the account's workers do not look for them.
+// TestOtherStoreIsRefused has a producer that puts vouchers where the account's workers do not look
+// for them.
 func TestOtherStoreIsRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -14,11 +14,12 @@ import (
 	"github.com/voucherd/voucherd/internal/redisconn"
 )
 
-// ErrNoRoom means that Redis is so full that a further voucher could stop the backlog from draining.
+// ErrNoRoom means that Redis is so full that a further voucher could stop the backlog from
+// draining.
 var ErrNoRoom = errors.New("redis has no room: over 80 % of its maxmemory is used. Let the backlog drain, raise maxmemory, or use a file store")
 
-// roomShare is the share of maxmemory above which nothing is accepted. At maxmemory itself neither a task can be
-// fetched nor an attempt be written down, so the backlog could not drain.
+// roomShare is the share of maxmemory above which nothing is accepted. At maxmemory itself neither
+// a task can be fetched nor an attempt be written down, so the backlog could not drain.
 const roomShare = 0.8
 
 // roomEvery is for how long one look at Redis' memory counts.
@@ -58,8 +59,8 @@ func (r *room) check(ctx context.Context) error {
 func (r *room) ask(ctx context.Context) (full bool, err error) {
 	info, err := r.rdb.Info(ctx, "memory").Result()
 	if _, said := errors.AsType[redis.Error](err); said {
-		// An ACL may forbid the question, and a stand-in not know it. What stands in the way of more than that, the next
-		// command meets too.
+		// An ACL may forbid the question, and a stand-in not know it. What stands in the way of
+		// more than that, the next command meets too.
 		return false, nil
 	}
 	if err != nil {
@@ -83,11 +84,12 @@ func infoNumber(info, name string) int64 {
 	return 0
 }
 
-// UnreachableError says which Redis (Addr, without password) could not be reached, or does not serve for now.
+// UnreachableError says which Redis (Addr, without password) could not be reached, or does not
+// serve for now.
 type UnreachableError = redisconn.UnreachableError
 
-// RefusedError says which Redis (Addr, without password) refuses to work until a person changes something: the password,
-// a permission.
+// RefusedError says which Redis (Addr, without password) refuses to work until a person changes
+// something: the password, a permission.
 type RefusedError = redisconn.RefusedError
 
 func isUnreachable(err error) bool {

@@ -176,7 +176,8 @@ func TestLargestVoucherIsAccepted(t *testing.T) {
 	}
 }
 
-// TestWhatEnqueueGivesIsWhatIsStored compares the record that Enqueue makes up with the one there is.
+// TestWhatEnqueueGivesIsWhatIsStored compares the record that Enqueue makes up with the one there
+// is.
 func TestWhatEnqueueGivesIsWhatIsStored(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -352,7 +353,8 @@ func TestStandbyRedisIsNamed(t *testing.T) {
 	}
 }
 
-// TestRefusalOfTheQueueIsInWords has a user who may write the ledger and not asynq's keys: asynq hides such an error.
+// TestRefusalOfTheQueueIsInWords has a user who may write the ledger and not asynq's keys: asynq
+// hides such an error.
 func TestRefusalOfTheQueueIsInWords(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Options{})
@@ -372,7 +374,8 @@ func TestRefusalOfTheQueueIsInWords(t *testing.T) {
 	}
 }
 
-// TestPausedRedisIsNamedInTime has many producers at once meet a Redis that takes connections and does not answer.
+// TestPausedRedisIsNamedInTime has many producers at once meet a Redis that takes connections and
+// does not answer.
 func TestPausedRedisIsNamedInTime(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Options{})

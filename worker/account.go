@@ -11,8 +11,8 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// account is one PandaPon account in this worker. It has asynq servers of its own, so that one account's open breaker
-// takes no other's slots.
+// account is one PandaPon account in this worker. It has asynq servers of its own, so that one
+// account's open breaker takes no other's slots.
 type account struct {
 	name       string
 	limit      time.Duration // for stopping
@@ -65,11 +65,12 @@ func newServer(cfg Config, account string, concurrency int, log *zap.Logger) *as
 	})
 }
 
-// fetchLoops is how many asynq servers share an account's concurrency: fetching is a round trip a task, one after the other,
-// which held the rate at what one loop can ask for.
+// fetchLoops is how many asynq servers share an account's concurrency: fetching is a round trip a
+// task, one after the other, which held the rate at what one loop can ask for.
 const fetchLoops = 4
 
-// forwardEvery is how often asynq looks for tasks whose time has come; their times have a grain of one second.
+// forwardEvery is how often asynq looks for tasks whose time has come; their times have a grain of
+// one second.
 const forwardEvery = time.Second
 
 // start begins to work on the account.
@@ -90,8 +91,8 @@ func (a *account) start() error {
 	return nil
 }
 
-// stop ends the work: nothing new is fetched, tasks that wait go back at once, running attempts finish and are
-// recorded. Past the limit asynq gives up on what still runs.
+// stop ends the work: nothing new is fetched, tasks that wait go back at once, running attempts
+// finish and are recorded. Past the limit asynq gives up on what still runs.
 func (a *account) stop() {
 	for _, s := range a.servers {
 		s.Stop()

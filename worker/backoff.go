@@ -10,8 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// calm is a go-redis hook for asynq's client. asynq's loop asks for the next task at once after an error reply: with a
-// full Redis it was seen to send 26,000 commands a second. So an answer that will not change at once is waited out.
+// calm is a go-redis hook for asynq's client. asynq's loop asks for the next task at once after an
+// error reply: with a full Redis it was seen to send 26,000 commands a second. So an answer that
+// will not change at once is waited out.
 type errorBackoff struct{ pause time.Duration }
 
 // DialHook changes nothing.

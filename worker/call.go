@@ -11,7 +11,8 @@ import (
 	"github.com/voucherd/voucherd/pandapon"
 )
 
-// caller makes one account's signed calls, and learns from the answers how far the API's clock is off.
+// caller makes one account's signed calls, and learns from the answers how far the API's clock is
+// off.
 type caller struct {
 	account string
 	creds   pandapon.Credentials
@@ -34,7 +35,8 @@ func (c *caller) upload(ctx context.Context, run ledger.Running, voucher io.Read
 	})
 }
 
-// observe takes in what an answer said of the API's clock, and notes a change where doctor and accounts show it.
+// observe takes in what an answer said of the API's clock, and notes a change where doctor and
+// accounts show it.
 func (c *caller) observe(ctx context.Context, s clockSample) {
 	now, news := c.skew.observe(s, c.log)
 	if !news {

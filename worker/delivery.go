@@ -31,7 +31,8 @@ type delivery struct {
 	count    Observer
 }
 
-// ProcessTask delivers the upload of one task, or hands the task back with the time at which it is due again.
+// ProcessTask delivers the upload of one task, or hands the task back with the time at which it is
+// due again.
 func (d *delivery) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	p, err := d.read(t)
 	if errors.Is(err, tasks.ErrNewerPayload) {
@@ -49,7 +50,8 @@ func (d *delivery) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	return d.after(t, p, rec)
 }
 
-// errForeign means that a task is not one of the account's uploads. It must not be sent with the account's key.
+// errForeign means that a task is not one of the account's uploads. It must not be sent with the
+// account's key.
 var errForeign = errors.New("not a task of this account's uploads")
 
 // read gives what a task carries.
@@ -67,7 +69,8 @@ func (d *delivery) read(t *asynq.Task) (tasks.Payload, error) {
 	return p, nil
 }
 
-// strangeDelay is for what this worker cannot read: a newer one, or a person, may get to it meanwhile.
+// strangeDelay is for what this worker cannot read: a newer one, or a person, may get to it
+// meanwhile.
 const strangeDelay = time.Minute
 
 // deliver takes a task through the breaker and makes one attempt.
@@ -83,14 +86,15 @@ func (d *delivery) deliver(ctx context.Context, p tasks.Payload) (ledger.FinishR
 	}
 }
 
-// attempt asks the ledger whether the upload may be sent, and if so sends it. It gives back the slot. Again means that
-// the breaker is open and the task waits on.
+// attempt asks the ledger whether the upload may be sent, and if so sends it. It gives back the
+// slot. Again means that the breaker is open and the task waits on.
 func (d *delivery) attempt(ctx context.Context, p tasks.Payload) (rec ledger.FinishResult, again bool, err error) {
 	success := false
 	defer func() { d.slots.leave(success) }()
 
-	// The call and Finish must not be cut off by what happens to the task: they have deadlines of their own. The call's
-	// is counted from here, before Begin, so that it is over before the lease of the attempt ends.
+	// The call and Finish must not be cut off by what happens to the task: they have deadlines of
+	// their own. The call's is counted from here, before Begin, so that it is over before the lease
+	// of the attempt ends.
 	detached := context.WithoutCancel(ctx)
 	began := time.Now()
 	b, err := d.begin(detached, p)
@@ -133,8 +137,8 @@ func (d *delivery) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Fin
 	return rec, false, nil
 }
 
-// notBegun hands the task back: Redis is away, or cannot run the ledger's script on this record, which is then not the
-// other uploads' trouble.
+// notBegun hands the task back: Redis is away, or cannot run the ledger's script on this record,
+// which is then not the other uploads' trouble.
 func (d *delivery) notBegun(p tasks.Payload, err error) error {
 	if errors.Is(err, ledger.ErrScript) || errors.Is(err, ledger.ErrNewerRecord) {
 		d.log.Error("upload.not_begun", zap.String("upload_id", p.ID), zap.Error(err))
@@ -153,7 +157,8 @@ func (d *delivery) begin(ctx context.Context, p tasks.Payload) (ledger.BeginResu
 	})
 }
 
-// send makes the call. The error is the blob store's, when it is away and nothing was sent, or a *deliveredError.
+// send makes the call. The error is the blob store's, when it is away and nothing was sent, or a
+// *deliveredError.
 func (d *delivery) send(ctx context.Context, run ledger.Running, deadline time.Time) (ledger.AttemptResult, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()

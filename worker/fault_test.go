@@ -9,7 +9,8 @@ import (
 	"github.com/voucherd/voucherd/worker"
 )
 
-// TestEveryFault lets each way to fail strike one upload once, and looks at the outcome and at what follows.
+// TestEveryFault lets each way to fail strike one upload once, and looks at the outcome and at what
+// follows.
 func TestEveryFault(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

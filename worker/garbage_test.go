@@ -76,8 +76,8 @@ func TestUnknownUploadIsDropped(t *testing.T) {
 	b.eventually("it is dropped", func() bool { return b.left() == 0 })
 }
 
-// TestUndecodableTasksAreRemoved pushes what asynq itself cannot read: it takes each into its active
-// list and never ends it.
+// TestUndecodableTasksAreRemoved pushes what asynq itself cannot read: it takes each into its
+// active list and never ends it.
 func TestUndecodableTasksAreRemoved(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

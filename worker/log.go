@@ -30,7 +30,8 @@ func (r *recorder) logAttempt(run ledger.Running, o ledger.AttemptResult, rec le
 	r.log.Log(level, "upload.attempted", fields...)
 }
 
-// logLost writes an outcome that could not be recorded, in full: this line is all that is left of it.
+// logLost writes an outcome that could not be recorded, in full: this line is all that is left of
+// it.
 func (r *recorder) logLost(run ledger.Running, o ledger.AttemptResult, err error) {
 	fields := append(attemptFields(run, o), zap.String("develop_id", o.DevelopID), zap.String("nonce", run.Nonce),
 		zap.NamedError("ledger_error", err))
@@ -61,8 +62,8 @@ func attemptFields(run ledger.Running, o ledger.AttemptResult) []zap.Field {
 	return fields
 }
 
-// asynqLog passes asynq's own messages on to zap, a level lower: what asynq informs of or warns of is ordinary here
-// (a task that was dropped or given back).
+// asynqLog passes asynq's own messages on to zap, a level lower: what asynq informs of or warns of
+// is ordinary here (a task that was dropped or given back).
 type asynqLog struct{ log *zap.Logger }
 
 func (a asynqLog) Debug(args ...any) {

@@ -12,8 +12,8 @@ import (
 	"github.com/voucherd/voucherd/pandapon"
 )
 
-// Policy decides what an attempt came to and what follows. The zero value of a field stands for its default. Retry is
-// the default for what is unknown: PandaPon documents no code but 200.
+// Policy decides what an attempt came to and what follows. The zero value of a field stands for its
+// default. Retry is the default for what is unknown: PandaPon documents no code but 200.
 type Policy struct {
 	Short         []time.Duration // delays after attempts without an answer; the last one repeats
 	Long          []time.Duration // delays after refusals
@@ -30,7 +30,8 @@ type Policy struct {
 	Jitter float64 // by which delays are spread to either side; 0.2. Below 0: none
 }
 
-// DefaultShort is the schedule for what never reached the API, or came back without a readable answer.
+// DefaultShort is the schedule for what never reached the API, or came back without a readable
+// answer.
 func DefaultShort() []time.Duration {
 	return []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute}
 }
@@ -66,8 +67,8 @@ type Tried struct {
 	Unanswered int           // attempts without an answer since the last one that had one
 }
 
-// Decide makes an outcome of what the API client, or the blob store, said. Its plan holds if the answer is the upload's own;
-// whether it is, the ledger knows.
+// Decide makes an outcome of what the API client, or the blob store, said. Its plan holds if the
+// answer is the upload's own; whether it is, the ledger knows.
 func (p Policy) Decide(receipt pandapon.Receipt, err error, t Tried) ledger.AttemptResult {
 	o := p.classify(receipt, err)
 	switch o.Outcome {

@@ -22,8 +22,8 @@ func answered(status int, code string) *pandapon.Error {
 
 func steady() worker.Policy { return worker.Policy{Jitter: -1}.WithDefaults() }
 
-// TestEveryStatus holds the outcome table against every HTTP status there can be. What is listed is the exception, by
-// its own row; the ranges are the rest.
+// TestEveryStatus holds the outcome table against every HTTP status there can be. What is listed is
+// the exception, by its own row; the ranges are the rest.
 func TestEveryStatus(t *testing.T) {
 	t.Parallel()
 	type row struct {

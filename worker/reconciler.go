@@ -12,8 +12,9 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 )
 
-// reconciler makes the queue agree with the ledger, and clears away what is over. One worker at a time does it for a
-// account, but a second one would do no harm: every repair is a compare-and-set in the ledger.
+// reconciler makes the queue agree with the ledger, and clears away what is over. One worker at a
+// time does it for a account, but a second one would do no harm: every repair is a compare-and-set
+// in the ledger.
 type reconciler struct {
 	account  string
 	name     string // of the worker
@@ -112,8 +113,8 @@ func (r *reconciler) repair(ctx context.Context) error {
 	return r.sweep(ctx)
 }
 
-// sweepOn looks at the next page of everything: an upload that an index has lost is found in time, whatever the counts
-// say.
+// sweepOn looks at the next page of everything: an upload that an index has lost is found in time,
+// whatever the counts say.
 func (r *reconciler) sweepOn(ctx context.Context) error {
 	found, err := r.ledger.Sweep(ctx, r.account, r.cursor, slowSweepPage)
 	if err != nil {
@@ -158,7 +159,8 @@ func (r *reconciler) put(ctx context.Context, repairs []ledger.Repair, why strin
 	return nil
 }
 
-// clear deletes vouchers that are no longer kept or that nobody holds, and removes what retention lets go.
+// clear deletes vouchers that are no longer kept or that nobody holds, and removes what retention
+// lets go.
 func (r *reconciler) clear(ctx context.Context) error {
 	if time.Since(r.housework) < min(houseworkEvery, 10*r.every) {
 		return nil
@@ -211,7 +213,8 @@ func (r *reconciler) remove(ctx context.Context) error {
 
 const orphansAtOnce = 500
 
-// adopt deletes vouchers that no upload claimed, and claims those whose producer died before it could.
+// adopt deletes vouchers that no upload claimed, and claims those whose producer died before it
+// could.
 func (r *reconciler) adopt(ctx context.Context) error {
 	found, err := r.store.Unclaimed(ctx, r.account, r.orphans, orphansAtOnce)
 	if err != nil {

@@ -25,7 +25,8 @@ type recorder struct {
 	server   string        // the Redis process that knows what recent has; for watch alone
 }
 
-// release takes back an attempt that sent nothing, and may hold the account because its blob store is away.
+// release takes back an attempt that sent nothing, and may hold the account because its blob store
+// is away.
 func (r *recorder) release(ctx context.Context, run ledger.Running, storeAway bool) {
 	err := r.persist(ctx, run, func(ctx context.Context) error { return r.ledger.Release(ctx, run, storeAway) })
 	if err != nil {
@@ -33,7 +34,8 @@ func (r *recorder) release(ctx context.Context, run ledger.Running, storeAway bo
 	}
 }
 
-// finish records an outcome. If that cannot be done the full result stands in the log: it exists only here.
+// finish records an outcome. If that cannot be done the full result stands in the log: it exists
+// only here.
 func (r *recorder) finish(ctx context.Context, run ledger.Running, o ledger.AttemptResult) (rec ledger.FinishResult, err error) {
 	err = r.persist(ctx, run, func(ctx context.Context) (err error) {
 		rec, err = r.record(ctx, run, o)
@@ -48,8 +50,9 @@ func (r *recorder) finish(ctx context.Context, run ledger.Running, o ledger.Atte
 	return rec, nil
 }
 
-// persist writes to the ledger what must not be lost. While Redis is away it tries again, until its patience or the
-// worker's time to stop is over. What Redis answers with an error of its own would come again: it is no outage.
+// persist writes to the ledger what must not be lost. While Redis is away it tries again, until its
+// patience or the worker's time to stop is over. What Redis answers with an error of its own would
+// come again: it is no outage.
 func (r *recorder) persist(ctx context.Context, run ledger.Running, write func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.set.FinishPatience)
 	defer cancel()
@@ -84,8 +87,8 @@ func (r *recorder) pause(ctx context.Context) bool {
 	}
 }
 
-// follow does what an ended upload brings with it: the next in the order queue gets its task, and its voucher leaves the store.
-// What fails here the reconciler does.
+// follow does what an ended upload brings with it: the next in the order queue gets its task, and
+// its voucher leaves the store. What fails here the reconciler does.
 func (r *recorder) follow(ctx context.Context, run ledger.Running, o ledger.AttemptResult, rec ledger.FinishResult) {
 	r.putNext(ctx, rec)
 	switch rec.State {
@@ -113,7 +116,8 @@ func (r *recorder) putNext(ctx context.Context, rec ledger.FinishResult) {
 	}
 }
 
-// record writes an outcome down. An upload that was delivered, and whose record Redis has lost, gets one again.
+// record writes an outcome down. An upload that was delivered, and whose record Redis has lost,
+// gets one again.
 func (r *recorder) record(ctx context.Context, run ledger.Running, o ledger.AttemptResult) (ledger.FinishResult, error) {
 	rec, err := r.ledger.Finish(ctx, run, o)
 	if !errors.Is(err, ledger.ErrNotFound) || o.Outcome != ledger.OutcomeDelivered {

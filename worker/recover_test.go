@@ -95,7 +95,8 @@ func TestUnclaimedVouchers(t *testing.T) {
 	}
 }
 
-// TestVoucherThatWillNotLeave keeps the blob store from deleting: what the sweeper cannot take the reconciler takes later.
+// TestVoucherThatWillNotLeave keeps the blob store from deleting: what the sweeper cannot take the
+// reconciler takes later.
 func TestVoucherThatWillNotLeave(t *testing.T) {
 	t.Parallel()
 	var v *flaky
@@ -164,7 +165,8 @@ func TestRefusesAnotherStore(t *testing.T) {
 	}
 }
 
-// TestOutcomeThatCannotBeRecorded kills Redis during a call, for good: the log is all that is left of the outcome.
+// TestOutcomeThatCannotBeRecorded kills Redis during a call, for good: the log is all that is left
+// of the outcome.
 func TestOutcomeThatCannotBeRecorded(t *testing.T) {
 	t.Parallel()
 	var s *redistest.Server

@@ -11,10 +11,12 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// A Redis that comes back without its last writes (a replica took over, or the end of its log was lost) no longer knows
-// of attempts that were made. The worker that made them does, for a while, and so does a blob store that outlives Redis.
+// A Redis that comes back without its last writes (a replica took over, or the end of its log was
+// lost) no longer knows of attempts that were made. The worker that made them does, for a while,
+// and so does a blob store that outlives Redis.
 
-// recordDelivered records a delivery that only the blob store knew of, instead of the attempt that has just begun.
+// recordDelivered records a delivery that only the blob store knew of, instead of the attempt that
+// has just begun.
 func (r *recorder) recordDelivered(ctx context.Context, run ledger.Running, a ledger.Attempt) (rec ledger.FinishResult, err error) {
 	r.release(ctx, run, false)
 	err = r.persist(ctx, run, func(ctx context.Context) (err error) {
@@ -30,7 +32,8 @@ func (r *recorder) recordDelivered(ctx context.Context, run ledger.Running, a le
 	return rec, nil
 }
 
-// recent keeps what this worker has recorded of late, so that a Redis that has lost it can be told again.
+// recent keeps what this worker has recorded of late, so that a Redis that has lost it can be told
+// again.
 type recent struct {
 	mu       sync.Mutex
 	outcomes []recorded // oldest first
@@ -65,7 +68,8 @@ func (r *recent) all() []recorded {
 	return append([]recorded(nil), r.outcomes...)
 }
 
-// watch tells a Redis that is another process than before what this worker has recorded of late. Most often it knows.
+// watch tells a Redis that is another process than before what this worker has recorded of late.
+// Most often it knows.
 func (r *recorder) watch(ctx context.Context) {
 	server, err := r.ledger.Server(ctx, r.account)
 	if err != nil || server == r.server {

@@ -10,8 +10,8 @@ import (
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
-// snapshot has Redis keep what it has now, and gives a function that kills it: it comes back without all that was
-// written since.
+// snapshot has Redis keep what it has now, and gives a function that kills it: it comes back
+// without all that was written since.
 func (b *bundle) snapshot(s *redistest.Server) (lose func()) {
 	b.t.Helper()
 	b.must(b.rdb.Save(b.ctx).Err())
@@ -22,7 +22,8 @@ func (b *bundle) snapshot(s *redistest.Server) (lose func()) {
 	}
 }
 
-// TestRedisLosesTheLastWrites has Redis forget attempts while they run and after they ended: the workers tell it again.
+// TestRedisLosesTheLastWrites has Redis forget attempts while they run and after they ended: the
+// workers tell it again.
 func TestRedisLosesTheLastWrites(t *testing.T) {
 	t.Parallel()
 	stores := map[string]option{"redis": func(*bundle) {}, "file": func(b *bundle) { var v *flaky; inFiles(&v)(b) }}
@@ -44,7 +45,8 @@ func TestRedisLosesTheLastWrites(t *testing.T) {
 	}
 }
 
-// TestRedisLosesADeliveryAndItsWorker leaves only the file store to know that the upload was delivered.
+// TestRedisLosesADeliveryAndItsWorker leaves only the file store to know that the upload was
+// delivered.
 func TestRedisLosesADeliveryAndItsWorker(t *testing.T) {
 	t.Parallel()
 	for name, keep := range map[string]time.Duration{"bytes gone": 0, "bytes kept": time.Hour} {
@@ -91,7 +93,8 @@ func TestRedisLosesAnUploadWhoseCallRuns(t *testing.T) {
 	}
 }
 
-// TestRebuildKnowsWhatWasDelivered gives an empty Redis back what the file store knows, and sends nothing twice.
+// TestRebuildKnowsWhatWasDelivered gives an empty Redis back what the file store knows, and sends
+// nothing twice.
 func TestRebuildKnowsWhatWasDelivered(t *testing.T) {
 	t.Parallel()
 	var v *flaky

@@ -15,8 +15,9 @@ import (
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 )
 
-// TestNothingSecretLeaksOut runs with every fault on, and looks for the secret and the vouchers in all that is written:
-// the log down to debug, the ledger as JSON, and every key of Redis but the blob store's.
+// TestNothingSecretLeaksOut runs with every fault on, and looks for the secret and the vouchers in
+// all that is written: the log down to debug, the ledger as JSON, and every key of Redis but the
+// blob store's.
 func TestNothingSecretLeaksOut(t *testing.T) {
 	t.Parallel()
 	var written strings.Builder

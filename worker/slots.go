@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// slots are how many attempts of an account one worker makes at a time, and the tasks that wait for one. The circuit
-// breaker, which all workers share, is the ledger's; slots only keep everyone waiting for as long as it said.
+// slots are how many attempts of an account one worker makes at a time, and the tasks that wait for
+// one. The circuit breaker, which all workers share, is the ledger's; slots only keep everyone
+// waiting for as long as it said.
 //
-// Slots begin at 1 after start-up and after every hold, and double with each round of successes, so that an API that
-// has just come back is not met by everything that waited for it.
+// Slots begin at 1 after start-up and after every hold, and double with each round of successes, so
+// that an API that has just come back is not met by everything that waited for it.
 type slots struct {
 	mu        sync.Mutex
 	most      int
@@ -26,8 +27,8 @@ type slots struct {
 
 func newSlots(most int) *slots { return &slots{most: most, size: 1} }
 
-// errWaited means that a task's turn did not come: the account stops, the task's context has ended, or it has waited long
-// enough to go round through the queue once more.
+// errWaited means that a task's turn did not come: the account stops, the task's context has ended,
+// or it has waited long enough to go round through the queue once more.
 var errWaited = errors.New("waited for the account")
 
 // enter waits for a slot, until stop is closed, the context ends or the limit is over.

@@ -81,8 +81,8 @@ func TestOutageCostsNothing(t *testing.T) {
 	b.reaches(ledger.Delivered, ids...)
 }
 
-// TestOneBadUploadStandsAlone has one upload refused as if the account were wrong, in an account with nothing else to do:
-// the next upload need not wait until the account's next probe.
+// TestOneBadUploadStandsAlone has one upload refused as if the account were wrong, in an account
+// with nothing else to do: the next upload need not wait until the account's next probe.
 func TestOneBadUploadStandsAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(b *bundle) { b.ls.Breaker.ProbeBase, b.ls.Breaker.ProbeMax = time.Hour, time.Hour })

@@ -7,9 +7,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// queueClient is Redis for one asynq server. asynq v0.26 subscribes to cancellations once, and again
-// every 5 s after an error, such as that the user has no right to channels; the subscription that
-// failed stays open, each with a connection. So each new one closes the one before.
+// queueClient is Redis for one asynq server. asynq v0.26 subscribes to cancellations once, and
+// again every 5 s after an error, such as that the user has no right to channels; the subscription
+// that failed stays open, each with a connection. So each new one closes the one before.
 type queueClient struct {
 	redis.UniversalClient
 

@@ -12,8 +12,8 @@ import (
 // pubSubConns is how many connections for subscriptions a worker's client holds.
 func pubSubConns(c *redis.Client) int { return int(c.PoolStats().PubSubStats.Active) }
 
-// TestSubscriptionsOfARefusedUser gives the worker a Redis user without rights to channels, which is
-// what Redis 7 makes of a new user: asynq tries to subscribe again and again.
+// TestSubscriptionsOfARefusedUser gives the worker a Redis user without rights to channels, which
+// is what Redis 7 makes of a new user: asynq tries to subscribe again and again.
 func TestSubscriptionsOfARefusedUser(t *testing.T) {
 	t.Parallel()
 	var s *redistest.Server

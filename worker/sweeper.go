@@ -10,9 +10,9 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 )
 
-// sweeper takes vouchers that are no longer needed out of the blob store, and notes there what came of them, behind the back
-// of the deliveries: they need not wait for it. What it cannot take, or forgets when the worker ends, the reconciler
-// takes.
+// sweeper takes vouchers that are no longer needed out of the blob store, and notes there what came
+// of them, behind the back of the deliveries: they need not wait for it. What it cannot take, or
+// forgets when the worker ends, the reconciler takes.
 type sweeper struct {
 	account string
 	ledger  *ledger.Ledger

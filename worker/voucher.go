@@ -53,7 +53,8 @@ func (v vouchers) openInline(ctx context.Context, run ledger.Running, e blob.Ent
 	return blob.VerifyPieces(run.Pieces, e), nil
 }
 
-// knownDelivery asks the blob store whether it knows a voucher as delivered: then it gives a *deliveredError.
+// knownDelivery asks the blob store whether it knows a voucher as delivered: then it gives a
+// *deliveredError.
 func (v vouchers) knownDelivery(ctx context.Context, storeKey string) error {
 	n, err := v.store.Noted(ctx, storeKey)
 	if err != nil || n.State != string(ledger.Delivered) {
@@ -66,7 +67,8 @@ func (v vouchers) knownDelivery(ctx context.Context, storeKey string) error {
 	return &deliveredError{a}
 }
 
-// deliveredError says that an upload is not sent, because its blob store knows that it was delivered.
+// deliveredError says that an upload is not sent, because its blob store knows that it was
+// delivered.
 type deliveredError struct{ attempt ledger.Attempt }
 
 func (*deliveredError) Error() string { return "delivered already, as the blob store knows" }

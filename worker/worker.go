@@ -1,5 +1,5 @@
-// Package worker delivers what was enqueued: per account asynq servers, a breaker, a policy, and a reconciler that keeps the
-// queue in step with the ledger.
+// Package worker delivers what was enqueued: per account asynq servers, a breaker, a policy, and a
+// reconciler that keeps the queue in step with the ledger.
 package worker
 
 import (
@@ -21,7 +21,8 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 )
 
-// Config is what a Worker needs. All but Policy and Settings is required, and stays the caller's to close.
+// Config is what a Worker needs. All but Policy and Settings is required, and stays the caller's to
+// close.
 type Config struct {
 	QueueRedis redis.UniversalClient // for asynq alone; New adds a hook to it that keeps asynq from spinning
 	Ledger     *ledger.Ledger
@@ -117,8 +118,8 @@ func New(cfg Config) (*Worker, error) {
 	return w, nil
 }
 
-// Run works until the context ends, and then stops in order. While Redis is away at the start it waits for it. The
-// error says why it could not start.
+// Run works until the context ends, and then stops in order. While Redis is away at the start it
+// waits for it. The error says why it could not start.
 func (w *Worker) Run(ctx context.Context) error {
 	if err := w.bind(ctx); err != nil || ctx.Err() != nil {
 		return err

@@ -187,8 +187,8 @@ func (b *bundle) outcomes(id string) []ledger.Outcome {
 	return vs
 }
 
-// agree holds the ledger against the API's own log: every request stands as an attempt, found by its nonce, and every
-// request id that the API gave is found.
+// agree holds the ledger against the API's own log: every request stands as an attempt, found by
+// its nonce, and every request id that the API gave is found.
 func (b *bundle) agree(ids ...string) {
 	b.t.Helper()
 	nonces := map[string]bool{}

@@ -81,7 +81,8 @@ func printAccount(w io.Writer, l tasks.AccountStatus) error {
 	return t.Flush()
 }
 
-// breakerWords says whether an account's breaker lets attempts pass, and if not, why and until when.
+// breakerWords says whether an account's breaker lets attempts pass, and if not, why and until
+// when.
 func breakerWords(l tasks.AccountStatus) string {
 	if l.Breaker == tasks.BreakerClosed {
 		return "closed"

@@ -53,7 +53,8 @@ type tally struct {
 	done, moved, failed int
 }
 
-// each acts on all, reports what could not be done, and goes on. What says what was done: "discarded".
+// each acts on all, reports what could not be done, and goes on. What says what was done:
+// "discarded".
 func (c *selection) each(ctx context.Context, s *session, st *app.Store, b tasks.Bulk, what string) error {
 	progress, t := newBar(s.stderr, len(b.IDs)), tally{what: what}
 	err := st.Tasks.ActAll(ctx, b, func(id string, r tasks.Result) error {

@@ -13,8 +13,8 @@ func querySections() []config.Section { return []config.Section{config.Connectio
 
 func producerSections() []config.Section { return []config.Section{config.Connection, config.Intake} }
 
-// withStore reads the settings, connects, and calls do. What the command has no flags for comes from the environment.
-// Redis must answer: a command that a person started shall not hang.
+// withStore reads the settings, connects, and calls do. What the command has no flags for comes
+// from the environment. Redis must answer: a command that a person started shall not hang.
 func (s *session) withStore(ctx context.Context, do func(context.Context, *app.Store) error) (err error) {
 	cfg, err := s.load(app.StoreSections())
 	if err != nil {

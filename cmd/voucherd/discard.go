@@ -46,8 +46,8 @@ func (c *discardCmd) Run(ctx context.Context, s *session) error {
 	})
 }
 
-// ask puts a question to whoever sits at standard input. Without an answer nothing shall be done, and the exit code
-// says so.
+// ask puts a question to whoever sits at standard input. Without an answer nothing shall be done,
+// and the exit code says so.
 func (s *session) ask(ctx context.Context, question string) (bool, error) {
 	fmt.Fprint(s.stderr, question)
 	answer := make(chan string, 1)

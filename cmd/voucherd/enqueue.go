@@ -110,7 +110,8 @@ func (c *enqueueCmd) print(ctx context.Context, s *session, u ledger.Upload) err
 	return nil
 }
 
-// wait waits for the end of an upload and says how it ended. The id comes first, so that whoever stops waiting has it.
+// wait waits for the end of an upload and says how it ended. The id comes first, so that whoever
+// stops waiting has it.
 func (c *enqueueCmd) wait(ctx context.Context, s *session, st *app.Store, u ledger.Upload) error {
 	if !c.JSON {
 		fmt.Fprintln(s.stdout, u.ID)

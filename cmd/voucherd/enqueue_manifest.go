@@ -34,8 +34,8 @@ const (
 	fateUntried  = "untried"
 )
 
-// runManifest enqueues every line of a manifest and reports each line's fate. Running it again is safe: a voucher
-// that was enqueued before is known.
+// runManifest enqueues every line of a manifest and reports each line's fate. Running it again is
+// safe: a voucher that was enqueued before is known.
 func (c *enqueueCmd) runManifest(ctx context.Context, s *session) error {
 	if c.File != "" || c.Order != "" || c.User != "" || c.Reference != "" || c.Wait {
 		return usagef("--manifest takes no FILE, --order, --user, --reference or --wait: its lines say what to enqueue")
@@ -71,8 +71,8 @@ func readManifest(ctx context.Context, s *session, path string) (lines []manifes
 	return lines, dir, nil
 }
 
-// handOverAll hands the lines over, several at a time. When Redis or the blob store is away the lines that follow are not
-// tried: each would only wait for the same answer.
+// handOverAll hands the lines over, several at a time. When Redis or the blob store is away the
+// lines that follow are not tried: each would only wait for the same answer.
 func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *app.Store, lines []manifest.Line, dir string) []fate {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -120,7 +120,8 @@ func fateOf(l manifest.Line, r tasks.Result) fate {
 	return f
 }
 
-// lateFile is a file that is opened when it is first read: a manifest may name more than may be open at a time.
+// lateFile is a file that is opened when it is first read: a manifest may name more than may be
+// open at a time.
 type lateFile struct {
 	path string
 	file io.ReadCloser

@@ -81,7 +81,8 @@ func eachPage(ctx context.Context, st *app.Store, q ledger.Query, write func(led
 // readers is how many uploads are read at a time.
 const readers = 16
 
-// withAttempts reads uploads again with their attempts, in their order. Those that are gone meanwhile are left out.
+// withAttempts reads uploads again with their attempts, in their order. Those that are gone
+// meanwhile are left out.
 func withAttempts(ctx context.Context, st *app.Store, listed []ledger.Upload) ([]ledger.Upload, error) {
 	full := make([]ledger.Upload, len(listed))
 	g, ctx := errgroup.WithContext(ctx)

@@ -6,7 +6,8 @@ import (
 	"github.com/voucherd/voucherd/internal/config"
 )
 
-// formerNames gives a fault for every former name among the arguments and the variables that are set.
+// formerNames gives a fault for every former name among the arguments and the variables that are
+// set.
 func (s *session) formerNames(args []string) []config.Fault {
 	var faults []config.Fault
 	add := func(name, kind string) {

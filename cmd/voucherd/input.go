@@ -19,8 +19,8 @@ func (s *session) openVoucher(ctx context.Context, path string) (io.ReadCloser, 
 	return openFile(path)
 }
 
-// input is standard input until the context ends. A read that blocks cannot be ended: it is left behind, and lasts as
-// long as the process.
+// input is standard input until the context ends. A read that blocks cannot be ended: it is left
+// behind, and lasts as long as the process.
 func (s *session) input(ctx context.Context) io.ReadCloser {
 	out, in := io.Pipe()
 	context.AfterFunc(ctx, func() { _ = in.CloseWithError(ctx.Err()) }) // the first end of a pipe is what counts

@@ -48,8 +48,8 @@ func (b *bench) startProcess(cmd *exec.Cmd) {
 	})
 }
 
-// TestKilledInMidAttempt kills a worker while it waits for the API's answer. asynq's lease and the ledger's are wound
-// forward here; the chaos run waits for them.
+// TestKilledInMidAttempt kills a worker while it waits for the API's answer. asynq's lease and the
+// ledger's are wound forward here; the chaos run waits for them.
 func TestKilledInMidAttempt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -18,7 +18,8 @@ func main() {
 	os.Exit(code)
 }
 
-// UntilSignal gives a context that the first signal to stop ends. From then on a second one ends the process at once.
+// UntilSignal gives a context that the first signal to stop ends. From then on a second one ends
+// the process at once.
 func UntilSignal(parent context.Context) (ctx context.Context, stop context.CancelFunc) {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	// A terminal that closes asks to stop, unless nohup asked for the contrary.

@@ -13,7 +13,8 @@ type rebuildCmd struct {
 	kong.Plugins
 }
 
-// Run makes the ledger's indexes anew, and puts every undelivered upload of a file store back into Redis.
+// Run makes the ledger's indexes anew, and puts every undelivered upload of a file store back into
+// Redis.
 func (c *rebuildCmd) Run(ctx context.Context, s *session) error {
 	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
 		var b bar

@@ -52,7 +52,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 (--wait) ended undelivered
 // errHelp ends the parsing once help was printed.
 var errHelp = errors.New("help was printed")
 
-// Run runs one command and gives the exit code. env is as os.Environ gives it; nothing else is read from the process.
+// Run runs one command and gives the exit code. env is as os.Environ gives it; nothing else is read
+// from the process.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
 	s := &session{stdin: stdin, stdout: stdout, stderr: stderr, env: env, fromEnv: map[string]string{}}
 	parser, err := newParser(s)
@@ -124,7 +125,8 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
-// usage makes kong's complaint one that says where to look, and names the variable that a bad value came from.
+// usage makes kong's complaint one that says where to look, and names the variable that a bad value
+// came from.
 func (s *session) usage(err error) error {
 	text := err.Error()
 	for flag, env := range s.fromEnv {
@@ -140,8 +142,8 @@ func (s *session) usage(err error) error {
 	return usagef("%s (see %s --help)", text, where)
 }
 
-// resolve gives a flag that is not on the command line the value of its variable. An empty variable counts as unset:
-// compose files and CI systems set them so.
+// resolve gives a flag that is not on the command line the value of its variable. An empty variable
+// counts as unset: compose files and CI systems set them so.
 func (s *session) resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	env := variable(flag)
 	value := s.getenv(env)
@@ -152,7 +154,8 @@ func (s *session) resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, 
 	return value, nil
 }
 
-// variable is the environment variable of a flag: the one its env-name tag says, else VOUCHERD_ and its name.
+// variable is the environment variable of a flag: the one its env-name tag says, else VOUCHERD_ and
+// its name.
 func variable(flag *kong.Flag) string {
 	if flag.Name == "help" {
 		return ""
@@ -163,7 +166,8 @@ func variable(flag *kong.Flag) string {
 	return "VOUCHERD_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
 }
 
-// envTag names a flag's variable. It is not kong's own tag, which would read the process's environment.
+// envTag names a flag's variable. It is not kong's own tag, which would read the process's
+// environment.
 const envTag = "variable"
 
 // formatHelp adds the default and the variable to a flag's help.

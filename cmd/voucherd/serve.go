@@ -20,7 +20,8 @@ const (
 	stopLimit   = 5 * time.Second // for calls under way when the server is stopped
 )
 
-// serve answers on a listener until stop is called, which waits for calls under way. The context only carries values.
+// serve answers on a listener until stop is called, which waits for calls under way. The context
+// only carries values.
 func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *zap.Logger) (stop func()) {
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, ErrorLog: zap.NewStdLog(log),

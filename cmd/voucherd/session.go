@@ -87,8 +87,8 @@ func (s *session) fail(err error) int {
 	}
 }
 
-// settingFlags makes the flags of some sections of the table of settings. All are plain text: the table reads them, so
-// that every fault is reported at once.
+// settingFlags makes the flags of some sections of the table of settings. All are plain text: the
+// table reads them, so that every fault is reported at once.
 func settingFlags(sections []config.Section) kong.Plugins {
 	var fields []reflect.StructField
 	for i, s := range config.Settings() {

@@ -82,8 +82,8 @@ func fileSize(path string) (int64, error) {
 	return info.Size(), nil
 }
 
-// printCurl prints the request as a command for a POSIX shell. The voucher goes through a pipe: as an argument it would
-// be too long.
+// printCurl prints the request as a command for a POSIX shell. The voucher goes through a pipe: as
+// an argument it would be too long.
 func printCurl(w io.Writer, r pandapon.SignedRequest, file string) {
 	fmt.Fprintf(w, "{ printf %%s %s; base64 < %s | tr -d '\\n'; printf %%s %s; } |\n",
 		quote(r.BodyBefore), quote(file), quote(r.BodyAfter))

@@ -12,7 +12,8 @@ import (
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 )
 
-// signalInMidAttempt sends a worker a signal while it waits for the API's answer, and gives the error of its end.
+// signalInMidAttempt sends a worker a signal while it waits for the API's answer, and gives the
+// error of its end.
 func (b *bench) signalInMidAttempt(sig syscall.Signal) error {
 	b.t.Helper()
 	b.box.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(500e6)})

@@ -15,8 +15,8 @@ import (
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
-// stopAt stands between a command and Redis, and calls stop when the command is about to send text to Redis for the
-// n-th time. It gives the URL to take.
+// stopAt stands between a command and Redis, and calls stop when the command is about to send text
+// to Redis for the n-th time. It gives the URL to take.
 func stopAt(t *testing.T, text string, n int, stop func()) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -11,7 +11,8 @@ import (
 	"github.com/voucherd/voucherd/internal/config"
 )
 
-// unknown is a variable that looks like ours and that no command reads: a misspelt one, most likely.
+// unknown is a variable that looks like ours and that no command reads: a misspelt one, most
+// likely.
 type unknown struct {
 	name, nearest string // nearest: a known one, if one is close
 }
@@ -42,7 +43,8 @@ func (s *session) logUnknown(log *zap.Logger) {
 	}
 }
 
-// fromCluster matches what Kubernetes, and Docker's links, set for a service whose name begins with voucherd.
+// fromCluster matches what Kubernetes, and Docker's links, set for a service whose name begins with
+// voucherd.
 var fromCluster = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$`)
 
 func (s *session) unknown() []unknown {
@@ -59,7 +61,8 @@ func (s *session) unknown() []unknown {
 	return found
 }
 
-// known lists the variables of every command, for they often share one environment; the settings come first.
+// known lists the variables of every command, for they often share one environment; the settings
+// come first.
 func (s *session) known() []string {
 	var known []string
 	for _, set := range config.Settings() {
@@ -88,8 +91,8 @@ func withoutPrefix(name string) (rest string, ours bool) {
 	return rest, ours
 }
 
-// nearest gives the first of the known names that a misspelt one is closest to: a few letters or words apart, or with
-// the other prefix. It gives none when all are far.
+// nearest gives the first of the known names that a misspelt one is closest to: a few letters or
+// words apart, or with the other prefix. It gives none when all are far.
 func nearest(name string, known []string) string {
 	rest, _ := withoutPrefix(name)
 	best, least := "", 2+len(rest)/6
@@ -102,7 +105,8 @@ func nearest(name string, known []string) string {
 	return best
 }
 
-// distance counts the words that one name has and the other lacks, if that is all that is different, else the letters.
+// distance counts the words that one name has and the other lacks, if that is all that is
+// different, else the letters.
 func distance(a, b string) int {
 	few, many := strings.Split(a, "_"), strings.Split(b, "_")
 	if len(few) > len(many) {

@@ -38,8 +38,8 @@ func TestEveryCommandNamesUnknownVariables(t *testing.T) {
 	}
 }
 
-// TestASharedEnvironmentIsNoMisspelling gives a command every variable that any command knows, and those that a cluster
-// adds for its services.
+// TestASharedEnvironmentIsNoMisspelling gives a command every variable that any command knows, and
+// those that a cluster adds for its services.
 func TestASharedEnvironmentIsNoMisspelling(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -85,7 +85,8 @@ func TestTheWorkerSaysHowItIs(t *testing.T) {
 	}
 }
 
-// TestWaitingNamesRedisAndItsSetting starts what waits for Redis with a wrong password, and with no Redis.
+// TestWaitingNamesRedisAndItsSetting starts what waits for Redis with a wrong password, and with no
+// Redis.
 func TestWaitingNamesRedisAndItsSetting(t *testing.T) {
 	t.Parallel()
 	locked, dead := redistest.Start(t, redistest.Options{Password: "open-sesame"}), redistest.Start(t, redistest.Options{})

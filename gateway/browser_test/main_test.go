@@ -1,5 +1,5 @@
-// Package browser_test looks at the gateway's pages as people do: with a real browser, on a real Redis, a worker and the
-// stand-in API. Its pictures lie in artefacts/browser.
+// Package browser_test looks at the gateway's pages as people do: with a real browser, on a real
+// Redis, a worker and the stand-in API. Its pictures lie in artefacts/browser.
 package browser_test
 
 import (
@@ -12,7 +12,8 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 )
 
-// TestBrowser starts one browser for all looks; each has a profile, a Redis and a gateway of its own.
+// TestBrowser starts one browser for all looks; each has a profile, a Redis and a gateway of its
+// own.
 func TestBrowser(t *testing.T) {
 	t.Parallel()
 	logging.Disable() // go-redis prints by itself

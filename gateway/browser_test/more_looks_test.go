@@ -24,7 +24,8 @@ func phoneLook(s *stage, w window) {
 		b.fits()
 		b.shot("phone-" + name)
 	}
-	// What a thumb shall hit is not smaller than 24 pixels (WCAG 2.2, 2.5.8); links within sentences are exempt.
+	// What a thumb shall hit is not smaller than 24 pixels (WCAG 2.2, 2.5.8); links within
+	// sentences are exempt.
 	b.goTo("/uploads?state=rejected")
 	small := eval[[]string](b, `[...document.querySelectorAll("button, select, input:not([type=hidden]), .tabs a, .top nav a")]
 		.filter(e => e.checkVisibility() && !e.closest("thead")).map(e => [e.getBoundingClientRect(), e]).filter(([r, e]) => r.height < 22 || r.width < 22)
@@ -148,7 +149,8 @@ func keyboardLook(s *stage, w window) {
 	b.fine("401", "404")
 }
 
-// named fails for controls that a screen reader has no name for, and for a page without one first heading.
+// named fails for controls that a screen reader has no name for, and for a page without one first
+// heading.
 func (b *tab) named() {
 	b.t.Helper()
 	nameless := eval[[]string](b, `[...document.querySelectorAll("a, button, input:not([type=hidden]), select, img, svg[role]")]

@@ -62,7 +62,8 @@ func newStage(t *testing.T) *stage {
 	api := httptest.NewServer(s.box)
 	t.Cleanup(func() { s.box.Close(); api.Close() })
 	v := blob.NewRedis(s.rdb)
-	// Only an account's credentials shut its breaker here, so that what one look does to one order stays there.
+	// Only an account's credentials shut its breaker here, so that what one look does to one order
+	// stays there.
 	l := ledger.New(s.rdb, ledger.Settings{Breaker: ledger.BreakerSettings{
 		OutageRow: 1000, RefusingRow: 1000, ProbeBase: 3 * time.Second, ProbeMax: 3 * time.Second,
 	}})
@@ -230,7 +231,8 @@ func (s *stage) wait(what string, ok func() bool) {
 	}
 }
 
-// past fills the ledger's index with uploads that ended in the hours before, so that the chart has a day to show.
+// past fills the ledger's index with uploads that ended in the hours before, so that the chart has
+// a day to show.
 func (s *stage) past() {
 	s.t.Helper()
 	now, err := s.rdb.Time(s.ctx).Result()

@@ -129,7 +129,8 @@ func TestEveryMessageIsUsed(t *testing.T) {
 	}
 }
 
-// TestEveryReasonHasItsWords holds the reasons for which a breaker opens against the texts that explain them.
+// TestEveryReasonHasItsWords holds the reasons for which a breaker opens against the texts that
+// explain them.
 func TestEveryReasonHasItsWords(t *testing.T) {
 	t.Parallel()
 	for _, language := range []string{"en", "zh"} {

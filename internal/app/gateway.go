@@ -9,11 +9,13 @@ import (
 	"github.com/voucherd/voucherd/internal/metrics"
 )
 
-// GatewayConns are a gateway's connections to Redis: for every upload that is taken at once, and some who read.
+// GatewayConns are a gateway's connections to Redis: for every upload that is taken at once, and
+// some who read.
 const GatewayConns = 96
 
-// NewGateway puts a gateway on this store. To what own says of tokens, proxies, TLS and the log, it adds the store, the
-// metrics, asynqmon, and the accounts and limits of the settings. Nothing runs yet.
+// NewGateway puts a gateway on this store. To what own says of tokens, proxies, TLS and the log, it
+// adds the store, the metrics, asynqmon, and the accounts and limits of the settings. Nothing runs
+// yet.
 func (s *Store) NewGateway(cfg config.Config, own gateway.Config, m *metrics.Metrics) (*gateway.Gateway, error) {
 	own.Tasks, own.Store, own.Ready, own.History = s.Tasks, s.Blob, s.Ready, s.Ledger
 	own.Metrics, own.Enqueued = m.Handler(), m.Enqueued

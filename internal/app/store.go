@@ -1,5 +1,6 @@
-// Package app puts voucherd together from its settings: clients of Redis, blob store, ledger, worker and gateway. The
-// commands, the demo and the harnesses for developers all take them from here.
+// Package app puts voucherd together from its settings: clients of Redis, blob store, ledger,
+// worker and gateway. The commands, the demo and the harnesses for developers all take them from
+// here.
 package app
 
 import (
@@ -27,8 +28,8 @@ type Store struct {
 	Tasks  *tasks.Client
 }
 
-// OpenStore opens what the settings name, with at most conns connections to Redis (0: as many as go-redis thinks fit). It
-// does not wait for Redis. The caller closes the store.
+// OpenStore opens what the settings name, with at most conns connections to Redis (0: as many as
+// go-redis thinks fit). It does not wait for Redis. The caller closes the store.
 func OpenStore(ctx context.Context, cfg config.Config, conns int) (*Store, error) {
 	rdb, err := redisconn.Open(cfg.RedisURL, conns)
 	if err != nil {
@@ -37,7 +38,8 @@ func OpenStore(ctx context.Context, cfg config.Config, conns int) (*Store, error
 	return StoreOn(ctx, cfg, rdb)
 }
 
-// StoreOn is OpenStore for a client of Redis that is there already. Close closes the client too, and so does an error.
+// StoreOn is OpenStore for a client of Redis that is there already. Close closes the client too,
+// and so does an error.
 func StoreOn(ctx context.Context, cfg config.Config, rdb redis.UniversalClient) (*Store, error) {
 	b, err := blob.Open(ctx, cfg.Store, rdb)
 	if err != nil {
@@ -74,8 +76,9 @@ const (
 	awaitPause  = time.Second             // between two tries of a worker or gateway at its start
 )
 
-// Answers returns nil if Redis answers. go-redis tries again within limits of its own, which do not follow a context,
-// so a question that takes too long is left behind. The setting is what the address of Redis was set by.
+// Answers returns nil if Redis answers. go-redis tries again within limits of its own, which do not
+// follow a context, so a question that takes too long is left behind. The setting is what the
+// address of Redis was set by.
 func (s *Store) Answers(ctx context.Context, setting string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
@@ -105,8 +108,9 @@ func (s *Store) Await(ctx context.Context, log *zap.Logger, event string) {
 	_ = retry(ctx, log, event, func() error { return s.Answers(ctx, RedisSetting) }, nil) // it ends with the context
 }
 
-// Bind binds the accounts to this blob store, once Redis answers; until then it logs what is in the way as event. The
-// error is ledger.ErrOtherStore when an account's vouchers lie elsewhere; nil when the context ended.
+// Bind binds the accounts to this blob store, once Redis answers; until then it logs what is in the
+// way as event. The error is ledger.ErrOtherStore when an account's vouchers lie elsewhere; nil
+// when the context ended.
 func (s *Store) Bind(ctx context.Context, accounts []config.Account, log *zap.Logger, event string) error {
 	return retry(ctx, log, event, func() error {
 		for _, a := range accounts {

@@ -44,7 +44,8 @@ type Worker struct {
 // connsOfWorker are connections to Redis for the reconciler, probes and asynq's own loops.
 const connsOfWorker = 8
 
-// NewWorker puts a worker together; version stands in its User-Agent. Nothing runs yet. The caller closes it after Run.
+// NewWorker puts a worker together; version stands in its User-Agent. Nothing runs yet. The caller
+// closes it after Run.
 func NewWorker(ctx context.Context, cfg config.Config, log *zap.Logger, version string) (w *Worker, err error) {
 	conns := connsOfWorker
 	for _, a := range cfg.Accounts {

@@ -18,7 +18,8 @@ import (
 // defaultAccount is the account that the PANDAPON_ settings make.
 const defaultAccount = "default"
 
-// maxFile bounds a secret's file and the accounts file, so that a wrong path cannot fill the memory.
+// maxFile bounds a secret's file and the accounts file, so that a wrong path cannot fill the
+// memory.
 const maxFile = 1 << 20
 
 // accountEntry is one account of an accounts file. What it leaves out is as the settings say.
@@ -39,8 +40,8 @@ type accountsFile struct {
 	Lanes    yaml.Node      `yaml:"lanes"` // the former name of accounts
 }
 
-// AccountVariables lists the variables that an accounts file takes secrets from. A file that cannot be read, or not
-// twice, has none: Load says what is wrong with it.
+// AccountVariables lists the variables that an accounts file takes secrets from. A file that cannot
+// be read, or not twice, has none: Load says what is wrong with it.
 func AccountVariables(path string) []string {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// crossCheck looks at settings that only make sense together. Those that could not be read are left out: their own
-// fault stands already.
+// crossCheck looks at settings that only make sense together. Those that could not be read are left
+// out: their own fault stands already.
 func (l *loader) crossCheck() {
 	c := &l.cfg
 	if c.Worker.ShutdownTimeout == 0 {
@@ -41,7 +41,8 @@ func (l *loader) crossCheck() {
 // both says whether both settings belong to the command and could be read.
 func (l *loader) both(a, b string) bool { return l.good[a] && l.good[b] }
 
-// plainHTTP says whether an address sends vouchers and signatures unencrypted over a network that others may read.
+// plainHTTP says whether an address sends vouchers and signatures unencrypted over a network that
+// others may read.
 func plainHTTP(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" {
@@ -51,6 +52,7 @@ func plainHTTP(address string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast()
 	}
-	// A name without a dot is one of the machine's own network: localhost, or a service of a compose file.
+	// A name without a dot is one of the machine's own network: localhost, or a service of a
+	// compose file.
 	return strings.Contains(host, ".") && !strings.HasSuffix(host, ".localhost") && !strings.HasSuffix(host, ".internal")
 }

@@ -1,5 +1,6 @@
-// Package config holds every setting of voucherd in one table: its names, its default, its help, and how its text is
-// read. The command line, the checks and the tables of docs/reference.md all come from it.
+// Package config holds every setting of voucherd in one table: its names, its default, its help,
+// and how its text is read. The command line, the checks and the tables of docs/reference.md all
+// come from it.
 package config
 
 import (
@@ -12,7 +13,8 @@ import (
 	"github.com/voucherd/voucherd/worker"
 )
 
-// Config is every setting, read and checked. What belongs to sections that were not asked for has its default.
+// Config is every setting, read and checked. What belongs to sections that were not asked for has
+// its default.
 type Config struct {
 	RedisURL string
 	Store    string // as blob.Open takes it
@@ -39,7 +41,8 @@ type Config struct {
 	concurrency  int
 }
 
-// InlineMost is up to which size vouchers are kept with their records: only where those lie in the same Redis.
+// InlineMost is up to which size vouchers are kept with their records: only where those lie in the
+// same Redis.
 func (c Config) InlineMost() int64 {
 	if c.Store == "redis:" {
 		return ledger.InlineMost
@@ -64,8 +67,8 @@ type account struct {
 	secretFile          string
 }
 
-// Given is the text that a user gave for a setting, and the name that the user gave it by: a flag ("--redis") or a
-// variable ("VOUCHERD_REDIS_URL").
+// Given is the text that a user gave for a setting, and the name that the user gave it by: a flag
+// ("--redis") or a variable ("VOUCHERD_REDIS_URL").
 type Given struct{ Name, Text string }
 
 // Input is what Load reads from.
@@ -96,7 +99,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Load reads and checks the settings of some sections. The error is an *Error with every fault found.
+// Load reads and checks the settings of some sections. The error is an *Error with every fault
+// found.
 func Load(in Input) (Config, error) {
 	l := loader{in: in, good: map[string]bool{}}
 	for _, s := range Settings() {

@@ -68,7 +68,8 @@ func TestTheTableIsWellFormed(t *testing.T) {
 	}
 }
 
-// The table's defaults are those of the packages, so that a program built on these behaves as the command line does.
+// The table's defaults are those of the packages, so that a program built on these behaves as the
+// command line does.
 func TestDefaultsAreThoseOfThePackages(t *testing.T) {
 	t.Parallel()
 	cfg, err := load(all(), nil)

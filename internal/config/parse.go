@@ -12,8 +12,8 @@ import (
 	"github.com/gabriel-vasile/mimetype"
 )
 
-// reader reads a setting's text into a Config. Its error is a sentence about the text alone: the setting's name is put
-// before it. It does not repeat a text that may hold a password.
+// reader reads a setting's text into a Config. Its error is a sentence about the text alone: the
+// setting's name is put before it. It does not repeat a text that may hold a password.
 type reader func(*Config, string) error
 
 // ParseDuration reads what time.ParseDuration reads, and whole days: "7d".
@@ -168,7 +168,8 @@ func size(field func(*Config) *int64) reader {
 // maxVoucher is far above any receipt; base64 of more would be refused by usual servers anyway.
 const maxVoucher = 1 << 30
 
-// share reads a number from 0 to below 1. The policy takes a zero for its default, so no jitter is written as -1 there.
+// share reads a number from 0 to below 1. The policy takes a zero for its default, so no jitter is
+// written as -1 there.
 func share(field func(*Config) *float64) reader {
 	return func(c *Config, s string) error {
 		f, err := strconv.ParseFloat(s, 64)

@@ -18,7 +18,8 @@ var update = flag.Bool("update", false, "write the tables of settings into the r
 // reference is the document that has the tables of settings.
 const reference = "../../docs/reference.md"
 
-// TestReferenceHasTheTablesOfSettings compares the reference's tables with what the program reads its settings by.
+// TestReferenceHasTheTablesOfSettings compares the reference's tables with what the program reads
+// its settings by.
 func TestReferenceHasTheTablesOfSettings(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile(reference)
@@ -70,7 +71,8 @@ func table(advanced bool) string {
 	return b.String() + "\n"
 }
 
-// code writes a value as code; an empty one leaves the cell empty. Long lists may break at their commas.
+// code writes a value as code; an empty one leaves the cell empty. Long lists may break at their
+// commas.
 func code(before, value string) string {
 	if value == "" {
 		return ""

@@ -136,7 +136,8 @@ func uploadPath(c *Config, s string) error {
 	return checkClient(pandapon.Config{UploadPath: s}, "upload path: ")
 }
 
-// checkClient asks the client that will have to take the value; its sentence begins with its own name for it.
+// checkClient asks the client that will have to take the value; its sentence begins with its own
+// name for it.
 func checkClient(cfg pandapon.Config, itsName string) error {
 	client, err := pandapon.NewClient(cfg)
 	if err != nil {

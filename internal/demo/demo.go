@@ -1,5 +1,6 @@
-// Package demo shows vouchers surviving an outage: it enqueues receipts, lets the stand-in API fail, and tells what
-// becomes of each upload. It runs on a sandbox and a worker that its caller has started.
+// Package demo shows vouchers surviving an outage: it enqueues receipts, lets the stand-in API
+// fail, and tells what becomes of each upload. It runs on a sandbox and a worker that its caller
+// has started.
 package demo
 
 import (
@@ -59,8 +60,8 @@ const (
 	onceEnds = 2 * time.Minute        // whatever has not ended by then has failed; a busy machine needs half a minute
 )
 
-// Once plays the short demo: six receipts, an outage, a lost answer. It returns nil only if every upload was delivered
-// as it was enqueued.
+// Once plays the short demo: six receipts, an outage, a lost answer. It returns nil only if every
+// upload was delivered as it was enqueued.
 func (s *Show) Once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, onceEnds)
 	defer cancel()
@@ -131,8 +132,8 @@ func (s *Show) handOver(ctx context.Context, n int) error {
 	return nil
 }
 
-// next is what to enqueue next. The user's own voucher comes third, so that it meets the outage; it is sent even if an
-// earlier demo delivered it.
+// next is what to enqueue next. The user's own voucher comes third, so that it meets the outage; it
+// is sent even if an earlier demo delivered it.
 func (s *Show) next() (tasks.Request, error) {
 	if s.handed == 2 && s.Own != nil {
 		return tasks.Request{
@@ -148,7 +149,8 @@ const lookEvery = 80 * time.Millisecond
 
 func never() bool { return false }
 
-// follow shows what happens until a time, or until done says so. Time running out is an error only of the context.
+// follow shows what happens until a time, or until done says so. Time running out is an error only
+// of the context.
 func (s *Show) follow(ctx context.Context, until time.Time, done func() bool) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

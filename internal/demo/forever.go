@@ -17,8 +17,8 @@ const (
 	lastChance = 5 * time.Second // for what is under way when the demo is stopped
 )
 
-// Forever enqueues receipts and lets the API go away now and then, until the context ends. Then it reports what it
-// has seen.
+// Forever enqueues receipts and lets the API go away now and then, until the context ends. Then it
+// reports what it has seen.
 func (s *Show) Forever(ctx context.Context) error {
 	err := s.cycle(ctx)
 	if !errors.Is(err, context.Canceled) {

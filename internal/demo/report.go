@@ -11,7 +11,8 @@ import (
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 )
 
-// report prints what became of every upload, and returns an error unless all were delivered as they were enqueued.
+// report prints what became of every upload, and returns an error unless all were delivered as they
+// were enqueued.
 func (s *Show) report() error {
 	var table bytes.Buffer
 	table.WriteString("UPLOAD\tORDER\tATTEMPTS\tOUTCOME\tREQUEST ID\n")

@@ -115,7 +115,8 @@ func (v *View) draw(lines []string) {
 	v.say("%s", b.String())
 }
 
-// cut keeps a line within the terminal's width: a line that wraps would spoil the picture. Colours take no room.
+// cut keeps a line within the terminal's width: a line that wraps would spoil the picture. Colours
+// take no room.
 func cut(line string, width int) string {
 	room, escape := width-1, false
 	for i, r := range line {

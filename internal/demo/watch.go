@@ -68,7 +68,8 @@ func (w *watcher) look(ctx context.Context) ([]event, error) {
 	return events, nil
 }
 
-// news compares two looks at an upload. It goes by the attempts, so nothing is missed between two looks.
+// news compares two looks at an upload. It goes by the attempts, so nothing is missed between two
+// looks.
 func news(was, now ledger.Upload) []string {
 	var all []string
 	if was.State == "" {

@@ -1,4 +1,5 @@
-// Package doctor looks at everything an installation stands on, and says what to do about what is not as it should be.
+// Package doctor looks at everything an installation stands on, and says what to do about what is
+// not as it should be.
 package doctor
 
 import (
@@ -160,7 +161,8 @@ func (e *examination) memory(_ context.Context) {
 	}
 }
 
-// asynq takes times from the worker's host, so a clock far off delays retries; PandaPon refuses 600 s.
+// asynq takes times from the worker's host, so a clock far off delays retries; PandaPon refuses 600
+// s.
 const clockOff = 30 * time.Second
 
 func (e *examination) clock(ctx context.Context) {

@@ -25,9 +25,9 @@ type Line struct {
 // maxLines bounds what is kept in memory.
 const maxLines = 1_000_000
 
-// Read reads a manifest: a header with order and file, and in any order and number user, account and reference, then a line
-// for each voucher. Spaces around values do not count. All faults are reported, each with its line; then nothing is
-// returned.
+// Read reads a manifest: a header with order and file, and in any order and number user, account
+// and reference, then a line for each voucher. Spaces around values do not count. All faults are
+// reported, each with its line; then nothing is returned.
 func Read(r io.Reader) ([]Line, error) {
 	rows := csv.NewReader(withoutBOM(r))
 	rows.FieldsPerRecord = -1 // the complaint below is clearer

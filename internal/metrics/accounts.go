@@ -21,8 +21,9 @@ const (
 	accountsLimit = 2 * time.Second  // for one look
 )
 
-// WatchAccounts exports how every account stands, as the ledger has it: the same from every process. However often it is
-// scraped, Redis is asked once in ten seconds at most, and at a cost that does not grow with the number of uploads.
+// WatchAccounts exports how every account stands, as the ledger has it: the same from every
+// process. However often it is scraped, Redis is asked once in ten seconds at most, and at a cost
+// that does not grow with the number of uploads.
 func (m *Metrics) WatchAccounts(from accountSource) {
 	m.registry.MustRegister(&accountCollector{
 		from: from,
@@ -38,7 +39,8 @@ func (m *Metrics) WatchAccounts(from accountSource) {
 	})
 }
 
-// reasons are all there are; each is always exported, so that an alert need not reckon with missing series.
+// reasons are all there are; each is always exported, so that an alert need not reckon with missing
+// series.
 func reasons() []string {
 	return []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store"}
 }
@@ -79,8 +81,8 @@ func (c *accountCollector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// look gives the accounts as they were at most ten seconds ago. What cannot be read is not asked for again at once, and
-// gives no accounts: old numbers would look like new ones.
+// look gives the accounts as they were at most ten seconds ago. What cannot be read is not asked
+// for again at once, and gives no accounts: old numbers would look like new ones.
 func (c *accountCollector) look() ([]tasks.AccountStatus, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package metrics makes what workers and the gateway see available to Prometheus. What it exports, with names and
-// labels, stands in docs/operations.md.
+// Package metrics makes what workers and the gateway see available to Prometheus. What it exports,
+// with names and labels, stands in docs/operations.md.
 package metrics
 
 import (
@@ -64,7 +64,8 @@ func (m *Metrics) Repaired(account string, tasks int) {
 	m.repairs.WithLabelValues(account).Add(float64(tasks))
 }
 
-// Enqueued counts one voucher that was enqueued: accepted, duplicate, refused (the caller's fault) or failed (ours).
+// Enqueued counts one voucher that was enqueued: accepted, duplicate, refused (the caller's fault)
+// or failed (ours).
 func (m *Metrics) Enqueued(result string, took time.Duration) {
 	m.enqueued.WithLabelValues(result).Observe(took.Seconds())
 }

@@ -1,5 +1,5 @@
-// Package receipt draws payment receipts for demonstrations and tests: real pictures with an order's number and the
-// amount paid on them.
+// Package receipt draws payment receipts for demonstrations and tests: real pictures with an
+// order's number and the amount paid on them.
 package receipt
 
 import (
@@ -34,7 +34,8 @@ type Receipt struct {
 	Format Format // empty: PNG
 }
 
-// The size of the picture in pixels. Text is drawn at half or a third of it and scaled, for the font has one small size.
+// The size of the picture in pixels. Text is drawn at half or a third of it and scaled, for the
+// font has one small size.
 const (
 	width, height = 600, 800
 	scale         = 2
@@ -70,7 +71,8 @@ func Draw(w io.Writer, r Receipt) error {
 	return nil
 }
 
-// indexed gives the picture as numbers of colours, of which it has few: so a PNG takes a tenth of the time and room.
+// indexed gives the picture as numbers of colours, of which it has few: so a PNG takes a tenth of
+// the time and room.
 func indexed(img *image.RGBA) *image.Paletted {
 	p := image.NewPaletted(img.Bounds(), nil)
 	numbers := map[[4]byte]uint8{}

@@ -7,8 +7,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// callLimit bounds a command or a pipeline with all its retries. go-redis counts its time-outs anew for each dial,
-// handshake and retry, which adds up to more than anybody waits.
+// callLimit bounds a command or a pipeline with all its retries. go-redis counts its time-outs anew
+// for each dial, handshake and retry, which adds up to more than anybody waits.
 const callLimit = 4 * time.Second
 
 // bounded is the hook that holds every call to callLimit.

@@ -14,7 +14,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// UnreachableError says that Redis could not be reached, or does not serve for now: trying again may help.
+// UnreachableError says that Redis could not be reached, or does not serve for now: trying again
+// may help.
 type UnreachableError struct {
 	Addr string // without password
 	Err  error
@@ -38,8 +39,9 @@ func (e *RefusedError) Error() string {
 
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// Explain makes an error that comes of Redis itself, and not of what was asked, an *UnreachableError or a *RefusedError
-// in words for people. It leaves all others alone, and those that were explained already.
+// Explain makes an error that comes of Redis itself, and not of what was asked, an
+// *UnreachableError or a *RefusedError in words for people. It leaves all others alone, and those
+// that were explained already.
 func Explain(rdb redis.UniversalClient, err error) error {
 	_, unreachable := errors.AsType[*UnreachableError](err)
 	_, refused := errors.AsType[*RefusedError](err)

@@ -8,12 +8,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// flights is how many merged pipelines may be under way at a time: with one, a Redis that is far away would answer
-// only one after the other; with many, there would be little to merge.
+// flights is how many merged pipelines may be under way at a time: with one, a Redis that is far
+// away would answer only one after the other; with many, there would be little to merge.
 const flights = 4
 
-// Merger is a hook that sends the scripts called at the same time as one pipeline. A round trip costs both ends far
-// more than a script of ours does, so under load this decides the rate; a call that is alone leaves at once.
+// Merger is a hook that sends the scripts called at the same time as one pipeline. A round trip
+// costs both ends far more than a script of ours does, so under load this decides the rate; a call
+// that is alone leaves at once.
 type Merger struct {
 	rdb     redis.UniversalClient
 	mu      sync.Mutex
@@ -24,7 +25,8 @@ type Merger struct {
 // NewMerger gives the hook for rdb, which is to be added to rdb and nothing else.
 func NewMerger(rdb redis.UniversalClient) *Merger { return &Merger{rdb: rdb} }
 
-// mergedCall is a call under way. Its command is a copy of the caller's, who may have left meanwhile.
+// mergedCall is a call under way. Its command is a copy of the caller's, who may have left
+// meanwhile.
 type mergedCall struct {
 	cmd  *redis.Cmd
 	done chan struct{}

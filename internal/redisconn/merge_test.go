@@ -30,7 +30,8 @@ func open(t *testing.T) redis.UniversalClient {
 	return rdb
 }
 
-// TestMergedCallsKeepTheirOwn calls a script from many sides at once: each gets its own reply, or its own error.
+// TestMergedCallsKeepTheirOwn calls a script from many sides at once: each gets its own reply, or
+// its own error.
 func TestMergedCallsKeepTheirOwn(t *testing.T) {
 	t.Parallel()
 	rdb := open(t)

@@ -20,9 +20,9 @@ const (
 	maxBackoff  = 250 * time.Millisecond
 )
 
-// Open makes a client for redis://, rediss:// and unix:// URLs; with addr parameters for a cluster, and with
-// master_name for sentinels. Conns is the most connections; 0 leaves go-redis' default. It does not connect. Errors do
-// not repeat the URL, which may hold a password.
+// Open makes a client for redis://, rediss:// and unix:// URLs; with addr parameters for a cluster,
+// and with master_name for sentinels. Conns is the most connections; 0 leaves go-redis' default. It
+// does not connect. Errors do not repeat the URL, which may hold a password.
 func Open(rawURL string, conns int) (redis.UniversalClient, error) {
 	rdb, err := open(rawURL, conns)
 	if err != nil {
@@ -70,8 +70,8 @@ func open(rawURL string, conns int) (redis.UniversalClient, error) {
 	}
 }
 
-// unannounced asks for no maintenance notifications. Redis 7.0 and older know neither them nor a client's identity;
-// asking costs a round trip per connection.
+// unannounced asks for no maintenance notifications. Redis 7.0 and older know neither them nor a
+// client's identity; asking costs a round trip per connection.
 func unannounced() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }

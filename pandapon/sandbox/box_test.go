@@ -65,8 +65,8 @@ func newBox(t *testing.T, cfg sandbox.Config, faults ...sandbox.Fault) *box {
 	}}
 }
 
-// sign is the rule written a second time, on purpose: the sandbox must not be
-// checked against the code it uses itself.
+// sign is the rule written a second time, on purpose: the sandbox must not be checked against the
+// code it uses itself.
 func sign(key, timestamp, nonce, secret string) string {
 	return fmt.Sprintf("%X", md5.Sum([]byte(key+timestamp+nonce+secret))) //nolint:gosec // the API's signature rule is MD5
 }
@@ -105,8 +105,8 @@ func sum(data []byte) string {
 	return hex.EncodeToString(digest[:])
 }
 
-// answer is what came back: the envelope with its fields undecoded, so that
-// their JSON types can be checked.
+// answer is what came back: the envelope with its fields undecoded, so that their JSON types can be
+// checked.
 type answer struct {
 	status int
 	header http.Header

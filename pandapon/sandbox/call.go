@@ -9,8 +9,8 @@ import (
 // maxText bounds each text of a caller's that the log keeps.
 const maxText = 256
 
-// serveCall answers one call of the API. The log is complete before the answer
-// leaves, so that a caller who has it finds it in the log.
+// serveCall answers one call of the API. The log is complete before the answer leaves, so that a
+// caller who has it finds it in the log.
 func (s *Sandbox) serveCall(w http.ResponseWriter, r *http.Request) {
 	entry := s.log.begin(newEntry(r, s.now()))
 	if fault, struck := s.faults.pick(entry, true, s.now()); struck {
@@ -89,8 +89,8 @@ func (s *Sandbox) judge(r *http.Request, entry *Request, received body) reply {
 	}
 }
 
-// take lets the API take the call: it gives it an id and, when all is in order,
-// spends the nonce and accepts the voucher.
+// take lets the API take the call: it gives it an id and, when all is in order, spends the nonce
+// and accepts the voucher.
 func (s *Sandbox) take(r *http.Request, entry *Request, answer reply) reply {
 	if entry.Problem == "" {
 		if problem := s.verifier.checkNonce(r.Header, s.now()); problem != nil {

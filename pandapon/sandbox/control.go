@@ -77,8 +77,8 @@ func readFaults(r io.Reader) ([]Fault, error) {
 	return *sent.Faults, nil
 }
 
-// showRequests writes the log as NDJSON, copied in pages: a slow reader must
-// not hold the log's lock.
+// showRequests writes the log as NDJSON, copied in pages: a slow reader must not hold the log's
+// lock.
 func (s *Sandbox) showRequests(w http.ResponseWriter, r *http.Request) {
 	since, err := queryNumber(r, "since", 0)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 // CodeSuccess is the one code that PandaPon documents.
 const CodeSuccess = 200
 
-// Codes of refusals. They are the sandbox's inventions, as is the HTTP status
-// named beside each: PandaPon documents none.
+// Codes of refusals. They are the sandbox's inventions, as is the HTTP status named beside each:
+// PandaPon documents none.
 const (
 	CodeHeaderMissing  = 90001 // 400: a required header is missing
 	CodeUnknownKey     = 90002 // 401: no such access key
@@ -82,8 +82,8 @@ func (r reply) send(w http.ResponseWriter, now time.Time) {
 	r.sendBody(w, now, "application/json", body, len(body))
 }
 
-// sendBody announces length bytes and writes body. When less is written than
-// announced, net/http closes the connection.
+// sendBody announces length bytes and writes body. When less is written than announced, net/http
+// closes the connection.
 func (r reply) sendBody(w http.ResponseWriter, now time.Time, contentType string, body []byte, length int) {
 	maps.Copy(w.Header(), r.header)
 	w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
@@ -104,8 +104,8 @@ func newRequestID() string {
 	return hex.EncodeToString(id[:])
 }
 
-// developID makes up the developer's id of an access key: 19 digits, as in the
-// documented example, always the same for a key. Without a key it is empty.
+// developID makes up the developer's id of an access key: 19 digits, as in the documented example,
+// always the same for a key. Without a key it is empty.
 func developID(accessKey string) string {
 	if accessKey == "" {
 		return ""

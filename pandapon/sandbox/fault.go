@@ -10,9 +10,8 @@ import (
 // FaultKind names a way to fail.
 type FaultKind string
 
-// The kinds of fault. Those that lose the answer (hang, reset, cut-off,
-// not-json) strike after the API has taken the voucher, unless Before is set;
-// the answering kinds strike instead of it.
+// The kinds of fault. Those that lose the answer (hang, reset, cut-off, not-json) strike after the
+// API has taken the voucher, unless Before is set; the answering kinds strike instead of it.
 const (
 	// Outage answers 503.
 	Outage FaultKind = "outage"
@@ -20,8 +19,8 @@ const (
 	Hang FaultKind = "hang"
 	// Slow answers as it should, after Delay (5 s when not given).
 	Slow FaultKind = "slow"
-	// Reset drops the connection with a TCP reset. With Before and without
-	// OrderID it does so on seeing the headers, while the body is on its way.
+	// Reset drops the connection with a TCP reset. With Before and without OrderID it does so on
+	// seeing the headers, while the body is on its way.
 	Reset FaultKind = "reset"
 	// CutOff sends half of the answer, then closes the connection.
 	CutOff FaultKind = "cut-off"
@@ -35,15 +34,14 @@ const (
 	Gone FaultKind = "gone"
 	// Refuse answers 200 with a code that is not 200 (CodeRefused when not given).
 	Refuse FaultKind = "refuse"
-	// Status answers with the HTTP status given. A 3xx carries a Location that
-	// leads back, so that a caller who follows shows in the log.
+	// Status answers with the HTTP status given. A 3xx carries a Location that leads back, so that
+	// a caller who follows shows in the log.
 	Status FaultKind = "status"
 )
 
-// Fault is a way to fail, when, and whom it strikes. Of the faults set, the
-// first that is live, matches and wins its throw strikes; no request is struck
-// twice. The zero value of every field but Kind means "no restriction" or "the
-// default of the kind".
+// Fault is a way to fail, when, and whom it strikes. Of the faults set, the first that is live,
+// matches and wins its throw strikes; no request is struck twice. The zero value of every field but
+// Kind means "no restriction" or "the default of the kind".
 type Fault struct {
 	Kind FaultKind `json:"kind"`
 	// For ends the fault that long after it was set; 0 leaves it until replaced.
@@ -52,8 +50,7 @@ type Fault struct {
 	Probability float64 `json:"probability,omitzero"`
 	// Times ends the fault after so many strikes; 0 means no end.
 	Times int `json:"times,omitzero"`
-	// Code stands in the envelope. Default: the HTTP status, or CodeRefused
-	// beside a 2xx status.
+	// Code stands in the envelope. Default: the HTTP status, or CodeRefused beside a 2xx status.
 	Code int `json:"code,omitzero"`
 	// Status replaces the HTTP status of the kinds that answer; 200 to 599.
 	Status int `json:"status,omitzero"`
@@ -66,13 +63,13 @@ type Fault struct {
 	// OrderID and UserID restrict the fault to that order, that sub-account.
 	OrderID string `json:"orderId,omitzero"`
 	UserID  string `json:"userId,omitzero"`
-	// Before makes a fault that loses the answer, or a slow one, strike before
-	// the API has taken the voucher.
+	// Before makes a fault that loses the answer, or a slow one, strike before the API has taken
+	// the voucher.
 	Before bool `json:"before,omitzero"`
 }
 
-// defaultSlowness is the delay of a slow fault that names none: long enough to
-// see, well under a caller's usual time-out.
+// defaultSlowness is the delay of a slow fault that names none: long enough to see, well under a
+// caller's usual time-out.
 const defaultSlowness = 5 * time.Second
 
 // Validate says what is wrong with f, in the words of the JSON form.

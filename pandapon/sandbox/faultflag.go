@@ -26,11 +26,10 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// ParseFault reads a fault as a flag gives it: the kind, then settings, all
-// separated by commas, as in "outage,for=10s,probability=0.3". The settings are
-// for, probability, times, code, status, msg, retry-after, delay, order-id,
-// user-id and before ("before" alone means true). A value holds no comma: a
-// Retry-After date needs the JSON form. The fault returned is valid.
+// ParseFault reads a fault as a flag gives it: the kind, then settings, all separated by commas, as
+// in "outage,for=10s,probability=0.3". The settings are for, probability, times, code, status, msg,
+// retry-after, delay, order-id, user-id and before ("before" alone means true). A value holds no
+// comma: a Retry-After date needs the JSON form. The fault returned is valid.
 func ParseFault(s string) (Fault, error) {
 	kind, settings, more := strings.Cut(s, ",")
 	f := Fault{Kind: FaultKind(strings.TrimSpace(kind))}

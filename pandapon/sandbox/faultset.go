@@ -47,9 +47,8 @@ func (s *faultSet) list() []liveFault {
 	return append([]liveFault{}, s.faults...)
 }
 
-// pick returns the fault that strikes a request, if any, and counts it. It is
-// asked twice for each: early before the body is read, then, when none struck,
-// with the order id.
+// pick returns the fault that strikes a request, if any, and counts it. It is asked twice for each:
+// early before the body is read, then, when none struck, with the order id.
 func (s *faultSet) pick(r Request, early bool, now time.Time) (Fault, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

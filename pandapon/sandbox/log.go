@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Request is one line of the log: a call as it arrived and what became of it.
-// It is logged on arrival and grows until AnsweredAt is set; after that it
-// never changes. Texts that came from the caller are cut to 256 bytes.
+// Request is one line of the log: a call as it arrived and what became of it. It is logged on
+// arrival and grows until AnsweredAt is set; after that it never changes. Texts that came from the
+// caller are cut to 256 bytes.
 type Request struct {
 	// Number counts requests from 1, in order of arrival. It is never reused.
 	Number int `json:"number"`
-	// At is the arrival, AnsweredAt the moment just before the answer left, or
-	// the connection was dropped. Zero while the request is under way.
+	// At is the arrival, AnsweredAt the moment just before the answer left, or the connection was
+	// dropped. Zero while the request is under way.
 	At         time.Time `json:"at"`
 	AnsweredAt time.Time `json:"answeredAt,omitzero"`
 	Method     string    `json:"method"`
@@ -25,25 +25,25 @@ type Request struct {
 	Nonce      string    `json:"nonce,omitempty"`
 	Timestamp  string    `json:"timestamp,omitempty"`
 	OrderID    string    `json:"orderId,omitempty"`
-	// SHA256 (hex) and Size are those of the decoded voucher. On other paths
-	// than the upload's they are those of the body.
+	// SHA256 (hex) and Size are those of the decoded voucher. On other paths than the upload's they
+	// are those of the body.
 	SHA256 string `json:"sha256,omitempty"`
 	Size   int64  `json:"size"`
 	// Complete says that the body arrived whole.
 	Complete bool `json:"complete"`
-	// Accepted says that the API would count this voucher as delivered, even
-	// when a fault kept the answer from the caller. False for other calls.
+	// Accepted says that the API would count this voucher as delivered, even when a fault kept the
+	// answer from the caller. False for other calls.
 	Accepted bool `json:"accepted"`
 	// Fault is the fault that struck; empty when none did.
 	Fault FaultKind `json:"fault,omitempty"`
 	// HTTPStatus and Code are what was answered; 0 when nothing readable was.
 	HTTPStatus int `json:"httpStatus,omitempty"`
 	Code       int `json:"code,omitempty"`
-	// RequestID is the id the API gave this call, whether or not the answer that
-	// held it arrived. Empty when a fault let neither happen.
+	// RequestID is the id the API gave this call, whether or not the answer that held it arrived.
+	// Empty when a fault let neither happen.
 	RequestID string `json:"requestId,omitempty"`
-	// Problem is what the API would object to; empty when all is in order. It
-	// is set even when a fault kept the API from saying so.
+	// Problem is what the API would object to; empty when all is in order. It is set even when a
+	// fault kept the API from saying so.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -101,8 +101,7 @@ func (l *requestLog) size() int {
 	return len(l.entries)
 }
 
-// page copies at most limit requests with numbers above since; a negative
-// limit means all.
+// page copies at most limit requests with numbers above since; a negative limit means all.
 func (l *requestLog) page(since, limit int) []Request {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -138,8 +137,8 @@ func (l *requestLog) wait(ctx context.Context, satisfied func([]Request) bool) e
 	}
 }
 
-// view is one waiter's copy of the log. A refresh costs what has changed, not
-// the length of the log: 200,000 requests must not be copied 200,000 times.
+// view is one waiter's copy of the log. A refresh costs what has changed, not the length of the
+// log: 200,000 requests must not be copied 200,000 times.
 type view struct {
 	first    int
 	requests []Request

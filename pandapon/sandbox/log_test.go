@@ -90,8 +90,8 @@ func TestWaitGivesUpWithItsContext(t *testing.T) {
 	}
 }
 
-// A waiter sees every change: arrivals, answers, a log that was emptied and one
-// that has dropped its oldest.
+// A waiter sees every change: arrivals, answers, a log that was emptied and one that has dropped
+// its oldest.
 func TestWaitFollowsTheLog(t *testing.T) {
 	t.Parallel()
 	s := newSandbox(sandbox.Config{MaxRequests: 4})
@@ -152,8 +152,8 @@ func clearLog(t *testing.T, s *sandbox.Sandbox) {
 	}
 }
 
-// A watched log must not cost its length at every call. A copy at every change
-// would move 200 GB here; the deadline is far from both.
+// A watched log must not cost its length at every call. A copy at every change would move 200 GB
+// here; the deadline is far from both.
 func TestLogScales(t *testing.T) {
 	t.Parallel()
 	const calls = 40_000

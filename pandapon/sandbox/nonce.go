@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// nonceMemory remembers nonces for at least keep and at most twice as long, in
-// two generations, so that a long run does not grow it without end.
+// nonceMemory remembers nonces for at least keep and at most twice as long, in two generations, so
+// that a long run does not grow it without end.
 type nonceMemory struct {
 	keep time.Duration
 

@@ -12,9 +12,9 @@ import (
 // maxRest bounds the JSON beside the voucher: an order id needs far less.
 const maxRest = 64 << 10
 
-// scanner walks a JSON text just far enough to find the string of the
-// top-level key "base64". That string is decoded as it passes; all else is kept
-// in rest, with an empty string in its place, for encoding/json to judge.
+// scanner walks a JSON text just far enough to find the string of the top-level key "base64". That
+// string is decoded as it passes; all else is kept in rest, with an empty string in its place, for
+// encoding/json to judge.
 type scanner struct {
 	in        *bufio.Reader
 	rest      bytes.Buffer
@@ -33,8 +33,8 @@ func newScanner(r io.Reader) *scanner {
 	return &scanner{in: bufio.NewReaderSize(r, 32<<10), sum: sha256.New()}
 }
 
-// run reads to the end of the body. An error means that it did not arrive whole;
-// nonsense that did arrive whole is none.
+// run reads to the end of the body. An error means that it did not arrive whole; nonsense that did
+// arrive whole is none.
 func (s *scanner) run() error {
 	for {
 		char, err := s.in.ReadByte()

@@ -24,24 +24,24 @@ const (
 	defaultMaxRequests = 200_000
 )
 
-// Config says whom a sandbox knows and how it behaves. The zero value knows
-// nobody and refuses every call.
+// Config says whom a sandbox knows and how it behaves. The zero value knows nobody and refuses
+// every call.
 type Config struct {
 	// Credentials are the accounts. An empty UserID takes any user-id.
 	Credentials []pandapon.Credentials
 	Rule        pandapon.SignRule
 	// UploadPath is where vouchers go; empty means the documented path.
 	UploadPath string
-	// CheckNonce refuses a nonce-str that an access key has used within twice
-	// the Window. A call that was refused for another reason, or that a fault
-	// struck before the API took it, does not use up its nonce.
+	// CheckNonce refuses a nonce-str that an access key has used within twice the Window. A call
+	// that was refused for another reason, or that a fault struck before the API took it, does not
+	// use up its nonce.
 	CheckNonce bool
 	// Window is how far off a timestamp may be; 0 means 600 s.
 	Window time.Duration
 	// MaxRequests bounds the log, the oldest leave first; 0 means 200,000.
 	MaxRequests int
-	// Seed makes the throws of faults with a probability repeat, for calls made
-	// one after the other; 0 picks a seed.
+	// Seed makes the throws of faults with a probability repeat, for calls made one after the
+	// other; 0 picks a seed.
 	Seed uint64
 	// Now is the sandbox's clock; nil means time.Now. Delays do not follow it.
 	Now func() time.Time
@@ -94,14 +94,14 @@ func New(cfg Config) *Sandbox {
 	return s
 }
 
-// Close ends all calls that hang or wait, without an answer, and those to come
-// that would. Call it before shutting the http.Server down, or Shutdown waits
-// for them. It may be called more than once.
+// Close ends all calls that hang or wait, without an answer, and those to come that would. Call it
+// before shutting the http.Server down, or Shutdown waits for them. It may be called more than
+// once.
 func (s *Sandbox) Close() { s.close() }
 
-// SetFaults replaces all faults; without arguments the sandbox is healthy. Calls
-// that were struck already are not released. It panics when Validate refuses a
-// fault: a mistake in the calling program.
+// SetFaults replaces all faults; without arguments the sandbox is healthy. Calls that were struck
+// already are not released. It panics when Validate refuses a fault: a mistake in the calling
+// program.
 func (s *Sandbox) SetFaults(faults ...Fault) {
 	for _, f := range faults {
 		if err := f.Validate(); err != nil {
@@ -114,9 +114,9 @@ func (s *Sandbox) SetFaults(faults ...Fault) {
 // Requests copies the log, oldest first, with the requests under way.
 func (s *Sandbox) Requests() []Request { return s.log.page(0, -1) }
 
-// Wait returns nil as soon as satisfied accepts the log, else ctx's error. It
-// asks at once, then whenever the log has changed; changes in quick succession
-// are asked about once. The slice is lent for the call only.
+// Wait returns nil as soon as satisfied accepts the log, else ctx's error. It asks at once, then
+// whenever the log has changed; changes in quick succession are asked about once. The slice is lent
+// for the call only.
 func (s *Sandbox) Wait(ctx context.Context, satisfied func([]Request) bool) error {
 	return s.log.wait(ctx, satisfied)
 }

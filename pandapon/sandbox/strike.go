@@ -37,8 +37,7 @@ func (s *Sandbox) strike(w http.ResponseWriter, r *http.Request, entry *Request,
 	}
 }
 
-// strikeSlow answers late. With Before the voucher is taken only if the caller
-// is still there.
+// strikeSlow answers late. With Before the voucher is taken only if the caller is still there.
 func (s *Sandbox) strikeSlow(w http.ResponseWriter, r *http.Request, entry *Request, fault Fault, answer reply) {
 	if !fault.Before {
 		s.answer(w, r, entry, fault.delay(), answer)
@@ -52,8 +51,8 @@ func (s *Sandbox) strikeSlow(w http.ResponseWriter, r *http.Request, entry *Requ
 	s.answer(w, r, entry, 0, s.take(r, entry, answer))
 }
 
-// reply is the answer of the kinds that answer instead of the API. A fault that
-// says success hands the API's own answer on, under its status.
+// reply is the answer of the kinds that answer instead of the API. A fault that says success hands
+// the API's own answer on, under its status.
 func (f Fault) reply(r *http.Request, answer reply) reply {
 	fault := reply{status: f.httpStatus(), header: http.Header{}}
 	fault.envelope = envelope{
@@ -92,8 +91,7 @@ func (s *Sandbox) answer(w http.ResponseWriter, r *http.Request, entry *Request,
 	answer.send(w, s.now())
 }
 
-// oddAnswer is an answer that no envelope can be read from. length is what is
-// announced.
+// oddAnswer is an answer that no envelope can be read from. length is what is announced.
 type oddAnswer struct {
 	contentType string
 	body        []byte

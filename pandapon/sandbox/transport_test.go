@@ -11,8 +11,8 @@ import (
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 )
 
-// Behind TLS and HTTP/2 faults strike as well; there a stream is reset, not the
-// connection, and the log is complete all the same.
+// Behind TLS and HTTP/2 faults strike as well; there a stream is reset, not the connection, and the
+// log is complete all the same.
 func TestFaultsBehindTLS(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {

@@ -17,11 +17,11 @@ type verifier struct {
 	nonces      *nonceMemory // nil: nonces may repeat
 }
 
-// verify says why the API would not listen to this caller. It does not look at
-// the nonce: checkNonce does, once all else is in order.
+// verify says why the API would not listen to this caller. It does not look at the nonce:
+// checkNonce does, once all else is in order.
 func (v *verifier) verify(h http.Header, now time.Time) *refusal {
-	// nonce-str is among them: the endpoint's page calls it optional, the
-	// developer manual requires it.
+	// nonce-str is among them: the endpoint's page calls it optional, the developer manual requires
+	// it.
 	for _, name := range [...]string{"access-key", "timestamp", "nonce-str", "user-id", "signature"} {
 		if h.Get(name) == "" {
 			return refuse(http.StatusBadRequest, CodeHeaderMissing, "header "+name+" is missing")
@@ -41,8 +41,8 @@ func (v *verifier) verify(h http.Header, now time.Time) *refusal {
 	return nil
 }
 
-// checkSignature finds the account by access key and sub-account. The sub-account
-// is not signed, so several may share one key and secret.
+// checkSignature finds the account by access key and sub-account. The sub-account is not signed, so
+// several may share one key and secret.
 func (v *verifier) checkSignature(h http.Header, timestamp string) *refusal {
 	known, signed := false, false
 	for _, c := range v.credentials {

@@ -32,8 +32,8 @@ func readAny(r io.Reader) body {
 	return b
 }
 
-// readVoucher reads {"base64":"…","orderId":"…"} to its end, whatever is wrong
-// with it. Its memory does not grow with the voucher.
+// readVoucher reads {"base64":"…","orderId":"…"} to its end, whatever is wrong with it. Its memory
+// does not grow with the voucher.
 func readVoucher(r io.Reader) body {
 	scan := newScanner(r)
 	err := scan.run()
@@ -69,8 +69,8 @@ func cutOffBody() *refusal {
 	return refuse(http.StatusBadRequest, CodeBadBody, "the body did not arrive whole")
 }
 
-// decodeVoucher decodes the base64 string that text gives, hashes it into s,
-// and reads text to its end.
+// decodeVoucher decodes the base64 string that text gives, hashes it into s, and reads text to its
+// end.
 func (s *scanner) decodeVoucher(text *stringReader) error {
 	decoded := base64.NewDecoder(base64.StdEncoding.Strict(), text)
 	size, err := io.Copy(s.sum, decoded)
@@ -82,9 +82,9 @@ func (s *scanner) decodeVoucher(text *stringReader) error {
 	return err
 }
 
-// stringReader gives the characters of a JSON string up to its closing quote,
-// which it consumes, or to the end of the body. It knows the escapes that base64
-// text may hold: PHP writes \/ and .NET \u002B.
+// stringReader gives the characters of a JSON string up to its closing quote, which it consumes, or
+// to the end of the body. It knows the escapes that base64 text may hold: PHP writes \/ and .NET
+// \u002B.
 type stringReader struct {
 	in  *bufio.Reader
 	odd bool // line breaks were seen, which the base64 decoder lets pass

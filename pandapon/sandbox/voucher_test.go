@@ -139,8 +139,7 @@ func (letters) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// The streaming reader must agree with encoding/json and encoding/base64, which
-// hold all in memory.
+// The streaming reader must agree with encoding/json and encoding/base64, which hold all in memory.
 func FuzzBodyAgreesWithTheStandardLibrary(f *testing.F) {
 	for _, seed := range []string{
 		`{"base64":"eA==","orderId":"1"}`, `{"orderId":"1","base64":"\u002B\/+\/\/gE="}`, `{"base64":"eA==","orderId":1}`,
@@ -158,8 +157,8 @@ func FuzzBodyAgreesWithTheStandardLibrary(f *testing.F) {
 		if got.Accepted && !valid {
 			t.Fatalf("accepted %q", body)
 		}
-		// Keys that repeat or hold escapes are not worth agreeing about, and the
-		// decoder lets line breaks pass.
+		// Keys that repeat or hold escapes are not worth agreeing about, and the decoder lets line
+		// breaks pass.
 		if !valid || strings.Count(body, "base64") != 1 || !strings.Contains(body, `"base64"`) || strings.ContainsAny(*text, "\r\n") || len(body) > 60_000 {
 			return
 		}

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// api is the stand-in for the API: it reads and decodes every voucher and answers with success. It checks nothing, so
-// that little of the machine goes to it.
+// api is the stand-in for the API: it reads and decodes every voucher and answers with success. It
+// checks nothing, so that little of the machine goes to it.
 type api struct {
 	buffers sync.Pool // of *apiBuffers
 
@@ -128,8 +128,8 @@ func (a *api) expect(n int, delay time.Duration, drip bool) {
 	}
 }
 
-// wait waits until the expected uploads were answered or the limit is over, and says how many were, and the time from
-// the first request to the last answer.
+// wait waits until the expected uploads were answered or the limit is over, and says how many were,
+// and the time from the first request to the last answer.
 func (a *api) wait(ctx context.Context, limit time.Duration) Reply {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

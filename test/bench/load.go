@@ -33,7 +33,8 @@ func (b *bench) fill(ctx context.Context, l *backlog) error {
 	return err
 }
 
-// loader fills a ledger fast: voucherd's own code and scripts, called by many at a time, whose calls travel together.
+// loader fills a ledger fast: voucherd's own code and scripts, called by many at a time, whose
+// calls travel together.
 type loader struct{ store *store }
 
 const loadAtOnce = 600 // callers
@@ -44,7 +45,8 @@ func (l loader) waiting(ctx context.Context, from, n int) error {
 	return l.all(ctx, from, n, func(ctx context.Context, i int) error { return l.store.enqueue(ctx, orderID(i), raw) })
 }
 
-// delivered writes the records of uploads that are delivered: opened, begun, finished, and their vouchers gone.
+// delivered writes the records of uploads that are delivered: opened, begun, finished, and their
+// vouchers gone.
 func (l loader) delivered(ctx context.Context, n int) error { return l.all(ctx, 0, n, l.deliver) }
 
 func (l loader) deliver(ctx context.Context, i int) error {

@@ -1,6 +1,6 @@
-// Command bench measures voucherd beside a plain HTTP loop and beside the asynq handler that one writes in an afternoon:
-// in one run, on one Redis server, against one API, interleaved and repeated. Everything runs on loopback; every system
-// under test is a process of its own.
+// Command bench measures voucherd beside a plain HTTP loop and beside the asynq handler that one
+// writes in an afternoon: in one run, on one Redis server, against one API, interleaved and
+// repeated. Everything runs on loopback; every system under test is a process of its own.
 package main
 
 import (
@@ -31,7 +31,8 @@ func main() {
 	os.Exit(code) //nolint:forbidigo // a program of its own
 }
 
-// run gives 0 when everything could be measured, whatever came out; 1 when not; 2 for wrong arguments.
+// run gives 0 when everything could be measured, whatever came out; 1 when not; 2 for wrong
+// arguments.
 func run(ctx context.Context, args []string) int {
 	o, err := parse(args, os.Stderr)
 	switch {
@@ -74,7 +75,8 @@ func measureAll(ctx context.Context, o options) (err error) {
 	return r.save(o.out)
 }
 
-// bench is what all measurements of a run share: the Redis server, the API, and what was measured so far.
+// bench is what all measurements of a run share: the Redis server, the API, and what was measured
+// so far.
 type bench struct {
 	opts    options
 	dir     string
@@ -121,8 +123,8 @@ func (b *bench) say(format string, args ...any) {
 // spent says how long the run has lasted.
 func (b *bench) spent() time.Duration { return time.Since(b.began) }
 
-// repeat runs rounds until there are enough of them, or the next one would not end before the given share of the run's
-// time. It always runs one.
+// repeat runs rounds until there are enough of them, or the next one would not end before the given
+// share of the run's time. It always runs one.
 func (b *bench) repeat(rounds int, share float64, round func(n int) error) error {
 	for n := 1; n <= rounds; n++ {
 		began := time.Now()

@@ -64,8 +64,8 @@ func (d *deployment) enqueue(ctx context.Context, s *sample) (err error) {
 	return err
 }
 
-// drain lets the workers fetch until n uploads have arrived. Unless more wait it ends when what follows a delivery is
-// done too.
+// drain lets the workers fetch until n uploads have arrived. Unless more wait it ends when what
+// follows a delivery is done too.
 func (d *deployment) drain(ctx context.Context, n int, moreWait bool, s *sample) error {
 	d.b.api.expect(n, d.delay, d.drip)
 	profile := ""
@@ -97,7 +97,8 @@ func (d *deployment) drain(ctx context.Context, n int, moreWait bool, s *sample)
 	return errors.Join(err, d.workers[0].call(ctx, "Profile", "", new(bool)))
 }
 
-// measure empties Redis, starts a system, warms it up, enqueues while it may not fetch, and lets it drain.
+// measure empties Redis, starts a system, warms it up, enqueues while it may not fetch, and lets it
+// drain.
 func (b *bench) measure(ctx context.Context, p plan) (s sample, err error) {
 	if err = p.redis.clear(ctx); err != nil {
 		return s, err
@@ -137,7 +138,8 @@ func (b *bench) measure(ctx context.Context, p plan) (s sample, err error) {
 	return s, err
 }
 
-// warm delivers some uploads, so that connections are open, scripts loaded, and all slots in use, and pauses the queue.
+// warm delivers some uploads, so that connections are open, scripts loaded, and all slots in use,
+// and pauses the queue.
 func (d *deployment) warm(ctx context.Context) error {
 	d.b.api.expect(d.plan.warm, d.delay, d.drip)
 	if _, err := d.put(ctx, d.plan.warm, min(d.size, warmSize), warmLimit); err != nil {
@@ -170,7 +172,8 @@ func (b *bench) measurePlain(ctx context.Context, p plan) (s sample, err error) 
 	return s, err
 }
 
-// measureBacklog adds as many uploads as it takes out: those for the warm-up and those that are measured.
+// measureBacklog adds as many uploads as it takes out: those for the warm-up and those that are
+// measured.
 func (b *bench) measureBacklog(ctx context.Context, p plan, next *int) (s sample, err error) {
 	d := &deployment{plan: p}
 	if err = d.pause(ctx, true); err != nil {

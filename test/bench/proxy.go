@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// proxy stands between a system and its Redis and makes the way longer: every byte arrives half of the delay later, in
-// both directions, however many are on their way.
+// proxy stands between a system and its Redis and makes the way longer: every byte arrives half of
+// the delay later, in both directions, however many are on their way.
 type proxy struct {
 	listener net.Listener
 	target   string
@@ -57,7 +57,8 @@ type parcel struct {
 	at    time.Time
 }
 
-// carry moves bytes one way. Its two halves are apart, so that bytes that are on their way delay no others.
+// carry moves bytes one way. Its two halves are apart, so that bytes that are on their way delay no
+// others.
 func (p *proxy) carry(ctx context.Context, to, from net.Conn) {
 	const onTheWay = 4096 // parcels
 	road := make(chan parcel, onTheWay)

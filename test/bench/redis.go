@@ -23,8 +23,8 @@ type server struct {
 	rdb  *redis.Client
 }
 
-// startRedis starts one as operators run it, but for rewriting the append-only file, which would fall into some
-// measurements only.
+// startRedis starts one as operators run it, but for rewriting the append-only file, which would
+// fall into some measurements only.
 func startRedis(ctx context.Context, dir, name string) (*server, error) {
 	own := filepath.Join(dir, name)
 	if err := os.MkdirAll(own, 0o700); err != nil { //nolint:gosec // in our own directory
@@ -61,7 +61,8 @@ func (s *server) clear(ctx context.Context) error {
 	return s.until(ctx, time.Hour, "aof_rewrite_in_progress", "aof_rewrite_scheduled")
 }
 
-// freed waits until Redis has given back the memory of what was deleted, which it does behind the back of its clients.
+// freed waits until Redis has given back the memory of what was deleted, which it does behind the
+// back of its clients.
 func (s *server) freed(ctx context.Context) error {
 	return s.until(ctx, settleLimit, "lazyfree_pending_objects")
 }
@@ -84,8 +85,8 @@ func (s *server) until(ctx context.Context, limit time.Duration, names ...string
 	return nil
 }
 
-// counters are the numbers of Redis' INFO. Of each command they hold its calls and its microseconds; those of a script
-// count beside the script, and within its time.
+// counters are the numbers of Redis' INFO. Of each command they hold its calls and its
+// microseconds; those of a script count beside the script, and within its time.
 type counters map[string]float64
 
 const (
@@ -136,8 +137,8 @@ type commandCost struct {
 	Micro float64 `json:"microseconds"`
 }
 
-// commands gives how many commands each of n uploads took, those within scripts included, and what each command cost;
-// what hardly happened is left out.
+// commands gives how many commands each of n uploads took, those within scripts included, and what
+// each command cost; what hardly happened is left out.
 func (c counters) commands(n float64) (all float64, by map[string]commandCost) {
 	const seldom = 0.005 // calls for an upload
 	by = map[string]commandCost{}

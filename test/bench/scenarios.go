@@ -51,10 +51,12 @@ func (b *bench) one(scenario string, sys system, size, count int) plan {
 	}
 }
 
-// warmUp is enough for a worker to use all its slots, which takes one success fewer than it has slots at last.
+// warmUp is enough for a worker to use all its slots, which takes one success fewer than it has
+// slots at last.
 const warmUp = 150
 
-// runSizes measures every system with every size, in turn, so that what the machine does besides meets them all alike.
+// runSizes measures every system with every size, in turn, so that what the machine does besides
+// meets them all alike.
 func (b *bench) runSizes(ctx context.Context) error {
 	systems := []system{plainLoop(), naiveQueue(), inRedis(), inFiles()}
 	if !b.opts.quick {
@@ -187,8 +189,8 @@ type backlog struct {
 	next      int // number of the next upload
 }
 
-// runBacklog compares the rate with little and with much waiting and delivered, each on a Redis server of its own, in
-// turn.
+// runBacklog compares the rate with little and with much waiting and delivered, each on a Redis
+// server of its own, in turn.
 func (b *bench) runBacklog(ctx context.Context) (err error) {
 	var levels []*backlog
 	defer func() {

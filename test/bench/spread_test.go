@@ -31,7 +31,8 @@ func TestRatioComparesWithinRounds(t *testing.T) {
 		}
 		return g
 	}
-	// The machine was ten times slower in the second round, and the third was never measured for one of them.
+	// The machine was ten times slower in the second round, and the third was never measured for
+	// one of them.
 	got := ratio(of("a", 200, 20, 1), of("b", 100, 10), drainRate)
 	if want := (spread{Median: 2, Min: 2, Max: 2}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)

@@ -75,8 +75,8 @@ func newService(ctx context.Context, s spec) (*service, error) {
 	return c, nil
 }
 
-// patient enqueues again when that fails, as the errors ask for: a Redis that writes hundreds of megabytes to a busy
-// disk may answer late.
+// patient enqueues again when that fails, as the errors ask for: a Redis that writes hundreds of
+// megabytes to a busy disk may answer late.
 func patient(enqueue func(ctx context.Context, order string, raw []byte) error) func(context.Context, []byte) func(int) error {
 	const tries = 3
 	return func(ctx context.Context, raw []byte) func(int) error {
@@ -91,8 +91,8 @@ func patient(enqueue func(ctx context.Context, order string, raw []byte) error) 
 	}
 }
 
-// startPlain makes the yardstick: encode, sign and send in a loop, without queue or record. Nothing that delivers over
-// HTTP can be faster by much.
+// startPlain makes the yardstick: encode, sign and send in a loop, without queue or record. Nothing
+// that delivers over HTTP can be faster by much.
 func (c *service) startPlain(s spec) {
 	client := pooled(s.Concurrency)
 	c.close = func() error { client.CloseIdleConnections(); return nil }
@@ -142,7 +142,8 @@ func credentials() pandapon.Credentials {
 
 func uploadURL(base string) string { return base + pandapon.DefaultUploadPath }
 
-// voucher makes the bytes of a voucher: a JPEG by its first bytes, noise behind them. The same size gives the same.
+// voucher makes the bytes of a voucher: a JPEG by its first bytes, noise behind them. The same size
+// gives the same.
 func voucher(size int) []byte {
 	b := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(b) // never fails
@@ -153,7 +154,8 @@ func voucher(size int) []byte {
 // orderID gives the order of an upload: 19 digits, as PandaPon's have.
 func orderID(i int) string { return fmt.Sprintf("7%018d", i) }
 
-// connections is how many a process may have to Redis: what voucherd's own worker takes for its one account.
+// connections is how many a process may have to Redis: what voucherd's own worker takes for its one
+// account.
 func connections(concurrency int) int { return 8 + 2*concurrency }
 
 // openRedis gives a client whose round trips are counted.
@@ -166,7 +168,8 @@ func openRedis(s spec, t *trips) (redis.UniversalClient, error) {
 	return rdb, nil
 }
 
-// openPlainRedis gives the client that go-redis makes by itself, as a handler written by hand has it.
+// openPlainRedis gives the client that go-redis makes by itself, as a handler written by hand has
+// it.
 func openPlainRedis(s spec, t *trips) (redis.UniversalClient, error) {
 	o, err := redis.ParseURL(s.Redis)
 	if err != nil {

@@ -88,8 +88,8 @@ func (w *testbed) fail(ctx context.Context, f plan.ProcessFault) error {
 	}
 }
 
-// waitForCalls waits a moment for calls to be under way: a fault that hits nobody proves nothing. If there are none the
-// fault comes all the same.
+// waitForCalls waits a moment for calls to be under way: a fault that hits nobody proves nothing.
+// If there are none the fault comes all the same.
 func (w *testbed) waitForCalls(ctx context.Context) {
 	const enough = 3
 	ctx, cancel := context.WithTimeout(ctx, time.Second)

@@ -1,5 +1,6 @@
-// Command chaos pushes vouchers through real workers and a real Redis while it kills, stops and empties what it can, and
-// lets the API fail in every way it knows. Then it holds the ledger against the API's own log. Loopback only.
+// Command chaos pushes vouchers through real workers and a real Redis while it kills, stops and
+// empties what it can, and lets the API fail in every way it knows. Then it holds the ledger
+// against the API's own log. Loopback only.
 package main
 
 import (
@@ -27,8 +28,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run runs scenarios side by side. It gives 0 when all that must hold did, 1 when something did not, 2 for wrong
-// arguments.
+// run runs scenarios side by side. It gives 0 when all that must hold did, 1 when something did
+// not, 2 for wrong arguments.
 func run(ctx context.Context, args []string) int {
 	o, err := parse(args, os.Stderr)
 	switch {

@@ -30,8 +30,8 @@ func listen(ctx context.Context, addr string) (*monitor, error) {
 	return m, nil
 }
 
-// count reads lines such as `+1700000000.123456 [0 127.0.0.1:5000] "get" "x"`; a script's say `[0 lua]`. They may be
-// long: a voucher's bytes stand in them.
+// count reads lines such as `+1700000000.123456 [0 127.0.0.1:5000] "get" "x"`; a script's say `[0
+// lua]`. They may be long: a voucher's bytes stand in them.
 func (m *monitor) count(r *bufio.Reader) {
 	defer close(m.done)
 	for begins := true; ; {

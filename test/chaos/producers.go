@@ -67,8 +67,8 @@ type step struct {
 	again bool
 }
 
-// order enqueues the vouchers of an order. Each waits until the one before it is accepted: a call that failed may have
-// been carried out, so only that settles who comes first.
+// order enqueues the vouchers of an order. Each waits until the one before it is accepted: a call
+// that failed may have been carried out, so only that settles who comes first.
 func (p *producers) order(ctx context.Context, o plan.Order) {
 	var steps []step
 	for i, v := range o.Vouchers {
@@ -127,7 +127,8 @@ func (p *producers) enqueue(ctx context.Context, o plan.Order, v plan.Voucher) (
 	return u, err
 }
 
-// accept notes what Enqueue promised, and what it answered wrongly. Ids are those of the order's uploads.
+// accept notes what Enqueue promised, and what it answered wrongly. Ids are those of the order's
+// uploads.
 func (p *producers) accept(o plan.Order, s step, u ledger.Upload, ids []string) {
 	hash := sha256.New()
 	_, _ = io.Copy(hash, o.Vouchers[s.place].Open(p.seed)) // neither fails

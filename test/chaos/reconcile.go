@@ -47,8 +47,8 @@ func (w *testbed) reconcile(ctx context.Context, enqueued []audit.Enqueued, retr
 	return w.summarize(ctx, facts)
 }
 
-// reconcileLosses holds what producers were told, the ledger and the API's log against each other after a run in which
-// Redis forgot.
+// reconcileLosses holds what producers were told, the ledger and the API's log against each other
+// after a run in which Redis forgot.
 func (w *testbed) reconcileLosses(ctx context.Context, enqueued []audit.Enqueued, retriedFrom time.Time) error {
 	w.workers.stopAll()
 	facts, err := w.facts(ctx, enqueued, retriedFrom)
@@ -79,7 +79,8 @@ func (w *testbed) summarize(ctx context.Context, facts audit.Facts) error {
 	return w.secrets()
 }
 
-// facts asks the ledger for every upload, and searches for every request id that the API gave or the ledger shows.
+// facts asks the ledger for every upload, and searches for every request id that the API gave or
+// the ledger shows.
 func (w *testbed) facts(ctx context.Context, enqueued []audit.Enqueued, retriedFrom time.Time) (audit.Facts, error) {
 	_, killed, _ := w.workers.summary()
 	f := audit.Facts{
@@ -167,8 +168,8 @@ func (w *testbed) secrets() error {
 	return nil
 }
 
-// storeEmpties waits until no delivered upload's voucher is kept any more. What a producer stored and never got
-// accepted is nobody's, and goes when it is old.
+// storeEmpties waits until no delivered upload's voucher is kept any more. What a producer stored
+// and never got accepted is nobody's, and goes when it is old.
 func (w *testbed) storeEmpties(ctx context.Context, enqueued []audit.Enqueued) {
 	const limit = 45 * time.Second // a reconciler that was killed may have had its turn for half a minute
 	var claimed []string
@@ -201,7 +202,8 @@ func (w *testbed) holders(ctx context.Context, keys []string, enqueued []audit.E
 	return keys
 }
 
-// kept gives the keys of the vouchers in the blob store that an upload claims, and how many nobody does.
+// kept gives the keys of the vouchers in the blob store that an upload claims, and how many nobody
+// does.
 func (w *testbed) kept(ctx context.Context) (claimed []string, orphans int, err error) {
 	dir, onDisk := w.store.(*blob.Dir)
 	for _, account := range w.accountNames() {

@@ -60,8 +60,9 @@ func pause(ctx context.Context, p *process.Process, d time.Duration) error {
 	return p.Resume()
 }
 
-// failOver lets a replica take the server's place that lacks the writes of the last while. Replication is asynchronous:
-// a master tells its clients that a write is done before any replica has it.
+// failOver lets a replica take the server's place that lacks the writes of the last while.
+// Replication is asynchronous: a master tells its clients that a write is done before any replica
+// has it.
 func (s *redisServer) failOver(ctx context.Context, lacking time.Duration) (l audit.Loss, err error) {
 	host, port, err := net.SplitHostPort(s.Addr)
 	if err != nil {

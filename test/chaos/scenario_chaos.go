@@ -63,7 +63,8 @@ func (w *testbed) describe(p plan.Plan) {
 		w.opts.seed, w.opts.vouchers, len(p.Orders), several, again, refused, p.Length)
 }
 
-// failEverything lets vouchers come in while the API fails and processes die, until the plan is over.
+// failEverything lets vouchers come in while the API fails and processes die, until the plan is
+// over.
 func (w *testbed) failEverything(ctx context.Context, p plan.Plan, producers *producers) error {
 	began := producers.began
 	g, gctx := errgroup.WithContext(ctx)
@@ -79,8 +80,8 @@ func (w *testbed) failEverything(ctx context.Context, p plan.Plan, producers *pr
 	return context.Cause(ctx)
 }
 
-// watchOutage counts what the workers ask of Redis while the API is away and nothing else happens, and then the calls
-// that they made.
+// watchOutage counts what the workers ask of Redis while the API is away and nothing else happens,
+// and then the calls that they made.
 func (w *testbed) watchOutage(ctx context.Context, o plan.Outage, began time.Time) error {
 	from, to := began.Add(o.From), began.Add(o.To)
 	sleep(ctx, time.Until(began.Add(o.Quiet)))
@@ -103,7 +104,8 @@ func (w *testbed) watchOutage(ctx context.Context, o plan.Outage, began time.Tim
 		}
 	}
 	set := w.settings.cfg.Ledger.Breaker
-	// In each account: calls that had left, those that open the breaker, and probes in steps that double up to the longest.
+	// In each account: calls that had left, those that open the breaker, and probes in steps that
+	// double up to the longest.
 	shortest := time.Duration(0.8 * float64(set.OutageMax))
 	probes := int((o.To-o.From)/shortest) + 4
 	w.checkCalls(calls, len(w.accounts)*(w.opts.workers*8+set.OutageRow+probes), o.To-o.From)
@@ -179,8 +181,8 @@ func (w *testbed) unfinished(ctx context.Context) (left int64, by map[ledger.Sta
 	return left, by, err
 }
 
-// retryRejected sends again, as a person would, what was refused for good, now that the API takes it, and says how many
-// uploads that were.
+// retryRejected sends again, as a person would, what was refused for good, now that the API takes
+// it, and says how many uploads that were.
 func (w *testbed) retryRejected(ctx context.Context) (n int, err error) {
 	w.api.SetFaults()
 	_, by, err := w.unfinished(ctx)

@@ -16,8 +16,8 @@ const (
 	idleStop  = 2 * time.Second
 )
 
-// runFailover lets Redis forget the last writes again and again, while vouchers come in and go out. With a file store an
-// operator rebuilds each time.
+// runFailover lets Redis forget the last writes again and again, while vouchers come in and go out.
+// With a file store an operator rebuilds each time.
 func (w *testbed) runFailover(ctx context.Context) error {
 	p := plan.NewFailovers(w.planOptions())
 	w.describe(p)
@@ -55,8 +55,9 @@ func (w *testbed) failOver(ctx context.Context, lacking time.Duration) error {
 	return nil
 }
 
-// workersIdle looks for workers that still had something to do when everything was delivered: a worker with nothing to
-// do stops at once, one that waits for an attempt takes the time it is given.
+// workersIdle looks for workers that still had something to do when everything was delivered: a
+// worker with nothing to do stops at once, one that waits for an attempt takes the time it is
+// given.
 func (w *testbed) workersIdle() {
 	all, _, _ := w.workers.summary()
 	var busy []string

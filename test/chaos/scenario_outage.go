@@ -124,7 +124,8 @@ func (w *testbed) list(ctx context.Context) (all []ledger.Upload, err error) {
 	}
 }
 
-// growth looks at how the workers came back: each begins with one call at a time, and n successes allow at most n more.
+// growth looks at how the workers came back: each begins with one call at a time, and n successes
+// allow at most n more.
 func (w *testbed) growth(back time.Time) {
 	var ends []time.Time // of calls under way
 	examined, answered, top := 0, 0, 1

@@ -16,8 +16,9 @@ import (
 	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
-// runRebuild empties Redis while vouchers come in and go out, and rebuilds it from the blob store on disk. Then it does
-// so once more while nothing moves, to see that rebuilding twice changes nothing.
+// runRebuild empties Redis while vouchers come in and go out, and rebuilds it from the blob store
+// on disk. Then it does so once more while nothing moves, to see that rebuilding twice changes
+// nothing.
 func (w *testbed) runRebuild(ctx context.Context) error {
 	p := plan.New(w.planOptions())
 	for _, o := range p.Orders {
@@ -48,8 +49,8 @@ func (w *testbed) runRebuild(ctx context.Context) error {
 	return errors.Join(err, rerr, w.reconcileLosses(after, producers.enqueued, retried))
 }
 
-// loseMidRun loses Redis while the API fails half of the time and producers go on, and leaves the API away at the end,
-// so that there is a backlog.
+// loseMidRun loses Redis while the API fails half of the time and producers go on, and leaves the
+// API away at the end, so that there is a backlog.
 func (w *testbed) loseMidRun(ctx context.Context, p plan.Plan) error {
 	length, always := p.Outage.Quiet, refusals(p.Orders)
 	sleep(ctx, length/3)

@@ -14,8 +14,8 @@ import (
 	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
-// runRejected lets every upload be refused for good, more of them than asynq's archive would keep, and then sends all
-// again with one command.
+// runRejected lets every upload be refused for good, more of them than asynq's archive would keep,
+// and then sends all again with one command.
 func (w *testbed) runRejected(ctx context.Context) error {
 	w.api.SetFaults(sandbox.Fault{Kind: sandbox.Refuse, Code: plan.FinalCode, Msg: "no such order"})
 	if err := w.workers.startAll(); err != nil {

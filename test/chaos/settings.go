@@ -14,8 +14,8 @@ import (
 	"github.com/voucherd/voucherd/test/chaos/plan"
 )
 
-// settings are the environment variables that workers and producers of a run share. They are all that tells a chaos run
-// from real life.
+// settings are the environment variables that workers and producers of a run share. They are all
+// that tells a chaos run from real life.
 type settings struct {
 	vars   [][2]string // as printed
 	hidden []string    // secrets
@@ -28,7 +28,8 @@ type account struct {
 	creds pandapon.Credentials
 }
 
-// accounts gives the accounts of a run. Their secrets are made up, and easy to find where they must not stand.
+// accounts gives the accounts of a run. Their secrets are made up, and easy to find where they must
+// not stand.
 func accounts(names ...string) []account {
 	var all []account
 	for i, name := range names {

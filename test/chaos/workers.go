@@ -108,7 +108,8 @@ func (ws *workers) pause(ctx context.Context, i int, d time.Duration) error {
 	return err
 }
 
-// stop ends a worker with SIGTERM. Excused says that it may take its time: what it has to write down it cannot.
+// stop ends a worker with SIGTERM. Excused says that it may take its time: what it has to write
+// down it cannot.
 func (ws *workers) stop(i int, excused func(from, to time.Time) bool) {
 	w, proc := ws.take(i)
 	if proc == nil {
@@ -148,7 +149,8 @@ func (ws *workers) close() {
 	}
 }
 
-// summary gives what the report says of the workers, which were killed when, and what they did wrong.
+// summary gives what the report says of the workers, which were killed when, and what they did
+// wrong.
 func (ws *workers) summary() (all []worker, killed map[string]time.Time, errs []string) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()

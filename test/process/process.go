@@ -1,5 +1,6 @@
-// Package process starts, stops and kills the programs that tests and developer tools run: redis-server, workers and
-// whatever else is a process of its own. On Linux none of them outlives the program that started it.
+// Package process starts, stops and kills the programs that tests and developer tools run:
+// redis-server, workers and whatever else is a process of its own. On Linux none of them outlives
+// the program that started it.
 package process
 
 import (
@@ -83,8 +84,8 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Stop asks the process to end with SIGTERM, and kills it when it has not within limit. It says how long that took; the
-// error says what was wrong with its end.
+// Stop asks the process to end with SIGTERM, and kills it when it has not within limit. It says how
+// long that took; the error says what was wrong with its end.
 func (p *Process) Stop(limit time.Duration) (time.Duration, error) {
 	began := time.Now()
 	if err := p.signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -117,8 +118,8 @@ func (p *Process) signal(s syscall.Signal) error {
 	return nil
 }
 
-// Memory gives the bytes that a running process has in memory, and the most that it ever had. Only Linux tells; without
-// an answer both are 0.
+// Memory gives the bytes that a running process has in memory, and the most that it ever had. Only
+// Linux tells; without an answer both are 0.
 func Memory(pid int) (resident, peak int64) {
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {

@@ -59,8 +59,8 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	return nil, fmt.Errorf("no free port in %d tries", portTries)
 }
 
-// freeAddr looks below the ports that outgoing connections use, so that none of those takes the port while a server is
-// being restarted.
+// freeAddr looks below the ports that outgoing connections use, so that none of those takes the
+// port while a server is being restarted.
 func freeAddr(ctx context.Context) (string, error) {
 	const lowest, beyond = 15000, 32000
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowest+rand.IntN(beyond-lowest)))
@@ -71,7 +71,8 @@ func freeAddr(ctx context.Context) (string, error) {
 	return addr, l.Close()
 }
 
-// Start starts a server that does not run, at its address and with its data, and returns when it answers.
+// Start starts a server that does not run, at its address and with its data, and returns when it
+// answers.
 func (r *Redis) Start(ctx context.Context) error {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -105,7 +106,8 @@ func (r *Redis) Start(ctx context.Context) error {
 	return nil
 }
 
-// ready waits until the server answers with its own process id: another one may have taken the port.
+// ready waits until the server answers with its own process id: another one may have taken the
+// port.
 func (r *Redis) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()

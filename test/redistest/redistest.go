@@ -1,8 +1,7 @@
-// Package redistest gives tests a real redis-server of their own, on a free
-// loopback port, without touching any other Redis on the machine.
+// Package redistest gives tests a real redis-server of their own, on a free loopback port, without
+// touching any other Redis on the machine.
 //
-// A test binary starts one shared server in TestMain; parallel tests keep apart
-// by account names:
+// A test binary starts one shared server in TestMain; parallel tests keep apart by account names:
 //
 //	func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 //
@@ -12,9 +11,8 @@
 //		...
 //	}
 //
-// A test that kills, stops or fills its Redis takes a server of its own with
-// Start. Servers end with the test binary, on Linux also when it panics or is
-// killed.
+// A test that kills, stops or fills its Redis takes a server of its own with Start. Servers end
+// with the test binary, on Linux also when it panics or is killed.
 package redistest
 
 import (
@@ -38,8 +36,8 @@ var (
 	accounts atomic.Int64
 )
 
-// Main starts the shared server, runs the tests, stops the server and returns the exit code for os.Exit. A goroutine that
-// is left when the tests have passed fails the run.
+// Main starts the shared server, runs the tests, stops the server and returns the exit code for
+// os.Exit. A goroutine that is left when the tests have passed fails the run.
 func Main(m *testing.M) int {
 	code, err := run(m)
 	if err == nil && code == 0 {
@@ -78,8 +76,7 @@ func Client(tb testing.TB) *redis.Client {
 	return client(tb, mustShared(tb))
 }
 
-// URL is the shared server's address as redis://host:port/0. It is empty
-// without Main.
+// URL is the shared server's address as redis://host:port/0. It is empty without Main.
 func URL() string {
 	if p := shared.Load(); p != nil {
 		return p.URL()
@@ -87,8 +84,8 @@ func URL() string {
 	return ""
 }
 
-// Account returns an account name that no other call in this test binary gets. It
-// matches [a-z0-9-]{1,32} and begins with a part of the test's name.
+// Account returns an account name that no other call in this test binary gets. It matches
+// [a-z0-9-]{1,32} and begins with a part of the test's name.
 func Account(tb testing.TB) string {
 	tb.Helper()
 	const longest = 32

@@ -9,8 +9,8 @@ import (
 	"github.com/voucherd/voucherd/test/process"
 )
 
-// Options choose what a server of a test's own is like. The zero value keeps
-// everything in memory, without a limit or a password.
+// Options choose what a server of a test's own is like. The zero value keeps everything in memory,
+// without a limit or a password.
 type Options struct {
 	AOF       bool     // append-only file, fsync always: survives Kill and Restart
 	MaxMemory string   // as in redis.conf ("3mb"), policy noeviction; empty = no limit
@@ -19,8 +19,8 @@ type Options struct {
 	Config    string   // what a configuration file holds, which "--sentinel" must have; empty = no file
 }
 
-// Server is one redis-server that a test may treat badly. Its methods fail the
-// test on error; call them from the test's own goroutine.
+// Server is one redis-server that a test may treat badly. Its methods fail the test on error; call
+// them from the test's own goroutine.
 type Server struct {
 	Addr  string // host:port, the same after Restart
 	tb    testing.TB
@@ -59,8 +59,8 @@ func (s *Server) Client() *redis.Client {
 // Kill ends the server with SIGKILL and returns when it is gone. A second Kill does nothing.
 func (s *Server) Kill() { s.redis.Kill() }
 
-// Restart kills the server if it runs, starts it again at the same address
-// with the same directory, and returns when it answers.
+// Restart kills the server if it runs, starts it again at the same address with the same directory,
+// and returns when it answers.
 func (s *Server) Restart() {
 	s.tb.Helper()
 	s.redis.Kill()

@@ -1,6 +1,7 @@
-// Package naive is the queue that one writes in an afternoon: the voucher rides in the task as base64, the handler
-// makes the call, asynq does the rest. It keeps no record, and what it cannot deliver asynq archives. The benchmark
-// holds voucherd against it, so it is given pooled connections and as many of them as voucherd has.
+// Package naive is the queue that one writes in an afternoon: the voucher rides in the task as
+// base64, the handler makes the call, asynq does the rest. It keeps no record, and what it cannot
+// deliver asynq archives. The benchmark holds voucherd against it, so it is given pooled
+// connections and as many of them as voucherd has.
 package naive
 
 import (
@@ -38,8 +39,8 @@ type Producer struct {
 	retention time.Duration
 }
 
-// NewProducer gives a producer. The client stays the caller's to close. Retention is how long asynq keeps a finished
-// task; 0: not at all.
+// NewProducer gives a producer. The client stays the caller's to close. Retention is how long asynq
+// keeps a finished task; 0: not at all.
 func NewProducer(rdb redis.UniversalClient, retention time.Duration) *Producer {
 	return &Producer{queue: asynq.NewClientFromRedisClient(rdb), retention: retention}
 }

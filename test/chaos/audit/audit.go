@@ -1,4 +1,5 @@
-// Package audit holds the ledger against the log of the API, an independent witness, and says what does not agree.
+// Package audit holds the ledger against the log of the API, an independent witness, and says what
+// does not agree.
 package audit
 
 import (

@@ -12,8 +12,8 @@ import (
 
 func at(ms int) time.Time { return time.UnixMilli(1_700_000_000_000 + int64(ms)).UTC() }
 
-// agreeing gives facts of two vouchers of one order that all agree: the first needed two attempts, because its answer
-// was lost.
+// agreeing gives facts of two vouchers of one order that all agree: the first needed two attempts,
+// because its answer was lost.
 func agreeing() audit.Facts {
 	attempt := func(n, from, to int, v ledger.Outcome, nonce, request string) ledger.Attempt {
 		a := ledger.Attempt{

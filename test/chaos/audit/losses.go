@@ -43,8 +43,9 @@ func RunLosses(f Facts) (Result, Forgotten) {
 	return Result{Checks: []Check{arrived, known, twice, x.inOrder()}, Resent: resent}, lost
 }
 
-// arrived looks for accepted vouchers that did not arrive. What was accepted just before a loss may be lost with the
-// blob store in Redis; what a file store held must be there, unless it was delivered and so had left.
+// arrived looks for accepted vouchers that did not arrive. What was accepted just before a loss may
+// be lost with the blob store in Redis; what a file store held must be there, unless it was
+// delivered and so had left.
 func (x index) arrived() (c Check, lost Forgotten) {
 	c = Check{Name: "every voucher that Enqueue accepted, and Redis did not lose, is delivered", Examined: len(x.Enqueued)}
 	for _, h := range x.Enqueued {
@@ -67,8 +68,9 @@ func (x index) arrived() (c Check, lost Forgotten) {
 	return c, lost
 }
 
-// known looks for requests that the ledger does not know and Redis did not lose. An answer that came after the loss
-// is written to the Redis that is there then, unless that has lost the upload too.
+// known looks for requests that the ledger does not know and Redis did not lose. An answer that
+// came after the loss is written to the Redis that is there then, unless that has lost the upload
+// too.
 func (x index) known() (c Check, lost int) {
 	c = Check{Name: "every request at the API is recorded, or was lost with Redis", Examined: len(x.Requests)}
 	enqueued := map[string]Enqueued{}
@@ -126,8 +128,9 @@ func (l Loss) excuses(first, second sandbox.Request) bool {
 	return first.At.Before(l.Gone.Add(replicates)) && first.AnsweredAt.After(from.Add(-settles)) && second.At.After(l.Gone)
 }
 
-// inOrder looks for vouchers that arrived before an earlier one of their order. What was enqueued after a loss and
-// before the rebuilding could not know of those before it, whose producers may have had their answer after the loss.
+// inOrder looks for vouchers that arrived before an earlier one of their order. What was enqueued
+// after a loss and before the rebuilding could not know of those before it, whose producers may
+// have had their answer after the loss.
 func (x index) inOrder() Check {
 	c := Check{Name: "vouchers of one order arrive in the order in which they were enqueued"}
 	type arrival struct {

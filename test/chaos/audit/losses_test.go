@@ -9,7 +9,8 @@ import (
 	"github.com/voucherd/voucherd/test/chaos/audit"
 )
 
-// losing gives facts that agree, of a Redis that lost what was written between the 100th and the 110th second.
+// losing gives facts that agree, of a Redis that lost what was written between the 100th and the
+// 110th second.
 func losing() audit.Facts {
 	f := agreeing()
 	f.Enqueued[0].At, f.Enqueued[1].At = at(0), at(1)

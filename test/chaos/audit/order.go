@@ -21,8 +21,8 @@ func (x index) positions() map[string]position {
 	return all
 }
 
-// order looks for vouchers that were sent before an earlier one of their order was finished. What was rejected and sent
-// again stands at the end of its order queue.
+// order looks for vouchers that were sent before an earlier one of their order was finished. What
+// was rejected and sent again stands at the end of its order queue.
 func (x index) order() Check {
 	c := Check{Name: "vouchers of one order are sent in the order in which they were enqueued"}
 	positions, last := x.positions(), map[string]position{}
@@ -66,7 +66,8 @@ func (x index) oneAtATime() Check {
 	return c
 }
 
-// end is when a request was over. When a caller has hung up the API may notice late; then the ledger knows better.
+// end is when a request was over. When a caller has hung up the API may notice late; then the
+// ledger knows better.
 func (x index) end(r sandbox.Request) time.Time {
 	t := x.tries[r.Nonce]
 	if r.HTTPStatus == 0 && !t.EndedAt.IsZero() && t.EndedAt.Before(r.AnsweredAt) {
@@ -78,8 +79,8 @@ func (x index) end(r sandbox.Request) time.Time {
 // throttleGrace is how long it may take until all workers know.
 const throttleGrace = 100 * time.Millisecond
 
-// throttled looks for calls that an account made although the API had told it to wait. A call that left before the
-// answer was written down counts as one that had left.
+// throttled looks for calls that an account made although the API had told it to wait. A call that
+// left before the answer was written down counts as one that had left.
 func (x index) throttled() (c Check, late int) {
 	c = Check{Name: "no call leaves while the API has told its account to wait"}
 	for i, r := range x.Requests {

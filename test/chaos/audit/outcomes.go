@@ -39,8 +39,8 @@ func (x index) outcomes() Check {
 	return c
 }
 
-// answers looks for request ids that came back and are not found. An answer that left while its worker was killed, or
-// had just given up, did not come back.
+// answers looks for request ids that came back and are not found. An answer that left while its
+// worker was killed, or had just given up, did not come back.
 func (x index) answers() Check {
 	c := Check{Name: "every request id that came back is found"}
 	for _, r := range x.Requests {
@@ -78,7 +78,8 @@ func (x index) searchable() Check {
 	return c
 }
 
-// resent lists what the API took more than once, and looks for those where the ledger does not say why.
+// resent lists what the API took more than once, and looks for those where the ledger does not say
+// why.
 func (x index) resent() (Check, []Resent) {
 	c := Check{Name: "sent again after the API took it only where the earlier attempt says that it may have arrived", Examined: len(x.Uploads)}
 	taken := map[string][]sandbox.Request{}
@@ -106,12 +107,13 @@ func (x index) resent() (Check, []Resent) {
 	return c, all
 }
 
-// soon is within how long an attempt has ended and is written down, whatever happens to Redis: the longest that a run
-// keeps it away, a call's limit, and a command's.
+// soon is within how long an attempt has ended and is written down, whatever happens to Redis: the
+// longest that a run keeps it away, a call's limit, and a command's.
 const soon = 15 * time.Second
 
-// interrupted looks for attempts that count as cut off although nobody cut them off. Where Redis was away a worker may
-// not have learned that its attempt had begun, and then sent nothing; but what it has sent it writes down, however late.
+// interrupted looks for attempts that count as cut off although nobody cut them off. Where Redis
+// was away a worker may not have learned that its attempt had begun, and then sent nothing; but
+// what it has sent it writes down, however late.
 func (x index) interrupted() Check {
 	c := Check{Name: "attempts are interrupted only where a worker was killed, or unsent where Redis was away"}
 	arrived := map[string]bool{}

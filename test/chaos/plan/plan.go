@@ -1,5 +1,6 @@
-// Package plan makes, from a seed, all that a chaos run is going to do: which vouchers are enqueued when, when the API
-// fails and how, and what is done to the processes. The same options give the same plan.
+// Package plan makes, from a seed, all that a chaos run is going to do: which vouchers are enqueued
+// when, when the API fails and how, and what is done to the processes. The same options give the
+// same plan.
 package plan
 
 import (
@@ -60,8 +61,8 @@ type APIFault struct {
 	Fault sandbox.Fault // with its For
 }
 
-// Outage is a time when the API is away altogether. From Quiet on nothing is enqueued, so that what the workers ask
-// of Redis can be counted.
+// Outage is a time when the API is away altogether. From Quiet on nothing is enqueued, so that what
+// the workers ask of Redis can be counted.
 type Outage struct{ From, Quiet, To time.Duration }
 
 // Kind is a kind of process fault.
@@ -144,8 +145,8 @@ func New(o Options) Plan {
 // failovers is how often a run of NewFailovers loses writes.
 const failovers = 4
 
-// NewFailovers makes the plan of a run in which the API works, and Redis is failed over again and again to a replica
-// that lacks the last writes.
+// NewFailovers makes the plan of a run in which the API works, and Redis is failed over again and
+// again to a replica that lacks the last writes.
 func NewFailovers(o Options) Plan {
 	p := planner{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0))}
 	var out Plan
@@ -202,8 +203,8 @@ func (p planner) chance(low, high float64) float64 {
 // longPause is longer than a producer may be kept waiting for an error.
 const longPause = 7 * time.Second
 
-// processFaults come one after the other within a round, in any order. What a killed worker leaves takes asynq half a minute
-// to give up; so the first of them come early.
+// processFaults come one after the other within a round, in any order. What a killed worker leaves
+// takes asynq half a minute to give up; so the first of them come early.
 func (p planner) processFaults(from, to time.Duration, first bool) []ProcessFault {
 	account := p.Accounts[p.rng.IntN(len(p.Accounts))]
 	rest := []ProcessFault{
@@ -236,7 +237,8 @@ func (p planner) kill(worker int) ProcessFault {
 	return ProcessFault{Kind: KillWorker, Worker: worker, For: p.between(0, 1500*time.Millisecond)}
 }
 
-// orders spreads the vouchers over orders and over time. Some orders have several, and one has many.
+// orders spreads the vouchers over orders and over time. Some orders have several, and one has
+// many.
 func (p planner) orders(within time.Duration) []Order {
 	var all []Order
 	for n := 0; n < p.Vouchers; {
