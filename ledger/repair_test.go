@@ -47,8 +47,8 @@ func TestDueWhateverBecameOfTheTask(t *testing.T) {
 	t.Parallel()
 	name := func(q *queue) string { return ledger.Queue(q.account) }
 	cases := map[string]struct {
-		lives bool
-		fate  func(q *queue, id string)
+		lives  bool
+		happen func(q *queue, id string)
 	}{
 		"pending":   {true, func(*queue, string) {}},
 		"paused":    {true, func(q *queue, _ string) { q.must(q.inspector.PauseQueue(name(q))) }},
@@ -68,7 +68,7 @@ func TestDueWhateverBecameOfTheTask(t *testing.T) {
 			q := setupQueue(t)
 			o := q.open("order", "receipt")
 			q.put(o.ID, 1)
-			c.fate(q, o.ID)
+			c.happen(q, o.ID)
 			q.later(q.set.Grace)
 			if c.lives {
 				q.quiet()

@@ -4,7 +4,7 @@
 // It knows the API as documented and decides nothing: whether and when to try
 // again is the caller's business. An error is always an [*Error], whose Kind
 // tells a request that never went out whole from one that was answered and from
-// one whose fate is unknown.
+// one of which nobody knows whether it arrived.
 //
 // The package does not log, and no error of its own holds the secret, the
 // access key, a query string or a body.

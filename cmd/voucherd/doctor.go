@@ -73,7 +73,7 @@ func (c *doctorCmd) report(s *session, found []doctor.Finding) error {
 // try enqueues one voucher and waits for it.
 func (c *doctorCmd) try(ctx context.Context, s *session, st *app.Store) doctor.Finding {
 	f := doctor.Finding{Grade: doctor.Fail, What: "one real voucher"}
-	u, err := c.handOver(ctx, s, st)
+	u, err := c.enqueueOne(ctx, s, st)
 	if err != nil {
 		f.Saw, f.Advice = err.Error(), "nothing was sent"
 		return f
@@ -96,7 +96,7 @@ func (c *doctorCmd) try(ctx context.Context, s *session, st *app.Store) doctor.F
 	return f
 }
 
-func (c *doctorCmd) handOver(ctx context.Context, s *session, st *app.Store) (ledger.Upload, error) {
+func (c *doctorCmd) enqueueOne(ctx context.Context, s *session, st *app.Store) (ledger.Upload, error) {
 	voucher, err := s.openVoucher(ctx, c.Try)
 	if err != nil {
 		return ledger.Upload{}, err

@@ -24,7 +24,7 @@ type enqueueCmd struct {
 	Replace   bool   `help:"Discard vouchers of the same order that wait in line and were never sent."`
 	Wait      bool   `help:"Wait until it is delivered, or ended otherwise (exit code 4)."`
 	JSON      bool   `help:"Print JSON." name:"json"`
-	Manifest  string `help:"Hand over every line of this CSV file, whose first line is order,file[,user][,account][,reference]. Files are relative to it; - is standard input. Safe to run again." placeholder:"FILE.csv"`
+	Manifest  string `help:"Enqueue every line of this CSV file, whose first line is order,file[,user][,account][,reference]. Files are relative to it; - is standard input. Safe to run again." placeholder:"FILE.csv"`
 
 	kong.Plugins
 }
@@ -40,7 +40,7 @@ func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 		return usagef("name the order: --order ID")
 	}
 	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
-		u, err := c.handOver(ctx, s, st)
+		u, err := c.enqueueOne(ctx, s, st)
 		if err != nil {
 			return err
 		}
@@ -51,8 +51,8 @@ func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 	})
 }
 
-// handOver hands the one voucher over.
-func (c *enqueueCmd) handOver(ctx context.Context, s *session, st *app.Store) (ledger.Upload, error) {
+// enqueueOne enqueues the one voucher.
+func (c *enqueueCmd) enqueueOne(ctx context.Context, s *session, st *app.Store) (ledger.Upload, error) {
 	voucher, err := s.openVoucher(ctx, c.File)
 	if err != nil {
 		return ledger.Upload{}, err

@@ -15,26 +15,26 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 )
 
-// fate is what became of one line of a manifest.
-type fate struct {
-	Line  int          `json:"line"`
-	Order string       `json:"orderId"`
-	File  string       `json:"file"`
-	Fate  string       `json:"fate"` // accepted, known, failed, untried
-	ID    string       `json:"id,omitempty"`
-	State ledger.State `json:"state,omitempty"`
-	Error string       `json:"error,omitempty"`
+// lineResult is what became of one line of a manifest.
+type lineResult struct {
+	Line   int          `json:"line"`
+	Order  string       `json:"orderId"`
+	File   string       `json:"file"`
+	Result string       `json:"result"` // accepted, known, failed, untried
+	ID     string       `json:"id,omitempty"`
+	State  ledger.State `json:"state,omitempty"`
+	Error  string       `json:"error,omitempty"`
 }
 
-// The fates.
+// The results.
 const (
-	fateAccepted = "accepted"
-	fateKnown    = "known" // the same voucher was enqueued before
-	fateFailed   = "failed"
-	fateUntried  = "untried"
+	resultAccepted = "accepted"
+	resultKnown    = "known" // the same voucher was enqueued before
+	resultFailed   = "failed"
+	resultUntried  = "untried"
 )
 
-// runManifest enqueues every line of a manifest and reports each line's fate. Running it again is
+// runManifest enqueues every line of a manifest and reports each line's result. Running it again is
 // safe: a voucher that was enqueued before is known.
 func (c *enqueueCmd) runManifest(ctx context.Context, s *session) error {
 	if c.File != "" || c.Order != "" || c.User != "" || c.Reference != "" || c.Wait {
@@ -45,11 +45,11 @@ func (c *enqueueCmd) runManifest(ctx context.Context, s *session) error {
 		return err
 	}
 	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
-		fates := c.handOverAll(ctx, s, st, lines, dir)
-		if err := c.report(s, fates); err != nil {
+		results := c.enqueueAll(ctx, s, st, lines, dir)
+		if err := c.report(s, results); err != nil {
 			return err
 		}
-		return c.outcome(ctx, s, fates)
+		return c.outcome(ctx, s, results)
 	})
 }
 
@@ -71,9 +71,9 @@ func readManifest(ctx context.Context, s *session, path string) (lines []manifes
 	return lines, dir, nil
 }
 
-// handOverAll hands the lines over, several at a time. When Redis or the blob store is away the
+// enqueueAll hands the lines over, several at a time. When Redis or the blob store is away the
 // lines that follow are not tried: each would only wait for the same answer.
-func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *app.Store, lines []manifest.Line, dir string) []fate {
+func (c *enqueueCmd) enqueueAll(ctx context.Context, s *session, st *app.Store, lines []manifest.Line, dir string) []lineResult {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	files, requests := make([]*lateFile, len(lines)), make([]tasks.Request, len(lines))
@@ -87,35 +87,35 @@ func (c *enqueueCmd) handOverAll(ctx context.Context, s *session, st *app.Store,
 			Again: c.Again, Replace: c.Replace,
 		}
 	}
-	fates := make([]fate, len(lines))
+	results := make([]lineResult, len(lines))
 	progress := newBar(s.stderr, len(lines))
 	defer progress.close()
 	st.Tasks.EnqueueAll(ctx, requests, func(i int, r tasks.Result) {
 		if err := files[i].close(); err != nil {
 			r.Err = err // Enqueue only says that it could not read
 		}
-		fates[i] = fateOf(lines[i], r)
+		results[i] = resultOf(lines[i], r)
 		var unreachable *tasks.UnreachableError
 		if errors.As(r.Err, &unreachable) || errors.Is(r.Err, tasks.ErrNoRoom) {
 			stop(r.Err)
 		}
 		progress.add()
 	})
-	return fates
+	return results
 }
 
-// fateOf says what became of one line.
-func fateOf(l manifest.Line, r tasks.Result) fate {
-	f := fate{Line: l.Number, Order: l.Order, File: l.File, ID: r.Upload.ID, State: r.Upload.State}
+// resultOf says what became of one line.
+func resultOf(l manifest.Line, r tasks.Result) lineResult {
+	f := lineResult{Line: l.Number, Order: l.Order, File: l.File, ID: r.Upload.ID, State: r.Upload.State}
 	switch {
 	case r.Err == nil && r.Upload.Duplicate:
-		f.Fate = fateKnown
+		f.Result = resultKnown
 	case r.Err == nil:
-		f.Fate = fateAccepted
+		f.Result = resultAccepted
 	case errors.Is(r.Err, tasks.ErrNotEnqueued):
-		f.Fate = fateUntried
+		f.Result = resultUntried
 	default:
-		f.Fate, f.Error = fateFailed, explainVoucher(l.File, r.Err).Error()
+		f.Result, f.Error = resultFailed, explainVoucher(l.File, r.Err).Error()
 	}
 	return f
 }
@@ -146,10 +146,10 @@ func (l *lateFile) close() error {
 	return l.err
 }
 
-// report prints each line's fate.
-func (c *enqueueCmd) report(s *session, fates []fate) error {
+// report prints each line's result.
+func (c *enqueueCmd) report(s *session, results []lineResult) error {
 	if c.JSON {
-		for _, f := range fates {
+		for _, f := range results {
 			if err := printJSON(s.stdout, f); err != nil {
 				return err
 			}
@@ -157,15 +157,15 @@ func (c *enqueueCmd) report(s *session, fates []fate) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "LINE\tORDER\tFILE\tFATE\tUPLOAD")
-	for _, f := range fates {
-		words := f.Fate
-		switch f.Fate {
-		case fateKnown:
+	fmt.Fprintln(t, "LINE\tORDER\tFILE\tRESULT\tUPLOAD")
+	for _, f := range results {
+		words := f.Result
+		switch f.Result {
+		case resultKnown:
 			words = fmt.Sprintf("known already (%s)", f.State)
-		case fateFailed:
+		case resultFailed:
 			words = "failed: " + f.Error
-		case fateUntried:
+		case resultUntried:
 			words = "not tried"
 		}
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", f.Line, f.Order, f.File, words, dash(f.ID))
@@ -174,14 +174,14 @@ func (c *enqueueCmd) report(s *session, fates []fate) error {
 }
 
 // outcome sums up, and says what to do about what was not enqueued.
-func (c *enqueueCmd) outcome(ctx context.Context, s *session, fates []fate) error {
+func (c *enqueueCmd) outcome(ctx context.Context, s *session, results []lineResult) error {
 	n := map[string]int{}
-	for _, f := range fates {
-		n[f.Fate]++
+	for _, f := range results {
+		n[f.Result]++
 	}
 	fmt.Fprintf(s.stderr, "%d accepted, %d known already, %d failed, %d not tried.\n",
-		n[fateAccepted], n[fateKnown], n[fateFailed], n[fateUntried])
-	rest := n[fateFailed] + n[fateUntried]
+		n[resultAccepted], n[resultKnown], n[resultFailed], n[resultUntried])
+	rest := n[resultFailed] + n[resultUntried]
 	if rest > 0 {
 		fmt.Fprintln(s.stderr, "Run it again for the rest: what was enqueued is known, and nothing is sent twice.")
 	}

@@ -27,25 +27,25 @@ func TestAManifestReportsEveryLineAndIsSafeToRunAgain(t *testing.T) {
 	again := b.must(1, "enqueue", "--manifest", manifest, "--json")
 	b.want(again, 1, "0 accepted, 25 known already, 3 failed")
 	for i, line := range lines(again.stdout) {
-		var fate struct {
+		var got struct {
 			Line    int    `json:"line"`
 			OrderID string `json:"orderId"`
 			File    string `json:"file"`
-			Fate    string `json:"fate"`
+			Result  string `json:"result"`
 			ID      string `json:"id"`
 			State   string `json:"state"`
 			Error   string `json:"error"`
 		}
-		if err := json.Unmarshal([]byte(line), &fate); err != nil {
+		if err := json.Unmarshal([]byte(line), &got); err != nil {
 			t.Fatal(err)
 		}
-		known := fate.Fate == "known" && fate.ID != "" && fate.State == "queued" && fate.Error == ""
-		failed := fate.Fate == "failed" && fate.ID == "" && fate.Error != ""
-		if fate.Line != i+2 || known == failed || known != (i < 25) {
+		known := got.Result == "known" && got.ID != "" && got.State == "queued" && got.Error == ""
+		failed := got.Result == "failed" && got.ID == "" && got.Error != ""
+		if got.Line != i+2 || known == failed || known != (i < 25) {
 			t.Errorf("line %d: %s", i+2, line)
 		}
-		if known && !strings.Contains(first.stdout, fate.ID) {
-			t.Errorf("the first run gave line %d another id than %s", i+2, fate.ID)
+		if known && !strings.Contains(first.stdout, got.ID) {
+			t.Errorf("the first run gave line %d another id than %s", i+2, got.ID)
 		}
 	}
 	b.worker()

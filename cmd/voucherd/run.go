@@ -30,7 +30,7 @@ type cli struct {
 	Demo     demoCmd     `cmd:"" help:"Show vouchers surviving an outage; needs nothing but this program."`
 	Worker   workerCmd   `cmd:"" help:"Deliver what was enqueued, until stopped."`
 	Gateway  gatewayCmd  `cmd:"" help:"Take vouchers over HTTP, until stopped."`
-	Enqueue  enqueueCmd  `cmd:"" help:"Hand over a voucher, or many."`
+	Enqueue  enqueueCmd  `cmd:"" help:"Enqueue a voucher, or many."`
 	Show     showCmd     `cmd:"" help:"Show an upload and its attempts."`
 	List     listCmd     `cmd:"" help:"List uploads, newest first."`
 	Retry    retryCmd    `cmd:"" help:"Send rejected and expired uploads again, waiting ones now."`

@@ -138,7 +138,7 @@ func TestStoppingAManifestFinishesWhatItRecorded(t *testing.T) {
 	o := start(ctx, strings.NewReader(""), b.env, "enqueue", "--manifest", manifest, "--json",
 		"--redis", stopAt(t, "asynq:{vouchers-"+b.account+"}:pending", 5, cancel))
 	b.want(o, 130, "accepted", ", 0 failed,", "Run it again")
-	accepted, untried := strings.Count(o.stdout, `"fate":"accepted"`), strings.Count(o.stdout, `"fate":"untried"`)
+	accepted, untried := strings.Count(o.stdout, `"result":"accepted"`), strings.Count(o.stdout, `"result":"untried"`)
 	recorded := lines(b.must(0, "list", "--account", b.account, "--json").stdout)
 	if accepted < 5 || accepted+untried != vouchers || untried == 0 || len(recorded) != accepted {
 		t.Errorf("%d accepted, %d not tried, %d recorded:\n%s", accepted, untried, len(recorded), o.stdout)
