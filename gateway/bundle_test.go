@@ -92,7 +92,7 @@ func setup(tb testing.TB, opts ...option) *bundle {
 	}
 	b.ledger = ledger.New(b.rdb, ledger.Settings{})
 	b.tasks = tasks.New(tasks.Config{Redis: b.rdb, Store: b.store, Ledger: b.ledger, InlineMost: b.inline, MaxVoucherBytes: b.cfg.MaxVoucherBytes})
-	b.cfg.Tasks, b.cfg.Store = b.tasks, b.store
+	b.cfg.Tasks = b.tasks
 	b.serve()
 	return b
 }

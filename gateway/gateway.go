@@ -11,7 +11,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/gateway/intake"
 	"github.com/voucherd/voucherd/gateway/problem"
@@ -20,11 +19,10 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 )
 
-// Config is what a Gateway is made of. Tasks and Store are required; what it is given stays the
+// Config is what a Gateway is made of. Tasks is required; what it is given stays the
 // caller's to close.
 type Config struct {
 	Tasks *tasks.Client
-	Store blob.Store
 	Log   *zap.Logger // nil: no log
 
 	// Accounts are those of the API. A request that names another account is refused; with none,
@@ -102,8 +100,8 @@ func New(cfg Config) (*Gateway, error) {
 
 func (c Config) check() error {
 	var faults []error
-	if c.Tasks == nil || c.Store == nil {
-		faults = append(faults, errors.New("gateway: Tasks and Store are required"))
+	if c.Tasks == nil {
+		faults = append(faults, errors.New("gateway: Tasks is required"))
 	}
 	for _, a := range c.Accounts {
 		if path := a.UploadPath; path != "" && (!strings.HasPrefix(path, "/") || ownPath(path)) {

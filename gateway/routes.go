@@ -74,7 +74,7 @@ func (g *Gateway) routes() {
 	g.route("GET /readyz", anybody, g.readyz)
 
 	v1 := api.New(api.Config{
-		Tasks: g.cfg.Tasks, Store: g.cfg.Store, Intake: g.intake, WriteTime: g.limits.ShortTime, Note: note,
+		Tasks: g.cfg.Tasks, Intake: g.intake, WriteTime: g.limits.ShortTime, Note: note,
 	})
 	for _, r := range v1.Routes() {
 		g.route(r.Pattern, accessTo(r.Operators), r.Serve)

@@ -90,6 +90,5 @@ func ExampleInvalidError() {
 	}
 
 	// Output:
-	// orderId: must have 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begin with a
-	// digit or letter
+	// orderId: must have 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begin with a digit or letter
 }

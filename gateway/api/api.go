@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/gateway/intake"
 	"github.com/voucherd/voucherd/gateway/problem"
 	"github.com/voucherd/voucherd/ledger"
@@ -16,7 +15,6 @@ import (
 // Config is what an API is made of. All of it is required.
 type Config struct {
 	Tasks  *tasks.Client
-	Store  blob.Store
 	Intake *intake.Intake
 
 	WriteTime time.Duration                      // for each piece of a voucher that is read

@@ -68,7 +68,7 @@ func setup(t *testing.T, front func(*stage, http.ResponseWriter, *http.Request))
 	must(t, err)
 	s.token = token
 	s.gateway, err = gateway.New(gateway.Config{
-		Tasks: s.tasks, Store: vouchers, Tokens: []gateway.Token{stored},
+		Tasks: s.tasks, Tokens: []gateway.Token{stored},
 		Accounts: []dropin.Account{{Name: s.account, Credentials: credentials, BaseURL: s.apiURL}},
 	})
 	must(t, err)

@@ -17,7 +17,7 @@ const GatewayConns = 96
 // adds the store, the metrics, asynqmon, and the accounts and limits of the settings. Nothing runs
 // yet.
 func (s *Store) NewGateway(cfg config.Config, own gateway.Config, m *metrics.Metrics) (*gateway.Gateway, error) {
-	own.Tasks, own.Store, own.Ready, own.History = s.Tasks, s.Blob, s.Ready, s.Ledger
+	own.Tasks, own.Ready, own.History = s.Tasks, s.Ready, s.Ledger
 	own.Metrics, own.Enqueued = m.Handler(), m.Enqueued
 	own.Rule, own.MaxVoucherBytes = cfg.Rule, cfg.MaxVoucherBytes
 	for _, a := range cfg.Accounts {

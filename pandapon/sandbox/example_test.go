@@ -43,6 +43,8 @@ func Example() {
 		fmt.Println(r.Number, r.OrderID, r.Size, r.HTTPStatus, r.Fault)
 	}
 	// Output:
-	// delivered: false delivered: true 1 1022505290408395575 9 503 outage 2 1022505290408395575 9
-	// 200
+	// delivered: false
+	// delivered: true
+	// 1 1022505290408395575 9 503 outage
+	// 2 1022505290408395575 9 200
 }
