@@ -23,11 +23,7 @@ type Stored struct {
 	UploadID string    // empty: not claimed
 }
 
-// All gives every voucher of every account, in no order, as it was at some time during the walk,
-// and what is noted of those that were retired. An error that is ErrMissing or ErrDamaged is about
-// the one voucher beside it; any other ends the walk.
-//
-// ErrMissing is what a crash during Delete or Retire leaves; Delete it.
+// All implements Store.
 func (d *Dir) All(ctx context.Context) iter.Seq2[Stored, error] {
 	return func(yield func(Stored, error) bool) {
 		root, err := d.enter(ctx)

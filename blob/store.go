@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -97,6 +98,12 @@ type Store interface {
 	// limit of them. It costs what there is of these, not what the blob store holds. The caller
 	// decides: Claim or Delete.
 	Unclaimed(ctx context.Context, account string, olderThan time.Duration, limit int) ([]Unclaimed, error)
+
+	// All gives every voucher of every account, in no order, as it was at some time during the
+	// walk, and what is noted of those that were retired. An error that is ErrMissing or ErrDamaged
+	// is about the one voucher beside it; any other ends the walk. ErrMissing is what a crash
+	// during Delete or Retire leaves: Delete it. A store that is lost with the ledger gives none.
+	All(ctx context.Context) iter.Seq2[Stored, error]
 
 	// Check tells whether the blob store can be read and written now.
 	Check(ctx context.Context) error

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 
 	"github.com/voucherd/voucherd/blob"
@@ -21,11 +20,6 @@ type Rebuilt struct {
 	Damaged  int // vouchers that cannot be sent any more
 }
 
-// catalogue is a blob store that can say what it holds: one that outlives Redis.
-type catalogue interface {
-	All(ctx context.Context) iter.Seq2[blob.Stored, error]
-}
-
 // Rebuild makes the ledger's indexes anew from its records, and then puts every undelivered upload
 // of a file store back into a Redis that lost all or some of its records; vouchers kept in Redis
 // are lost with it. Doing it again changes nothing. Each upload put back begins with a fresh
@@ -34,12 +28,11 @@ type catalogue interface {
 // the whole backlog in memory, not the vouchers.
 func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Rebuilt, error) {
 	r, err := c.sweep(ctx)
-	cat, ok := c.store.(catalogue)
-	if err != nil || !ok {
+	if err != nil {
 		return r, c.explain(err)
 	}
 	var found []blob.Stored
-	for s, err := range cat.All(ctx) {
+	for s, err := range c.store.All(ctx) {
 		switch {
 		case errors.Is(err, blob.ErrMissing):
 			if err = c.store.Delete(ctx, s.Key); err != nil {

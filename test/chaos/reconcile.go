@@ -205,7 +205,7 @@ func (w *testbed) holders(ctx context.Context, keys []string, enqueued []audit.E
 // kept gives the keys of the vouchers in the blob store that an upload claims, and how many nobody
 // does.
 func (w *testbed) kept(ctx context.Context) (claimed []string, orphans int, err error) {
-	dir, onDisk := w.store.(*blob.Dir)
+	onDisk := w.opts.store == storeFile
 	for _, account := range w.accountNames() {
 		const most = 10_000
 		unclaimed, err := w.store.Unclaimed(ctx, account, 0, most)
@@ -231,7 +231,7 @@ func (w *testbed) kept(ctx context.Context) (claimed []string, orphans int, err 
 	if !onDisk {
 		return claimed, orphans, nil
 	}
-	for s, err := range dir.All(ctx) {
+	for s, err := range w.store.All(ctx) {
 		if err != nil {
 			return nil, 0, fmt.Errorf("list the blob store: %w", err)
 		}
