@@ -181,7 +181,7 @@ func (r *reconciler) clear(ctx context.Context) error {
 			if k.StoreKey == "" {
 				continue
 			}
-			if err := r.store.Delete(ctx, k.StoreKey); err != nil {
+			if err := r.takeOut(ctx, k); err != nil {
 				return err
 			}
 		}
@@ -190,6 +190,23 @@ func (r *reconciler) clear(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// takeOut takes a voucher out of the blob store. That of a delivered upload leaves a note there, as
+// it does when the sweeper takes it.
+func (r *reconciler) takeOut(ctx context.Context, k ledger.Kept) error {
+	u, err := r.ledger.Get(ctx, k.ID)
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
+	if u.State == ledger.Delivered {
+		for _, a := range u.Attempts {
+			if a.Outcome == ledger.OutcomeDelivered {
+				return r.store.Retire(ctx, blob.Retired{Key: k.StoreKey, Result: encodeDelivery(a)})
+			}
+		}
+	}
+	return r.store.Delete(ctx, k.StoreKey)
 }
 
 // unstick removes tasks that asynq itself will never end: somebody put them by hand.

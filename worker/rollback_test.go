@@ -94,15 +94,32 @@ func TestRedisLosesAnUploadWhoseCallRuns(t *testing.T) {
 }
 
 // TestRebuildKnowsWhatWasDelivered gives an empty Redis back what the file store knows, and sends
-// nothing twice.
+// nothing twice, whoever took the delivered ones out of the store.
 func TestRebuildKnowsWhatWasDelivered(t *testing.T) {
 	t.Parallel()
+	for name, byReconciler := range map[string]bool{"sweeper": false, "reconciler": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rebuildDelivered(t, byReconciler)
+		})
+	}
+}
+
+func rebuildDelivered(t *testing.T, byReconciler bool) {
+	t.Helper()
 	var v *flaky
 	b := setup(t, inFiles(&v))
 	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Outage, OrderID: "order-2"})
 	ids := b.many(3)
+	v.stuck.Store(byReconciler)
 	stop := b.start("w1")
 	b.reaches(ledger.Delivered, ids[:2]...)
+	if byReconciler {
+		b.eventually("the sweeper has failed", func() bool { return b.logs.FilterMessage("store.unreachable").Len() > 0 })
+		stop()
+		v.stuck.Store(false)
+		stop = b.start("w1")
+	}
 	b.eventually("its vouchers are retired", func() bool { return b.get(ids[0]).StoreKey == "" && b.get(ids[1]).StoreKey == "" })
 	stop()
 	b.flush()
