@@ -1,10 +1,17 @@
 package pandapon
 
 import (
-	"crypto/md5" //nolint:gosec // the API's signature rule is MD5
+	"crypto/hmac"
+	"crypto/md5"  //nolint:gosec // the API's signature rule is MD5
+	"crypto/sha1" //nolint:gosec // a variant that the API may use
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,44 +30,46 @@ const (
 	PartUserID    SignPart = "user-id"
 )
 
-// DefaultSignParts returns the parts of the default rule, in order. The manual
-// names the parts; their order is inferred from a public client of the same API
-// family.
+// DefaultSignParts returns the parts of the default rule, in order. The manual names the parts;
+// their order is inferred from a public client of the same API family.
 func DefaultSignParts() []SignPart {
 	return []SignPart{PartAccessKey, PartTimestamp, PartNonce, PartSecret}
 }
 
-// ParseSignParts reads a comma-separated list such as
-// "access-key,timestamp,nonce-str,secret". Blanks around names are dropped. It
-// refuses unknown and repeated names, and a list without the secret, which
-// anyone could sign.
-func ParseSignParts(s string) ([]SignPart, error) {
-	var parts []SignPart
-	for name := range strings.SplitSeq(s, ",") {
-		parts = append(parts, SignPart(strings.TrimSpace(name)))
+// SignHash names the hash function of a signature.
+type SignHash string
+
+// The hash functions. The zero value counts as MD5, whose digest has the length of the documented
+// example.
+const (
+	MD5    SignHash = "md5"
+	SHA1   SignHash = "sha1"
+	SHA256 SignHash = "sha256"
+	SHA512 SignHash = "sha512"
+)
+
+func (h SignHash) new() func() hash.Hash {
+	switch h {
+	case SHA1:
+		return sha1.New
+	case SHA256:
+		return sha256.New
+	case SHA512:
+		return sha512.New
+	case MD5:
 	}
-	if err := checkParts(parts); err != nil {
-		return nil, err
-	}
-	return parts, nil
+	return md5.New
 }
 
-func checkParts(parts []SignPart) error {
-	for i, part := range parts {
-		switch part {
-		case PartAccessKey, PartTimestamp, PartNonce, PartSecret, PartUserID:
-		default:
-			return fmt.Errorf("unknown sign part %q: use access-key, timestamp, nonce-str, secret or user-id", string(part))
-		}
-		if slices.Contains(parts[:i], part) {
-			return fmt.Errorf("sign part %q stands twice", string(part))
-		}
-	}
-	if !slices.Contains(parts, PartSecret) {
-		return errors.New("sign parts need the secret: without it anyone could sign")
-	}
-	return nil
-}
+// SignEncoding says how the digest is written.
+type SignEncoding string
+
+// The encodings. The zero value counts as UpperHex, which the documented example has.
+const (
+	UpperHex SignEncoding = "upper-hex"
+	LowerHex SignEncoding = "lower-hex"
+	Base64   SignEncoding = "base64" // standard alphabet, padded
+)
 
 // TimestampUnit says what the timestamp header counts since 1970.
 type TimestampUnit string
@@ -82,24 +91,55 @@ func ParseTimestampUnit(s string) (TimestampUnit, error) {
 	}
 }
 
-// SignRule says how a signature is made. The zero value is the default rule:
-// access key, timestamp, nonce and secret, in milliseconds.
+// SignRule says how a signature is made. The zero value is the default rule: access key, timestamp,
+// nonce and secret without anything between them, as MD5 in upper-case hex; milliseconds.
 type SignRule struct {
-	Parts []SignPart
-	Unit  TimestampUnit
+	Parts    []SignPart
+	Join     string // stands between the parts
+	Hash     SignHash
+	HMAC     bool // the secret is the key of an HMAC, so it need not be one of the parts
+	Encoding SignEncoding
+	Unit     TimestampUnit
 }
 
-// Validate reports parts or a unit that no request could be signed with.
+// Validate reports parts, a method or a unit that no request could be signed with.
 func (r SignRule) Validate() error {
 	var faults []error
 	if len(r.Parts) > 0 {
-		faults = append(faults, checkParts(r.Parts))
+		faults = append(faults, r.checkParts())
+	}
+	switch r.Hash {
+	case "", MD5, SHA1, SHA256, SHA512:
+	default:
+		faults = append(faults, fmt.Errorf("unknown hash %q", string(r.Hash)))
+	}
+	switch r.Encoding {
+	case "", UpperHex, LowerHex, Base64:
+	default:
+		faults = append(faults, fmt.Errorf("unknown encoding %q", string(r.Encoding)))
 	}
 	if r.Unit != "" {
 		_, err := ParseTimestampUnit(string(r.Unit))
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
+}
+
+func (r SignRule) checkParts() error {
+	for i, part := range r.Parts {
+		switch part {
+		case PartAccessKey, PartTimestamp, PartNonce, PartSecret, PartUserID:
+		default:
+			return fmt.Errorf("unknown sign part %q: use access-key, timestamp, nonce-str, secret or user-id", string(part))
+		}
+		if slices.Contains(r.Parts[:i], part) {
+			return fmt.Errorf("sign part %q stands twice", string(part))
+		}
+	}
+	if !r.HMAC && !slices.Contains(r.Parts, PartSecret) {
+		return errors.New("sign parts need the secret, or an hmac hash: without it anyone could sign")
+	}
+	return nil
 }
 
 // Timestamp renders t for the timestamp header.
@@ -129,16 +169,41 @@ func (r SignRule) unit() TimestampUnit {
 	return r.Unit
 }
 
-// Sign returns the signature header: the values of the parts, joined without
-// separators, as MD5 in upper-case hex. Neither body nor query takes part.
-// timestamp and nonce are signed as given, so send exactly these.
+// Sign returns the signature header. Neither body nor query takes part. timestamp and nonce are
+// signed as given, so send exactly these.
 func (r SignRule) Sign(c Credentials, timestamp, nonce string) string {
+	digest := r.Digest(c, timestamp, nonce)
+	switch r.Encoding {
+	case LowerHex:
+		return hex.EncodeToString(digest)
+	case Base64:
+		return base64.StdEncoding.EncodeToString(digest)
+	case UpperHex:
+	}
+	return strings.ToUpper(hex.EncodeToString(digest))
+}
+
+// Fits says whether signature is the one of this request, in constant time. Hex digits may have
+// either case.
+func (r SignRule) Fits(signature string, c Credentials, timestamp, nonce string) bool {
+	want := r.Sign(c, timestamp, nonce)
+	if r.Encoding != Base64 {
+		signature, want = strings.ToUpper(signature), strings.ToUpper(want)
+	}
+	return subtle.ConstantTimeCompare([]byte(signature), []byte(want)) == 1
+}
+
+// Digest returns the signature before it is written as text.
+func (r SignRule) Digest(c Credentials, timestamp, nonce string) []byte {
 	parts := r.Parts
 	if len(parts) == 0 {
 		parts = DefaultSignParts()
 	}
 	joined := make([]byte, 0, 128)
-	for _, part := range parts {
+	for i, part := range parts {
+		if i > 0 {
+			joined = append(joined, r.Join...)
+		}
 		switch part {
 		case PartAccessKey:
 			joined = append(joined, c.AccessKey...)
@@ -152,6 +217,10 @@ func (r SignRule) Sign(c Credentials, timestamp, nonce string) string {
 			joined = append(joined, c.UserID...)
 		}
 	}
-	sum := md5.Sum(joined) //nolint:gosec // the API's signature rule is MD5
-	return strings.ToUpper(hex.EncodeToString(sum[:]))
+	h := r.Hash.new()()
+	if r.HMAC {
+		h = hmac.New(r.Hash.new(), []byte(c.Secret.Reveal()))
+	}
+	h.Write(joined) // a hash never fails
+	return h.Sum(nil)
 }

@@ -1,8 +1,8 @@
 package pandapon_test
 
 import (
+	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +10,7 @@ import (
 	"github.com/voucherd/voucherd/pandapon"
 )
 
-// The wanted values were computed with coreutils: printf %s … | md5sum.
+// The wanted values were computed with coreutils and openssl: printf %s … | md5sum, openssl dgst -hmac.
 func TestSignGolden(t *testing.T) {
 	t.Parallel()
 	type parts = []pandapon.SignPart
@@ -41,6 +41,18 @@ func TestSignGolden(t *testing.T) {
 		"without nonce": {
 			rule:      pandapon.SignRule{Parts: parts{"access-key", "timestamp", "secret"}},
 			timestamp: "1715669977082", want: "38CD8D3F6BA59837C9645C4F3C3BAEF2",
+		},
+		"HMAC": {
+			rule: pandapon.SignRule{Parts: parts{"access-key", "nonce-str"}, Hash: pandapon.SHA256, HMAC: true, Encoding: pandapon.LowerHex},
+			want: "3fdcbb5839ec75b1701f466b30970609653f6cb5038a138c6a76fa5e0b639f6b",
+		},
+		"joined": {
+			rule:      pandapon.SignRule{Parts: parts{"secret", "access-key", "timestamp"}, Hash: pandapon.SHA1, Join: "&"},
+			timestamp: "1715669977082", want: "6A81E89B05A63EBA3C7DA5240992B892C37179AE",
+		},
+		"base64": {
+			rule: pandapon.SignRule{Parts: parts{"access-key", "secret"}, Hash: pandapon.SHA512, Encoding: pandapon.Base64, Join: "\n"},
+			want: "4dRDkegcEI0LICIok4inkmMUYVbsZbSfD3XEc/gy4zaFXMwCVxR23c6KGoWqb00qlZ1vsMg5LKOhgvxJ9RpeMg==",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -83,28 +95,77 @@ func TestTimestamp(t *testing.T) {
 	}
 }
 
-func TestParseSignParts(t *testing.T) {
+func TestParseSignRule(t *testing.T) {
 	t.Parallel()
-	got, err := pandapon.ParseSignParts("access-key, timestamp ,nonce-str,secret")
+	got, err := pandapon.ParseSignRule("access-key, timestamp ,nonce-str,secret")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(got, pandapon.DefaultSignParts()) {
-		t.Errorf("got %v", got)
+	if !reflect.DeepEqual(got, pandapon.SignRule{Parts: pandapon.DefaultSignParts()}) {
+		t.Errorf("got %+v", got)
+	}
+	got, err = pandapon.ParseSignRule("timestamp; hmac-sha256 lower-hex  join=;&")
+	want := pandapon.SignRule{
+		Parts: []pandapon.SignPart{"timestamp"}, Hash: pandapon.SHA256, HMAC: true, Encoding: pandapon.LowerHex, Join: ";&",
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
 	}
 	for in, part := range map[string]string{
-		"":                      "unknown sign part",
-		"access-key,,secret":    "unknown sign part",
-		"access-key,password":   `"password"`,
-		"secret,secret":         "twice",
-		"access-key,timestamp":  "need the secret",
-		"Access-Key,secret":     "unknown sign part",
-		"access-key;secret":     "unknown sign part",
-		"user-id,user-id,":      "twice",
-		"nonce-str,secret,nope": `"nope"`,
+		"":                         "unknown sign part",
+		"access-key,,secret":       "unknown sign part",
+		"access-key,password":      `"password"`,
+		"secret,secret":            "twice",
+		"access-key,timestamp":     "need the secret",
+		"timestamp; sha1":          "need the secret",
+		"Access-Key,secret":        "unknown sign part",
+		"access-key;secret":        `unknown word "secret"`,
+		"user-id,user-id,":         "twice",
+		"nonce-str,secret,nope":    `"nope"`,
+		"secret; MD5":              `unknown word "MD5"`,
+		"secret; hmac-base64":      `unknown word "hmac-base64"`,
+		"secret; md5 hmac-md5":     "one more",
+		"secret; base64 lower-hex": "one more",
+		"secret; join=a join=b":    "one more",
+		"secret; join=":            "needs a text",
 	} {
-		if _, err := pandapon.ParseSignParts(in); err == nil || !strings.Contains(err.Error(), part) {
+		if _, err := pandapon.ParseSignRule(in); err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%q: error %v, want one with %q", in, err, part)
+		}
+	}
+}
+
+func TestSignRuleTextIsReadBack(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"access-key,timestamp,nonce-str,secret", "secret", "timestamp; hmac-md5", "secret,user-id; sha1", "secret,user-id; join=space",
+		"secret,user-id; hmac-sha512 base64 join=newline", "secret,nonce-str; lower-hex join=;",
+	} {
+		r, err := pandapon.ParseSignRule(text)
+		if err != nil || r.Text() != text {
+			t.Errorf("%q became %q, %v", text, r.Text(), err)
+		}
+	}
+	if got := (pandapon.SignRule{}).Text(); got != "access-key,timestamp,nonce-str,secret" {
+		t.Errorf("the default rule is %q", got)
+	}
+}
+
+func TestFits(t *testing.T) {
+	t.Parallel()
+	for text, exact := range map[string]bool{"secret": false, "secret; lower-hex": false, "secret; base64": true} {
+		r, err := pandapon.ParseSignRule(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		right := r.Sign(credentials(), "1", "n")
+		for _, s := range []string{strings.ToLower(right), strings.ToUpper(right)} {
+			if s != right && r.Fits(s, credentials(), "1", "n") == exact {
+				t.Errorf("%s: %s for %s", text, s, right)
+			}
+		}
+		if !r.Fits(right, credentials(), "1", "n") || r.Fits(right[1:], credentials(), "1", "n") || r.Fits("", credentials(), "1", "n") {
+			t.Errorf("%s: %s", text, right)
 		}
 	}
 }
@@ -125,9 +186,11 @@ func TestParseTimestampUnit(t *testing.T) {
 
 func TestRuleValidateReportsEveryFault(t *testing.T) {
 	t.Parallel()
-	err := pandapon.SignRule{Parts: []pandapon.SignPart{"timestamp"}, Unit: "days"}.Validate()
-	if err == nil || !strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "days") {
-		t.Errorf("got %v", err)
+	err := pandapon.SignRule{Parts: []pandapon.SignPart{"timestamp"}, Hash: "crc", Encoding: "morse", Unit: "days"}.Validate()
+	for _, fault := range []string{"secret", "crc", "morse", "days"} {
+		if err == nil || !strings.Contains(err.Error(), fault) {
+			t.Errorf("got %v, want %s in it", err, fault)
+		}
 	}
 	if err := (pandapon.SignRule{}).Validate(); err != nil {
 		t.Errorf("the default rule is refused: %v", err)

@@ -17,7 +17,7 @@ type sandboxCmd struct {
 	AccessKey     string        `help:"Access key it knows." default:"demo" placeholder:"KEY" variable:"PANDAPON_ACCESS_KEY" otherwise:"demo"`
 	UserID        string        `help:"Sub-account it knows; * is any." default:"*" placeholder:"ID" variable:"PANDAPON_USER_ID" otherwise:"*"`
 	UploadPath    string        `help:"Path that vouchers are sent to." default:"${uploadPath}" placeholder:"PATH" variable:"PANDAPON_UPLOAD_PATH" otherwise:"${uploadPath}"`
-	SignParts     string        `help:"What the signature is made of, in order." default:"${signParts}" placeholder:"LIST" variable:"PANDAPON_SIGN_PARTS" otherwise:"${signParts}"`
+	SignParts     string        `help:"What the signature is made of, in order, and perhaps how." default:"${signParts}" placeholder:"LIST" variable:"PANDAPON_SIGN_PARTS" otherwise:"${signParts}"`
 	TimestampUnit string        `help:"Unit of the timestamp: ms or s." default:"ms" placeholder:"UNIT" variable:"PANDAPON_TIMESTAMP_UNIT" otherwise:"ms"`
 	CheckNonce    bool          `help:"Refuse a nonce-str that was used before." variable:"VOUCHERD_SANDBOX_CHECK_NONCE"`
 	Fault         []string      `help:"Fail from the start: outage, hang, slow, reset, cut-off, not-json, throttle, unauthorized, gone, refuse or status, with settings, as in outage,for=10s,probability=0.3. May stand several times." placeholder:"FAULT" sep:"none" variable:"VOUCHERD_SANDBOX_FAULT"`
@@ -63,12 +63,11 @@ func (c *sandboxCmd) read(s *session) (sandbox.Config, []sandbox.Fault, error) {
 		}
 		faults = append(faults, f)
 	}
-	parts, err := pandapon.ParseSignParts(c.SignParts)
+	rule, err := pandapon.ParseSignRule(c.SignParts)
 	if err != nil {
 		wrong = append(wrong, config.Fault{Name: "--sign-parts", Reason: err.Error()})
 	}
-	unit, err := pandapon.ParseTimestampUnit(c.TimestampUnit)
-	if err != nil {
+	if rule.Unit, err = pandapon.ParseTimestampUnit(c.TimestampUnit); err != nil {
 		wrong = append(wrong, config.Fault{Name: "--timestamp-unit", Reason: err.Error()})
 	}
 	if len(wrong) > 0 {
@@ -82,7 +81,7 @@ func (c *sandboxCmd) read(s *session) (sandbox.Config, []sandbox.Fault, error) {
 		credentials.Secret = pandapon.Secret(v)
 	}
 	return sandbox.Config{
-		Credentials: []pandapon.Credentials{credentials}, Rule: pandapon.SignRule{Parts: parts, Unit: unit},
+		Credentials: []pandapon.Credentials{credentials}, Rule: rule,
 		UploadPath: c.UploadPath, CheckNonce: c.CheckNonce, Delay: c.Delay, Seed: c.Seed,
 	}, faults, nil
 }

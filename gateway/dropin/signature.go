@@ -3,7 +3,6 @@ package dropin
 import (
 	"crypto/subtle"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/voucherd/voucherd/gateway/problem"
@@ -60,16 +59,14 @@ func (d *DropIn) unit() string {
 // are.
 func (d *DropIn) signer(value map[string]string) *account {
 	var found *account
-	given := []byte(strings.ToUpper(value[pandapon.HeaderSignature]))
 	for _, a := range d.accounts {
 		user := a.Credentials.UserID
 		c := a.Credentials
 		c.UserID = value[pandapon.HeaderUserID]
 		c.AccessKey = value[pandapon.HeaderAccessKey]
-		want := []byte(d.cfg.Rule.Sign(c, value[pandapon.HeaderTimestamp], value[pandapon.HeaderNonce]))
-		signed := subtle.ConstantTimeCompare(given, want)
-		known := subtle.ConstantTimeCompare([]byte(c.AccessKey), []byte(a.Credentials.AccessKey))
-		if signed&known == 1 && (found == nil || user == c.UserID && found.Credentials.UserID != c.UserID) {
+		signed := d.cfg.Rule.Fits(value[pandapon.HeaderSignature], c, value[pandapon.HeaderTimestamp], value[pandapon.HeaderNonce])
+		known := subtle.ConstantTimeCompare([]byte(c.AccessKey), []byte(a.Credentials.AccessKey)) == 1
+		if signed && known && (found == nil || user == c.UserID && found.Credentials.UserID != c.UserID) {
 			found = a
 		}
 	}

@@ -111,11 +111,8 @@ func accountSettings() []Setting {
 		api("access-secret-file", "", "FILE", "file that holds the access secret, instead of PANDAPON_ACCESS_SECRET",
 			text(func(c *Config) *string { return &c.account.secretFile })),
 		api("user-id", "", "ID", "sub-account of the access key", text(func(c *Config) *string { return &c.account.userID })),
-		api("sign-parts", "access-key,timestamp,nonce-str,secret", "LIST", "what the signature is made of, in order",
-			func(c *Config, s string) (err error) {
-				c.Rule.Parts, err = pandapon.ParseSignParts(s)
-				return err
-			}),
+		api("sign-parts", "access-key,timestamp,nonce-str,secret", "LIST", "what the signature is made of, in order; after a semicolon, how",
+			signRule),
 		api("timestamp-unit", string(pandapon.Milliseconds), "UNIT", "unit of the timestamp: ms or s",
 			func(c *Config, s string) (err error) {
 				c.Rule.Unit, err = pandapon.ParseTimestampUnit(s)
@@ -124,6 +121,13 @@ func accountSettings() []Setting {
 		row(PandaPon, "accounts-file", "", "FILE", "YAML file that names several accounts",
 			text(func(c *Config) *string { return &c.accountsFile })),
 	}
+}
+
+func signRule(c *Config, s string) error {
+	rule, err := pandapon.ParseSignRule(s)
+	rule.Unit = c.Rule.Unit // a setting of its own
+	c.Rule = rule
+	return err
 }
 
 func baseURL(c *Config, s string) error {
