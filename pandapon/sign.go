@@ -172,7 +172,11 @@ func (r SignRule) unit() TimestampUnit {
 // Sign returns the signature header. Neither body nor query takes part. timestamp and nonce are
 // signed as given, so send exactly these.
 func (r SignRule) Sign(c Credentials, timestamp, nonce string) string {
-	digest := r.Digest(c, timestamp, nonce)
+	parts := r.Parts
+	if len(parts) == 0 {
+		parts = DefaultSignParts()
+	}
+	digest := r.Digester(c)(parts, timestamp, nonce)
 	switch r.Encoding {
 	case LowerHex:
 		return hex.EncodeToString(digest)
@@ -193,34 +197,37 @@ func (r SignRule) Fits(signature string, c Credentials, timestamp, nonce string)
 	return subtle.ConstantTimeCompare([]byte(signature), []byte(want)) == 1
 }
 
-// Digest returns the signature before it is written as text.
-func (r SignRule) Digest(c Credentials, timestamp, nonce string) []byte {
-	parts := r.Parts
-	if len(parts) == 0 {
-		parts = DefaultSignParts()
-	}
-	joined := make([]byte, 0, 128)
-	for i, part := range parts {
-		if i > 0 {
-			joined = append(joined, r.Join...)
-		}
-		switch part {
-		case PartAccessKey:
-			joined = append(joined, c.AccessKey...)
-		case PartTimestamp:
-			joined = append(joined, timestamp...)
-		case PartNonce:
-			joined = append(joined, nonce...)
-		case PartSecret:
-			joined = append(joined, c.Secret.Reveal()...)
-		case PartUserID:
-			joined = append(joined, c.UserID...)
-		}
-	}
+// Digester returns a function that makes signatures of any parts, before they are written as text.
+// It is for trying many rules on one request: what it returns is valid until its next call, and it
+// is not safe for concurrent use.
+func (r SignRule) Digester(c Credentials) func(parts []SignPart, timestamp, nonce string) []byte {
 	h := r.Hash.new()()
 	if r.HMAC {
 		h = hmac.New(r.Hash.new(), []byte(c.Secret.Reveal()))
 	}
-	h.Write(joined) // a hash never fails
-	return h.Sum(nil)
+	joined, digest := make([]byte, 0, 128), make([]byte, 0, h.Size())
+	return func(parts []SignPart, timestamp, nonce string) []byte {
+		joined = joined[:0]
+		for i, part := range parts {
+			if i > 0 {
+				joined = append(joined, r.Join...)
+			}
+			switch part {
+			case PartAccessKey:
+				joined = append(joined, c.AccessKey...)
+			case PartTimestamp:
+				joined = append(joined, timestamp...)
+			case PartNonce:
+				joined = append(joined, nonce...)
+			case PartSecret:
+				joined = append(joined, c.Secret.Reveal()...)
+			case PartUserID:
+				joined = append(joined, c.UserID...)
+			}
+		}
+		h.Reset()
+		h.Write(joined) // a hash never fails
+		digest = h.Sum(digest[:0])
+		return digest
+	}
 }
