@@ -9,7 +9,7 @@ COUNT    ?= 6
 # Many tests wait for a schedule or a time-out rather than for a processor. `make check` vets.
 TESTFLAGS := -vet=off -parallel 8 -timeout 10m
 # Counting coverage slows the race detector tenfold where bytes are looped over, so it has a run of its own.
-COVERED   := pandapon ledger worker
+COVERED   := pandapon pandapon/learn ledger worker
 
 LINT := .tools/golangci-lint
 # A binary carries its commit where git can tell it: not in an unpacked archive, nor in somebody else's checkout.
@@ -67,7 +67,7 @@ chaos: ## Kills and breaks everything for a while, then counts the vouchers (N=v
 	@scripts/ensure redis-server
 	$(GO) run ./test/chaos $(if $(SCENARIO),--scenario=$(SCENARIO)) $(if $(N),--n=$(N)) $(if $(SEED),--seed=$(SEED)) $(CHAOS_ARGS)
 
-cover: ## Shows the coverage of pandapon, ledger and worker; under 85 % of one of them it fails
+cover: ## Shows the coverage of pandapon, its learn, ledger and worker; under 85 % of one of them it fails
 	@scripts/ensure redis-server
 	$(GO) test $(TESTFLAGS) -coverprofile=coverage.out $(addprefix ./,$(COVERED))
 	@scripts/cover coverage.out 85 $(COVERED)

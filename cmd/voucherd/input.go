@@ -12,7 +12,7 @@ import (
 func (s *session) openVoucher(ctx context.Context, path string) (io.ReadCloser, error) {
 	if path == "-" {
 		if isTerminal(s.stdin) {
-			return nil, usagef("standard input is a terminal: pipe the file in, as in `voucherd enqueue … - < receipt.jpg`")
+			return nil, usagef("standard input is a terminal: pipe the file in, as in `voucherd … - < FILE`")
 		}
 		return s.input(ctx), nil
 	}

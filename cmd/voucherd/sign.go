@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -12,24 +13,31 @@ import (
 )
 
 type signCmd struct {
-	File    string `arg:"" help:"The picture or PDF."`
-	Order   string `help:"PandaPon's id of the order." placeholder:"ID" required:""`
+	File    string `arg:"" help:"The picture or PDF." optional:""`
+	Order   string `help:"PandaPon's id of the order." placeholder:"ID"`
 	User    string `help:"Sub-account, when it is not the account's own." placeholder:"ID"`
-	Account string `help:"Account, which is to say account." default:"default" placeholder:"NAME" otherwise:"default"`
+	Account string `help:"Account whose access key and secret sign." default:"default" placeholder:"NAME" otherwise:"default"`
+	Learn   string `help:"Find the rule that signed a request which is known to work. The file holds a curl command, a HAR, or the request with its headers; - is standard input." placeholder:"FILE"`
 
 	kong.Plugins
 }
 
 // Help says what the command is good for.
 func (signCmd) Help() string {
-	return "Nothing is sent, and nothing is recorded. The command printed is good for 600 seconds: the signature holds the time. " +
+	return "Nothing is sent, and nothing is recorded. With --learn it prints settings. Otherwise the command printed is good for 600 seconds: the signature holds the time. " +
 		"The secret takes part in the signature and stands nowhere in it; it comes from $PANDAPON_ACCESS_SECRET or $PANDAPON_ACCESS_SECRET_FILE."
 }
 
 func signSections() []config.Section { return []config.Section{config.PandaPon} }
 
-// Run prints the request.
-func (c *signCmd) Run(s *session) error {
+// Run signs, or finds out how to.
+func (c *signCmd) Run(ctx context.Context, s *session) error {
+	switch {
+	case c.Learn != "" && (c.File != "" || c.Order != "" || c.User != ""):
+		return usagef("sign: --learn goes with neither a voucher, nor --order, nor --user")
+	case c.Learn == "" && (c.File == "" || c.Order == ""):
+		return usagef("sign: give a voucher and its --order, or --learn and a file that holds a signed request")
+	}
 	cfg, err := s.load(signSections())
 	if err != nil {
 		return err
@@ -38,6 +46,14 @@ func (c *signCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	if c.Learn != "" {
+		return c.learn(ctx, s, cfg, account)
+	}
+	return c.print(s, cfg, account)
+}
+
+// print prints the request.
+func (c *signCmd) print(s *session, cfg config.Config, account config.Account) error {
 	size, err := fileSize(c.File)
 	if err != nil {
 		return err
