@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 
+	"go.uber.org/zap"
+
 	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/gateway/intake"
 	"github.com/voucherd/voucherd/gateway/web"
@@ -25,12 +27,24 @@ func (g *Gateway) compose() error {
 	g.dropIn, dropInErr = dropin.New(dropin.Config{
 		Accounts: g.cfg.Accounts, Rule: g.cfg.Rule, Intake: g.intake, Limits: g.limits.dropIn(), Now: g.cfg.Now,
 		ErrorLog: quietLog(g.log), Note: note, Cause: noteCause,
-		RequestID: func(r *http.Request) string { return accessLogOf(r).id },
+		RequestID: func(r *http.Request) string { return accessLogOf(r).id }, Learnt: g.logLearnt,
 	})
 	g.pages, pagesErr = web.New(web.Config{
 		Store: g.cfg.Tasks, History: g.cfg.History, Now: g.cfg.Now, Viewer: g.viewer, Note: note, Cause: noteCause,
+		Learnt: func() (all []web.LearntRule) {
+			for _, rule := range g.dropIn.Learnt() {
+				all = append(all, web.LearntRule(rule))
+			}
+			return all
+		},
 	})
 	return errors.Join(inErr, dropInErr, pagesErr)
+}
+
+// logLearnt tells of settings that would have accepted a call which was refused.
+func (g *Gateway) logLearnt(rule dropin.LearntRule) {
+	g.log.Warn("signature.learnt", zap.String("account", rule.Account),
+		zap.String("sign_parts", rule.SignParts), zap.String("timestamp_unit", rule.TimestampUnit))
 }
 
 // note puts what is known of an upload onto the access log line.

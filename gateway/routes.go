@@ -75,6 +75,13 @@ func (g *Gateway) routes() {
 
 	v1 := api.New(api.Config{
 		Tasks: g.cfg.Tasks, Intake: g.intake, WriteTime: g.limits.ShortTime, Note: note,
+		Learnt: func() []api.LearntRule {
+			all := []api.LearntRule{}
+			for _, rule := range g.dropIn.Learnt() {
+				all = append(all, api.LearntRule(rule))
+			}
+			return all
+		},
 	})
 	for _, r := range v1.Routes() {
 		g.route(r.Pattern, accessTo(r.Operators), r.Serve)

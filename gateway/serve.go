@@ -19,6 +19,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	if tcp, ok := l.Addr().(*net.TCPAddr); g.open() && ok && !tcp.IP.IsLoopback() {
 		return errors.Join(ErrNotLoopback, l.Close())
 	}
+	defer g.dropIn.Close()
 	server := g.server(ctx)
 	limited := limitConns(l, g.limits.Connections)
 	failed := make(chan error, 1)

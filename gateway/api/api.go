@@ -19,6 +19,7 @@ type Config struct {
 
 	WriteTime time.Duration                      // for each piece of a voucher that is read
 	Note      func(*http.Request, ledger.Upload) // puts what is known of an upload onto the access log line
+	Learnt    func() []LearntRule                // what the drop-in endpoint learnt; not nil
 }
 
 // API answers for /v1. It is safe for concurrent use.

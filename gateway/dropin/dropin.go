@@ -33,6 +33,7 @@ type Config struct {
 	Note      func(*http.Request, ledger.Upload) // puts what is known of an upload onto the access log line
 	Cause     func(*http.Request, error)         // puts an error onto it that the answer does not show
 	RequestID func(*http.Request) string         // the access log line's
+	Learnt    func(LearntRule)                   // is told of each rule that is new
 }
 
 // Account is one PandaPon account.
@@ -59,6 +60,7 @@ type DropIn struct {
 	accounts  []*account
 	places    intake.Places
 	transport *http.Transport
+	learner   *learner
 }
 
 // account is an account and the way to its API.
@@ -91,6 +93,7 @@ func New(cfg Config) (*DropIn, error) {
 		known.proxy = d.proxyTo(known)
 		d.accounts = append(d.accounts, known)
 	}
+	d.learner = newLearner(cfg, d.accounts)
 	return d, errors.Join(faults...)
 }
 
@@ -111,12 +114,20 @@ func (d *DropIn) Owns(r *http.Request) bool {
 	return false
 }
 
+// Learnt gives the sign rules that were learnt from calls that were refused, by account. They are
+// this drop-in's own: nothing keeps them, and nothing uses them.
+func (d *DropIn) Learnt() []LearntRule { return d.learner.rules() }
+
+// Close waits for what still runs when all calls are answered. It may be called once.
+func (d *DropIn) Close() { d.learner.close() }
+
 // ServeHTTP answers a call of PandaPon's API. Nothing of it is looked at before its signature is
 // known to be an account's.
 func (d *DropIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from, refusal := d.verify(r)
 	if refusal != nil {
 		d.refuse(w, r, refusal)
+		d.learner.look(r.Header)
 		return
 	}
 	d.cfg.Note(r, ledger.Upload{Account: from.Name})

@@ -75,6 +75,7 @@ func newFuzzed(f *testing.F) *fuzzed {
 		Intake: in, Limits: dropin.Limits{Places: 1, Body: body, Bytes: 1 << 20, Pass: time.Minute},
 		Now: time.Now, ErrorLog: log.New(io.Discard, "", 0),
 		Note: note, Cause: func(*http.Request, error) {}, RequestID: func(*http.Request) string { return "" },
+		Learnt: func(dropin.LearntRule) {},
 	})
 	if err != nil {
 		f.Fatal(err)

@@ -33,6 +33,15 @@ type History interface {
 	Ended(ctx context.Context, account string, s ledger.State, step time.Duration, n int) ([]int64, error)
 }
 
+// LearntRule is a sign rule other than that of the settings, by which a call was signed that the
+// drop-in endpoint refused.
+type LearntRule struct {
+	Account       string
+	SignParts     string
+	TimestampUnit string
+	SeenAt        ledger.Time
+}
+
 // Viewer is who looks at a page.
 type Viewer struct {
 	Name     string // of the token; "": there is no login, or it failed
@@ -50,6 +59,7 @@ type Config struct {
 	Note   func(*http.Request, ledger.Upload) // puts an upload's ids onto the access log line
 	Cause  func(*http.Request, error)         // puts an error onto it that the page does not show
 	Now    func() time.Time                   // nil: time.Now
+	Learnt func() []LearntRule                // what the drop-in endpoint learnt
 }
 
 // Pages answer for the web pages. They are safe for concurrent use.

@@ -37,6 +37,7 @@ func everything(t *testing.T, s *site) map[string]answer {
 			Uploads:    map[ledger.State]int64{ledger.Delivered: 12345, ledger.Rejected: 1, ledger.Expired: 2},
 		})
 	}
+	s.learnt = []web.LearntRule{{Account: "account1", SignParts: "timestamp; hmac-md5 join=<", TimestampUnit: "s", SeenAt: at(7)}}
 	s.store.accounts[2].Breaker, s.store.accounts[7].Breaker = tasks.BreakerHalfOpen, tasks.BreakerClosed
 	all := map[string]answer{}
 	for _, path := range []string{

@@ -25,6 +25,7 @@ type startView struct {
 	Held     int64 // accounts whose breaker is open
 	Paused   int64 // accounts
 	Dead     int64 // uploads that wait for a person
+	Learnt   []LearntRule
 	Chart    *chart
 }
 
@@ -61,7 +62,7 @@ func (p *Pages) overview(ctx context.Context) (startView, error) {
 	if err != nil {
 		return startView{}, err
 	}
-	v := startView{Totals: map[ledger.State]int64{}}
+	v := startView{Totals: map[ledger.State]int64{}, Learnt: p.cfg.Learnt()}
 	for i, l := range accounts {
 		card := accountView{AccountStatus: l}
 		if ended != nil {

@@ -172,6 +172,7 @@ type site struct {
 	store  *store
 	viewer web.Viewer
 	mux    *http.ServeMux
+	learnt []web.LearntRule
 	causes []error
 }
 
@@ -186,7 +187,7 @@ func newSite(tb testing.TB, uploads ...ledger.Upload) *site {
 	pages, err := web.New(web.Config{
 		Store: s.store, History: s.store, Viewer: func(*http.Request) web.Viewer { return s.viewer },
 		Note: func(*http.Request, ledger.Upload) {}, Cause: func(_ *http.Request, err error) { s.causes = append(s.causes, err) },
-		Now: func() time.Time { return at(0).Time },
+		Now: func() time.Time { return at(0).Time }, Learnt: func() []web.LearntRule { return s.learnt },
 	})
 	if err != nil {
 		tb.Fatal(err)

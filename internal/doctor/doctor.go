@@ -292,7 +292,8 @@ func Advice(reason string) string {
 		return "PandaPon asks for fewer calls: it goes on by itself; lower VOUCHERD_CONCURRENCY if it comes back often"
 	case "credentials":
 		return "check PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET, PANDAPON_USER_ID and the clock, and restart the worker; " +
-			"if all are right, the sign rule may be another: `voucherd sign --learn FILE` finds it by a request that works"
+			"if all are right, the sign rule may be another: `voucherd sign --learn FILE` finds it by a request that works, " +
+			"and a gateway by calls that it refuses (its start page and log)"
 	case "endpoint":
 		return "the endpoint is gone or moved: ask PandaPon, and set PANDAPON_BASE_URL or PANDAPON_UPLOAD_PATH"
 	case "refusing":
