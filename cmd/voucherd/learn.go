@@ -22,7 +22,7 @@ func (c *signCmd) learn(ctx context.Context, s *session, cfg config.Config, acco
 	if err != nil {
 		return err
 	}
-	rule, request, err := findRule(requests, account)
+	rule, request, err := findRule(ctx, requests, account)
 	if none, ok := errors.AsType[*learn.NoRuleError](err); ok {
 		fmt.Fprintf(s.stderr, "voucherd: %s: %v\n", c.Learn, none)
 		fmt.Fprintf(s.stderr, "Is the secret the one of account %s, and was the request accepted? After a reset PandaPon knows the new secret only.\n", account.Name)
@@ -74,9 +74,12 @@ func (c *signCmd) readRequests(ctx context.Context, s *session, cfg config.Confi
 }
 
 // findRule gives the rule of the first request that tells one. The error is about the first of all.
-func findRule(requests []learn.Request, account config.Account) (pandapon.SignRule, learn.Request, error) {
+func findRule(ctx context.Context, requests []learn.Request, account config.Account) (pandapon.SignRule, learn.Request, error) {
 	var first error
 	for _, r := range requests {
+		if ctx.Err() != nil {
+			return pandapon.SignRule{}, learn.Request{}, ctx.Err()
+		}
 		rule, err := learn.Find(r, account.Credentials.Secret)
 		if err == nil {
 			return rule, r, nil
