@@ -202,7 +202,7 @@ func TestDropInRefusals(t *testing.T) {
 		"executable":      {signed(), fmt.Sprintf(`{"base64":%q,"orderId":"1"}`, b64(exe)), 415, dropin.CodeMediaType, "looks like"},
 		"too large":       {signed(), fmt.Sprintf(`{"base64":%q,"orderId":"1"}`, b64(png("v", maxVoucher+1))), 413, dropin.CodeTooLarge, "larger"},
 		"much too large":  {signed(), fmt.Sprintf(`{"base64":%q,"orderId":"1"}`, b64(png("v", 3*maxVoucher))), 413, dropin.CodeTooLarge, "larger"},
-		"much beside":     {signed(), fmt.Sprintf(`{"x":%q,"orderId":"1"}`, strings.Repeat("y", 20_000)), 400, dropin.CodeBody, "beside"},
+		"much beside":     {signed(), fmt.Sprintf(`{"x":%q,"orderId":"1"}`, strings.Repeat("y", 70_000)), 400, dropin.CodeBody, "beside"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

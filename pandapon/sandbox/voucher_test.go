@@ -61,7 +61,7 @@ func TestReadsBodies(t *testing.T) {
 		"URL alphabet":        {`{"base64":"-_-__gE=","orderId":"1"}`, sandbox.CodeBadVoucher},
 		"data URI":            {`{"base64":"data:image/png;base64,eA==","orderId":"1"}`, sandbox.CodeBadVoucher},
 		"line break":          {`{"base64":"eA=\n=","orderId":"1"}`, sandbox.CodeBadVoucher},
-		"raw line break":      {"{\"base64\":\"eA=\n=\",\"orderId\":\"1\"}", sandbox.CodeBadVoucher},
+		"raw line break":      {"{\"base64\":\"eA=\n=\",\"orderId\":\"1\"}", sandbox.CodeBadBody},
 		"odd code point":      {`{"base64":"eA=\u013d","orderId":"1"}`, sandbox.CodeBadVoucher},
 		"bad code point":      {`{"base64":"eA=\u00zz","orderId":"1"}`, sandbox.CodeBadVoucher},
 		"no order id":         {`{"base64":"eA=="}`, sandbox.CodeBadOrderID},
