@@ -62,7 +62,7 @@ func readObject(from io.Reader, u *uploadRequest, wanted func(name string) bool)
 
 // bodyProblem words the errors of voucherjson for a caller, and keeps others.
 func bodyProblem(err error) error {
-	detail := ""
+	var detail string
 	switch {
 	case errors.Is(err, voucherjson.ErrSyntax):
 		detail = "the body is not a JSON object, or is cut off"

@@ -56,7 +56,7 @@ func (o *Object) resume(begin string, from io.Reader) error {
 // it gives io.EOF.
 func (o *Object) Next() (name string, err error) {
 	if o.text != nil {
-		if err := o.endText(); err != nil {
+		if err = o.endText(); err != nil {
 			return "", err
 		}
 	}

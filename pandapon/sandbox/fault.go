@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -102,40 +103,19 @@ func (k FaultKind) losesAnswer() bool {
 }
 
 func (k FaultKind) answers() bool {
-	return k == Status || k.status() != 0
+	return k == Status || k == Refuse || k.status() != http.StatusOK
 }
 
-// status is the HTTP status of the kinds that answer with one of their own.
+// status is the HTTP status that a kind answers with by itself.
 func (k FaultKind) status() int {
-	switch k {
-	case Outage:
-		return http.StatusServiceUnavailable
-	case Throttle:
-		return http.StatusTooManyRequests
-	case Unauthorized:
-		return http.StatusUnauthorized
-	case Gone:
-		return http.StatusGone
-	case Refuse:
-		return http.StatusOK
-	case Hang, Slow, Reset, CutOff, NotJSON, Status:
-		return 0
-	default:
-		return 0
-	}
+	return cmp.Or(map[FaultKind]int{
+		Outage: http.StatusServiceUnavailable, Throttle: http.StatusTooManyRequests,
+		Unauthorized: http.StatusUnauthorized, Gone: http.StatusGone,
+	}[k], http.StatusOK)
 }
 
 // httpStatus is the HTTP status f answers with.
-func (f Fault) httpStatus() int {
-	switch {
-	case f.Status != 0:
-		return f.Status
-	case f.Kind.answers():
-		return f.Kind.status()
-	default:
-		return http.StatusOK
-	}
-}
+func (f Fault) httpStatus() int { return cmp.Or(f.Status, f.Kind.status()) }
 
 // code is the envelope code f answers with.
 func (f Fault) code() int {

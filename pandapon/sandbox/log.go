@@ -123,10 +123,14 @@ func (l *requestLog) signal() {
 
 // wait returns when satisfied says so, or with ctx's error.
 func (l *requestLog) wait(ctx context.Context, satisfied func([]Request) bool) error {
-	var v view
 	for {
-		changed := v.refresh(l)
-		if satisfied(v.requests) {
+		l.mu.Lock()
+		if l.changed == nil {
+			l.changed = make(chan struct{})
+		}
+		changed, enough := l.changed, satisfied(l.entries)
+		l.mu.Unlock()
+		if enough {
 			return nil
 		}
 		select {
@@ -135,44 +139,4 @@ func (l *requestLog) wait(ctx context.Context, satisfied func([]Request) bool) e
 			return fmt.Errorf("wait for requests: %w", ctx.Err())
 		}
 	}
-}
-
-// view is one waiter's copy of the log. A refresh costs what has changed, not the length of the
-// log: 200,000 requests must not be copied 200,000 times.
-type view struct {
-	first    int
-	requests []Request
-	open     []int // numbers of requests not answered at the last refresh
-}
-
-// refresh brings v up to date and returns the channel closed at the next change.
-func (v *view) refresh(l *requestLog) <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	v.requests = v.requests[min(max(l.first-v.first, 0), len(v.requests)):]
-	v.first = l.first
-
-	open := v.open[:0]
-	for _, number := range v.open {
-		if number < l.first {
-			continue
-		}
-		entry := l.entries[number-l.first]
-		v.requests[number-l.first] = entry
-		if entry.AnsweredAt.IsZero() {
-			open = append(open, number)
-		}
-	}
-	for _, entry := range l.entries[len(v.requests):] {
-		v.requests = append(v.requests, entry)
-		if entry.AnsweredAt.IsZero() {
-			open = append(open, entry.Number)
-		}
-	}
-	v.open = open
-
-	if l.changed == nil {
-		l.changed = make(chan struct{})
-	}
-	return l.changed
 }

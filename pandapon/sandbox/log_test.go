@@ -112,22 +112,13 @@ func TestWaitFollowsTheLog(t *testing.T) {
 			}
 		}, []int{12, 13, 14, 15}},
 	}
-	step := 0
-	err := s.Wait(ctx, func(log []sandbox.Request) bool {
-		if !sameNumbers(log, steps[step].until) {
-			return false
+	for i, step := range steps {
+		var work sync.WaitGroup
+		work.Go(step.do) // while somebody waits
+		err := s.Wait(ctx, func(log []sandbox.Request) bool { return sameNumbers(log, step.until) })
+		if work.Wait(); err != nil {
+			t.Fatalf("step %d: %v, log %+v", i, err, s.Requests())
 		}
-		if step++; step == len(steps) {
-			return true
-		}
-		// Another goroutine changes the log: the waiter is woken, not called.
-		done := make(chan struct{})
-		go func() { defer close(done); steps[step].do() }()
-		<-done
-		return false
-	})
-	if err != nil {
-		t.Fatalf("step %d: %v, log %+v", step, err, s.Requests())
 	}
 }
 

@@ -116,7 +116,7 @@ func (s *Sandbox) Requests() []Request { return s.log.page(0, -1) }
 
 // Wait returns nil as soon as satisfied accepts the log, else ctx's error. It asks at once, then
 // whenever the log has changed; changes in quick succession are asked about once. The slice is lent
-// for the call only.
+// for the call only, in which the sandbox must not be called.
 func (s *Sandbox) Wait(ctx context.Context, satisfied func([]Request) bool) error {
 	return s.log.wait(ctx, satisfied)
 }

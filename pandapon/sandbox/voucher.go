@@ -78,30 +78,40 @@ func (b *body) readObject(r io.Reader) error {
 			return err
 		}
 		if name == "base64" {
-			if vouchers++; vouchers > 1 {
+			if vouchers++; vouchers == 1 {
+				err = b.readBase64(o)
+			} else {
 				b.problem = badVoucher("base64 stands there twice")
-			} else if text, err := o.Text(); err != nil {
-				return err
-			} else if text != nil {
-				b.readBase64(text)
-				continue
+				_, err = o.Value()
 			}
+		} else {
+			err = b.readField(o, name)
 		}
-		value, err := o.Value()
 		if err != nil {
 			return err
-		}
-		if name == "orderId" {
-			b.orderID = ""
-			_ = json.Unmarshal(value, &b.orderID) // what is no string leaves it empty
 		}
 	}
 }
 
+func (b *body) readField(o *voucherjson.Object, name string) error {
+	value, err := o.Value()
+	if err == nil && name == "orderId" {
+		b.orderID = ""
+		_ = json.Unmarshal(value, &b.orderID) // what is no string leaves it empty
+	}
+	return err
+}
+
 // readBase64 decodes the voucher and hashes it.
-func (b *body) readBase64(text io.Reader) {
+func (b *body) readBase64(o *voucherjson.Object) error {
+	text, err := o.Text()
+	if text == nil && err == nil {
+		_, err = o.Value() // no string
+	}
+	if text == nil {
+		return err
+	}
 	sum := sha256.New()
-	var err error
 	b.size, err = io.Copy(sum, base64.NewDecoder(base64.StdEncoding.Strict(), oneLine{text}))
 	switch {
 	case err != nil:
@@ -111,6 +121,7 @@ func (b *body) readBase64(text io.Reader) {
 	default:
 		b.sha256 = hex.EncodeToString(sum.Sum(nil))
 	}
+	return nil
 }
 
 // oneLine refuses line ends, which the base64 decoder lets pass.
