@@ -145,7 +145,7 @@ func (s *stage) fill() {
 	for i := range 2 {
 		s.comes(s.hand(mainAccount, order(400+i)).ID, func(u ledger.Upload) bool { return u.State == ledger.Waiting && u.AttemptCount == 3 })
 	}
-	s.shut(5)
+	s.openBreaker(5)
 	var last ledger.Upload
 	for i := range 12 {
 		last = s.hand(mainAccount, order(500+i))

@@ -92,7 +92,7 @@ func (b *tab) contrast() {
 
 func liveLook(s *stage, w window) {
 	t := s.t
-	s.shut(1)
+	s.openBreaker(1)
 	u := s.hand(otherAccount, order(1))
 	b := s.open(w, s.operator)
 	b.goTo("/uploads/" + u.ID)
@@ -100,7 +100,7 @@ func liveLook(s *stage, w window) {
 		t.Errorf("behind an open breaker it is %q", state)
 	}
 	b.sees(".outcome-panel .why", "The circuit breaker of account shanghai is open.", "refuses this account", "Next probe")
-	b.shot("upload-held")
+	b.shot("upload-breaker-open")
 	b.until(`document.querySelector("footer .live").textContent === "Live"`)
 	s.box.SetFaults()
 	b.until(`document.querySelector("[data-state]").textContent === "Delivered"`)

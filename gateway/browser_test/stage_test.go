@@ -62,7 +62,7 @@ func newStage(t *testing.T) *stage {
 	api := httptest.NewServer(s.box)
 	t.Cleanup(func() { s.box.Close(); api.Close() })
 	v := blob.NewRedis(s.rdb)
-	// Only an account's credentials shut its breaker here, so that what one look does to one order
+	// Only an account's credentials open its breaker here, so that what one look does to one order
 	// stays there.
 	l := ledger.New(s.rdb, ledger.Settings{Breaker: ledger.BreakerSettings{
 		OutageRow: 1000, RefusingRow: 1000, ProbeBase: 3 * time.Second, ProbeMax: 3 * time.Second,
@@ -197,8 +197,8 @@ func (s *stage) rejected(n, many int, msg string) []ledger.Upload {
 	return all
 }
 
-// shut makes the other account's account fail, and waits for its breaker.
-func (s *stage) shut(many int) {
+// openBreaker makes the other account's account fail, and waits for its breaker.
+func (s *stage) openBreaker(many int) {
 	s.t.Helper()
 	s.box.SetFaults(sandbox.Fault{Kind: sandbox.Unauthorized, UserID: otherUser, Msg: "The signature does not match."})
 	for i := range many {

@@ -1,49 +1,24 @@
 package web
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
 )
 
-// action is something that a person does to uploads.
-type action string
+// actions are what a person may do to an upload, as the pages offer it.
+func actions() []tasks.Action { return []tasks.Action{tasks.ActionRetry, tasks.ActionDiscard} }
 
-const (
-	retry   action = "retry"
-	discard action = "discard"
-)
-
-func actions() []action { return []action{retry, discard} }
-
-func (a action) valid() bool { return slices.Contains(actions(), a) }
-
-// allowed says whether an upload in this state may have it done. The ledger has the last word.
-func (a action) allowed(s ledger.State) bool {
-	switch s {
-	case ledger.Waiting, ledger.Rejected, ledger.Expired:
-		return true
-	case ledger.Queued:
-		return a == discard
-	case ledger.Sending, ledger.Delivered, ledger.Discarded:
-	}
-	return false
-}
-
-// allowedIn lists what may be done to uploads in this state.
-func allowedIn(s ledger.State) []action {
-	return slices.DeleteFunc(actions(), func(a action) bool { return !a.allowed(s) })
-}
-
-func (p *Pages) do(ctx context.Context, a action, id string) (ledger.Upload, error) {
-	if a == discard {
-		return p.cfg.Store.Discard(ctx, id)
-	}
-	return p.cfg.Store.Retry(ctx, id)
+// actionsIn lists what is offered for uploads in this state: to retry a queued one would change
+// nothing that a person sees.
+func actionsIn(s ledger.State) []tasks.Action {
+	return slices.DeleteFunc(actions(), func(a tasks.Action) bool {
+		return !a.Allowed(s) || a == tasks.ActionRetry && s == ledger.Queued
+	})
 }
 
 // formBytes bounds a form: the ids of a page's uploads, and some.
@@ -61,11 +36,11 @@ func readForm(w http.ResponseWriter, r *http.Request) error {
 type askView struct {
 	ledger.Upload
 
-	Action action
+	Action tasks.Action
 }
 
 // act does something to one upload once it is confirmed; until then it asks.
-func (p *Pages) act(a action) func(http.ResponseWriter, *http.Request) error {
+func (p *Pages) act(a tasks.Action) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if err := readForm(w, r); err != nil {
 			return err
@@ -81,7 +56,7 @@ func (p *Pages) act(a action) func(http.ResponseWriter, *http.Request) error {
 			pg.Title, pg.Here, pg.Body = pg.texts["act.ask."+string(a)], placeOf(u, ""), askView{Upload: u, Action: a}
 			return p.render(w, r, http.StatusOK, "ask.html", pg)
 		}
-		u, err := p.do(r.Context(), a, id)
+		u, err := p.cfg.Store.Act(r.Context(), a, id)
 		if err != nil {
 			return err
 		}

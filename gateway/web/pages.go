@@ -24,8 +24,8 @@ type Store interface {
 	Find(ctx context.Context, key string) ([]ledger.Upload, error)
 	List(ctx context.Context, q ledger.Query) (ledger.Page, error)
 	Accounts(ctx context.Context) ([]tasks.AccountStatus, error)
-	Retry(ctx context.Context, id string) (ledger.Upload, error)
-	Discard(ctx context.Context, id string) (ledger.Upload, error)
+	Act(ctx context.Context, a tasks.Action, id string) (ledger.Upload, error)
+	ActAll(ctx context.Context, b tasks.Bulk, done func(id string, r tasks.Result) error) error
 }
 
 // History counts what ended; *ledger.Ledger is one.
@@ -101,8 +101,8 @@ func (p *Pages) Routes() []Route {
 		{Pattern: "GET /search", Serve: p.search},
 		{Pattern: "GET /uploads", Serve: p.uploads},
 		{Pattern: "GET /uploads/{id}", Serve: p.upload},
-		{Pattern: "POST /uploads/{id}/retry", Operators: true, Serve: p.act(retry)},
-		{Pattern: "POST /uploads/{id}/discard", Operators: true, Serve: p.act(discard)},
+		{Pattern: "POST /uploads/{id}/retry", Operators: true, Serve: p.act(tasks.ActionRetry)},
+		{Pattern: "POST /uploads/{id}/discard", Operators: true, Serve: p.act(tasks.ActionDiscard)},
 		{Pattern: "POST /uploads/several", Operators: true, Serve: p.several},
 		{Pattern: "POST /language", Serve: p.chooseLanguage},
 		{Pattern: "GET /static/{name}", Serve: p.static},

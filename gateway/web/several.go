@@ -7,12 +7,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
 )
 
 // How much one press of a button does: it ends well before the server cuts the answer off, and what
@@ -26,7 +24,7 @@ const (
 
 // several is something to be done to several uploads: those named, or all that a filter shows.
 type several struct {
-	Action action
+	Action tasks.Action
 	All    bool
 	IDs    []string
 	Filter filter
@@ -60,30 +58,28 @@ func (p *Pages) several(w http.ResponseWriter, r *http.Request) error {
 	}
 	pg := p.newPage(r, "uploads")
 	pg.Here, pg.Title = s.Filter.First(), pg.texts["bulk.title"]
-	view := severalView{several: s, Count: int64(len(s.IDs))}
+	view := &severalView{several: s, Count: int64(len(s.IDs))}
+	pg.Body = view
 	switch {
 	case !s.All && len(s.IDs) == 0:
-		pg.Title, pg.Body = pg.texts["bulk.none"], view
+		pg.Title = pg.texts["bulk.none"]
 		return p.render(w, r, http.StatusUnprocessableEntity, "several_ask.html", pg)
 	case r.PostForm.Get("confirmed") == "":
 		if view.Count, err = p.meant(r, s); err != nil {
 			return err
 		}
-		pg.Body = view
 		return p.render(w, r, http.StatusOK, "several_ask.html", pg)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), severalTime)
 	defer cancel()
-	run := &severalRun{pages: p, several: s, seen: map[string]bool{}}
-	err = run.all(ctx)
-	if err != nil {
+	err = p.actAll(ctx, view)
+	switch {
+	case s.All && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		view.Rest = true // the person goes on with the rest
+	case err != nil:
+		view.Stopped = true
 		p.cfg.Cause(r, err)
 	}
-	view.Done, view.Moved, view.Cursor, view.Rest = run.done, run.moved, run.cursor, run.rest
-	view.Stopped = err != nil
-	view.More = int64(max(len(run.failed)-severalReasons, 0))
-	view.Failed = run.failed[:min(len(run.failed), severalReasons)]
-	pg.Body = view
 	return p.render(w, r, http.StatusOK, "several_done.html", pg)
 }
 
@@ -94,11 +90,11 @@ func parseSeveral(r *http.Request) (several, error) {
 		return several{}, err
 	}
 	name, all := strings.CutSuffix(r.PostForm.Get("act"), "-all")
-	s := several{Action: action(name), All: all, Filter: f}
+	s := several{Action: tasks.Action(name), All: all, Filter: f}
 	switch {
-	case !s.Action.valid():
+	case !slices.Contains(actions(), s.Action):
 		return s, fmt.Errorf("%w: nothing is done under this name", ErrInput)
-	case all && !s.Action.allowed(f.State):
+	case all && !slices.Contains(actionsIn(f.State), s.Action):
 		return s, fmt.Errorf("%w: this cannot be done to all in this state", ErrInput)
 	case all:
 		return s, nil
@@ -122,96 +118,68 @@ func (p *Pages) meant(r *http.Request, s several) (int64, error) {
 	return counts[s.Filter.State], err
 }
 
-// severalRun does it, and counts.
-type severalRun struct {
-	several
-
-	pages  *Pages
-	seen   map[string]bool // what was done in this run: an upload that is rejected again at once is not retried again
-	cursor string          // of the page that comes next
-	rest   bool            // the time was over
-
-	mu          sync.Mutex
-	done, moved int64
-	failed      []failure
-}
-
-// all acts on everything that is meant, oldest first, until its time is over. The error says why it
-// stopped early.
-func (run *severalRun) all(ctx context.Context) error {
-	if !run.All {
-		return run.each(ctx, run.IDs)
+// actAll acts on everything that is meant, oldest first. The error says why it stopped early.
+func (p *Pages) actAll(ctx context.Context, v *severalView) error {
+	if !v.All {
+		return p.actEach(ctx, v, v.IDs)
 	}
-	run.cursor = run.Filter.Cursor
-	q, err := run.Filter.query(severalPage)
+	v.Cursor = v.Filter.Cursor
+	q, err := v.Filter.query(severalPage)
 	if err != nil {
 		return err
 	}
 	q.OldestFirst = true
+	seen := map[string]bool{} // an upload that is rejected again at once is not retried again
 	for {
-		found, err := run.pages.cfg.Store.List(ctx, q)
+		found, err := p.cfg.Store.List(ctx, q)
 		if err != nil {
-			return run.unlessLate(ctx, err)
+			return err
 		}
 		var ids []string
 		for _, u := range found.Uploads {
-			if !run.seen[u.ID] {
-				run.seen[u.ID] = true
+			if !seen[u.ID] {
+				seen[u.ID] = true
 				ids = append(ids, u.ID)
 			}
 		}
-		if err := run.each(ctx, ids); err != nil {
-			return run.unlessLate(ctx, err)
+		if err := p.actEach(ctx, v, ids); err != nil {
+			return err
 		}
 		if found.Cursor == "" || len(ids) == 0 {
 			return nil
 		}
-		run.cursor, q.Cursor = found.Cursor, found.Cursor
+		v.Cursor, q.Cursor = found.Cursor, found.Cursor
 	}
 }
 
-// unlessLate drops an error that comes of the time being over: the person goes on with the rest.
-func (run *severalRun) unlessLate(ctx context.Context, err error) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		run.rest = true
-		return nil
-	}
-	return err
+// actEach acts on these uploads. The error is one that the others would meet too.
+func (p *Pages) actEach(ctx context.Context, v *severalView, ids []string) error {
+	return p.cfg.Store.ActAll(ctx, tasks.Bulk{Action: v.Action, IDs: ids, AtOnce: severalAtOnce}, v.note)
 }
 
-// each acts on these uploads. The error is one that the others would meet too.
-func (run *severalRun) each(ctx context.Context, ids []string) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(severalAtOnce)
-	for _, id := range ids {
-		group.Go(func() error {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			_, err := run.pages.do(ctx, run.Action, id)
-			return run.note(id, err)
-		})
-	}
-	return group.Wait()
-}
-
-func (run *severalRun) note(id string, err error) error {
-	run.mu.Lock()
-	defer run.mu.Unlock()
+func (v *severalView) note(id string, r tasks.Result) error {
+	f := failure{ID: id}
 	var state *ledger.StateError
 	switch {
-	case err == nil:
-		run.done++
-	case run.All && (errors.As(err, &state) || errors.Is(err, ledger.ErrNotFound)):
-		run.moved++
-	case errors.As(err, &state):
-		run.failed = append(run.failed, failure{ID: id, Why: "state", State: string(state.State)})
-	case errors.Is(err, ledger.ErrNotKept):
-		run.failed = append(run.failed, failure{ID: id, Why: "gone"})
-	case errors.Is(err, ledger.ErrNotFound):
-		run.failed = append(run.failed, failure{ID: id, Why: "unknown"})
+	case r.Err == nil:
+		v.Done++
+		return nil
+	case v.All && r.Moved():
+		v.Moved++
+		return nil
+	case errors.As(r.Err, &state):
+		f.Why, f.State = "state", string(state.State)
+	case errors.Is(r.Err, ledger.ErrNotKept):
+		f.Why = "gone"
+	case errors.Is(r.Err, ledger.ErrNotFound):
+		f.Why = "unknown"
 	default:
-		return err
+		return r.Err
+	}
+	if len(v.Failed) < severalReasons {
+		v.Failed = append(v.Failed, f)
+	} else {
+		v.More++
 	}
 	return nil
 }

@@ -20,13 +20,13 @@ const (
 
 // startView is the start page.
 type startView struct {
-	Accounts []accountView
-	Totals   map[ledger.State]int64
-	Held     int64 // accounts whose breaker is open
-	Paused   int64 // accounts
-	Dead     int64 // uploads that wait for a person
-	Learnt   []LearntRule
-	Chart    *chart
+	Accounts     []accountView
+	Totals       map[ledger.State]int64
+	BreakersOpen int64 // accounts whose breaker is open
+	Paused       int64 // accounts
+	Dead         int64 // uploads that wait for a person
+	Learnt       []LearntRule
+	Chart        *chart
 }
 
 // accountView is an account's card.
@@ -72,7 +72,7 @@ func (p *Pages) overview(ctx context.Context) (startView, error) {
 		for s, n := range l.Uploads {
 			v.Totals[s] += n
 		}
-		v.Held += one(l.Breaker != tasks.BreakerClosed)
+		v.BreakersOpen += one(l.Breaker != tasks.BreakerClosed)
 		v.Paused += one(l.Paused)
 	}
 	v.Dead = v.Totals[ledger.Rejected] + v.Totals[ledger.Expired]

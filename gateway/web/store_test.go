@@ -91,21 +91,27 @@ func (s *store) Accounts(context.Context) ([]tasks.AccountStatus, error) {
 	return s.accounts, err
 }
 
-func (s *store) Retry(_ context.Context, id string) (ledger.Upload, error) {
-	return s.act("retry", id, cmp.Or(s.after, ledger.Queued))
+func (s *store) ActAll(ctx context.Context, b tasks.Bulk, done func(string, tasks.Result) error) error {
+	for _, id := range b.IDs {
+		u, err := s.Act(ctx, b.Action, id)
+		if err = done(id, tasks.Result{Upload: u, Err: err}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (s *store) Discard(_ context.Context, id string) (ledger.Upload, error) {
-	return s.act("discard", id, ledger.Discarded)
-}
-
-func (s *store) act(what, id string, to ledger.State) (ledger.Upload, error) {
+func (s *store) Act(_ context.Context, a tasks.Action, id string) (ledger.Upload, error) {
+	to := cmp.Or(s.after, ledger.Queued)
+	if a == tasks.ActionDiscard {
+		to = ledger.Discarded
+	}
 	unlock, err := s.call()
 	defer unlock()
 	if err = cmp.Or(err, s.wrong[id]); err != nil {
 		return ledger.Upload{}, err
 	}
-	s.done = append(s.done, what+" "+id)
+	s.done = append(s.done, string(a)+" "+id)
 	for i := range s.uploads {
 		if s.uploads[i].ID == id {
 			s.uploads[i].State = to

@@ -17,9 +17,9 @@ type uploadView struct {
 	Newest  []ledger.Attempt     // the attempts, newest first
 	Trimmed int                  // attempts that are no longer kept
 	Picture string               // "image", "pdf", "other"; "gone" if not kept, "secret" for whoever may not see it
-	Allowed []action             // what may be done to it
+	Allowed []tasks.Action       // what may be done to it
 	NotKept bool                 // it could be retried if its voucher were kept
-	Held    *tasks.AccountStatus // how its account stands, if that is in its way
+	Breaker *tasks.AccountStatus // how its account stands, if that is in its way
 	Queue   string
 	Task    string // its task's id in the queue; "": there is none
 }
@@ -34,7 +34,7 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) error {
 	if pg.Title, err = pg.T("upload.title", u.OrderID); err != nil {
 		return err
 	}
-	if a := action(r.URL.Query().Get("done")); a.valid() {
+	if a := tasks.Action(r.URL.Query().Get("done")); slices.Contains(actions(), a) {
 		pg.Notice = pg.texts["act.done."+string(a)]
 		pg.Here = r.URL.Path
 	}
@@ -43,7 +43,7 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) error {
 	}
 	view := newUploadView(u, pg.Viewer)
 	if !u.State.Final() {
-		if view.Held, err = p.inTheWay(r.Context(), u.Account); err != nil {
+		if view.Breaker, err = p.inTheWay(r.Context(), u.Account); err != nil {
 			return err
 		}
 	}
@@ -74,14 +74,11 @@ func newUploadView(u ledger.Upload, who Viewer) uploadView {
 	if !u.State.Final() && u.Generation > 0 {
 		v.Task = ledger.TaskID(u.ID, u.Generation)
 	}
-	for _, a := range actions() {
-		switch {
-		case !who.Operator || !a.allowed(u.State):
-		case a == retry && !u.Kept():
-			v.NotKept = true
-		default:
-			v.Allowed = append(v.Allowed, a)
-		}
+	if who.Operator {
+		v.Allowed = actionsIn(u.State)
+	}
+	if i := slices.Index(v.Allowed, tasks.ActionRetry); i >= 0 && !u.Kept() {
+		v.Allowed, v.NotKept = slices.Delete(v.Allowed, i, i+1), true
 	}
 	return v
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
 )
 
 // filter says which uploads a list shows.
@@ -84,8 +85,8 @@ type listView struct {
 	Accounts []string
 	Counts   map[ledger.State]int64 // of the accounts shown, whatever the time and the order
 	Total    int64
-	Counted  bool     // Counts are of what the filter shows
-	Allowed  []action // what may be done to all in the state that is shown
+	Counted  bool           // Counts are of what the filter shows
+	Allowed  []tasks.Action // what may be done to all in the state that is shown
 }
 
 // Sinces are the lengths of time to choose from.
@@ -117,7 +118,7 @@ func (p *Pages) uploads(w http.ResponseWriter, r *http.Request) error {
 	view.Counted = f.Since == "" && f.Order == ""
 	pg := p.newPage(r, "uploads")
 	if pg.Viewer.Operator && f.State != "" && f.Order == "" {
-		view.Allowed = allowedIn(f.State)
+		view.Allowed = actionsIn(f.State)
 	}
 	pg.Title = pg.texts["list.title"]
 	if f.State != "" {

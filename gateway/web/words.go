@@ -53,7 +53,7 @@ func (w words) Word(set, value string) string {
 	return value
 }
 
-// Advice says what to do about a breaker that is shut; "" for a reason that is new.
+// Advice says what to do about a breaker that is open; "" for a reason that is new.
 func (w words) Advice(reason string) string { return w.texts["advice."+reason] }
 
 // Outcome says what an attempt came to.
