@@ -94,7 +94,7 @@ func (b *bench) picture(n int) (order, path string) {
 // drawn draws once: it is what would take the longest.
 var drawn = sync.OnceValues(func() ([]byte, error) { //nolint:gochecknoglobals // the same picture for all tests
 	var p bytes.Buffer
-	err := receipt.Draw(&p, receipt.Receipt{Order: "1", Amount: "CNY 1.00", Paid: "today", Format: receipt.JPEG})
+	err := receipt.Draw(&p, receipt.Receipt{Order: "1", Amount: "CNY 1.00", Paid: "today"})
 	return p.Bytes(), err
 })
 

@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"golang.org/x/term"
 
+	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/demo"
@@ -43,15 +42,15 @@ func (c *demoCmd) Run(ctx context.Context, s *session) (err error) {
 	if err != nil {
 		return err
 	}
-	w, err := openWorld(ctx, c.Redis, s.stderr)
+	d, err := openDemoStack(ctx, c.Redis, s.stderr)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
-	fmt.Fprintln(s.stdout, w.about())
+	defer func() { err = errors.Join(err, d.close()) }()
+	fmt.Fprintln(s.stdout, d.about())
 	show := demo.New(demo.Stage{
-		Tasks: w.worker.Store.Tasks, Box: w.box, Account: demoAccount, Own: own,
-		View: demo.View{Out: s.stdout, Width: widthOf(s.stdout)},
+		Tasks: d.worker.Store.Tasks, Box: d.box, Account: demoAccount, Own: own,
+		Out: s.stdout,
 	})
 	if c.Once {
 		return show.Once(ctx)
@@ -79,23 +78,8 @@ func (c *demoCmd) own(ctx context.Context, s *session) (*demo.Own, error) {
 	return &demo.Own{Order: c.Order, Voucher: b}, nil
 }
 
-// widthOf gives the width of a terminal, nil for anything else.
-func widthOf(stream any) func() int {
-	f, ok := stream.(*os.File)
-	if !ok || !isTerminal(stream) {
-		return nil
-	}
-	return func() int {
-		width, _, err := term.GetSize(int(f.Fd()))
-		if err != nil || width < 1 {
-			return 80
-		}
-		return width
-	}
-}
-
-// world is all that a demo stands on.
-type world struct {
+// demoStack is all that a demo stands on.
+type demoStack struct {
 	redisURL string
 	memory   bool
 	apiURL   string
@@ -106,105 +90,86 @@ type world struct {
 	gatewayURL string
 }
 
-// openWorld starts a Redis, the sandbox, a worker and the gateway.
-func openWorld(ctx context.Context, redisURL string, stderr io.Writer) (w *world, err error) {
-	w = &world{redisURL: redisURL}
+// openDemoStack starts a Redis, the sandbox, a worker and the gateway.
+func openDemoStack(ctx context.Context, redisURL string, stderr io.Writer) (d *demoStack, err error) {
+	d = &demoStack{redisURL: redisURL}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.close())
+			err = errors.Join(err, d.close())
 		}
 	}()
 	if redisURL == "" {
-		if err = w.startRedis(); err != nil {
-			return w, err
+		if err = d.startRedis(); err != nil {
+			return d, err
 		}
 	}
 	credentials := pandapon.Credentials{
 		AccessKey: "demo-key", Secret: pandapon.Secret(pandapon.NewNonce()), UserID: "demo-user",
 	}
-	if err = w.startSandbox(ctx, credentials); err != nil {
-		return w, err
+	if err = d.startSandbox(ctx, credentials); err != nil {
+		return d, err
 	}
-	cfg, err := config.Load(config.Input{Sections: app.WorkerSections(), Given: demoSettings(w, credentials)})
+	cfg, err := config.Load(config.Input{Sections: app.WorkerSections(), Given: demoSettings(d, credentials)})
 	if err != nil {
-		return w, err
+		return d, err
 	}
 	cfg.Accounts[0].Name = demoAccount
-	if err := w.startWorker(ctx, cfg, demoLog(stderr)); err != nil {
-		return w, err
+	if err := d.startWorker(ctx, cfg, demoLog(stderr)); err != nil {
+		return d, err
 	}
-	return w, w.startGateway(ctx, cfg)
+	return d, d.startGateway(ctx, cfg)
 }
 
-// startRedis starts a Redis in this process. Its clock for expiry stands still unless it is pushed.
-func (w *world) startRedis() error {
+// startRedis starts a Redis in this process.
+func (d *demoStack) startRedis() error {
 	mini := miniredis.NewMiniRedis()
+	mini.ClockTTL(true) // else nothing expires by itself
 	if err := mini.Start(); err != nil {
 		return fmt.Errorf("start a redis in memory: %w", err)
 	}
-	w.redisURL, w.memory = "redis://"+mini.Addr()+"/0", true
-	const push = 100 * time.Millisecond
-	tick, stop, done := time.NewTicker(push), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for last := time.Now(); ; {
-			select {
-			case now := <-tick.C:
-				mini.FastForward(now.Sub(last))
-				last = now
-			case <-stop:
-				return
-			}
-		}
-	}()
-	w.ends = append(w.ends, func() error {
-		tick.Stop()
-		close(stop)
-		<-done
-		mini.Close()
-		return nil
-	})
+	d.redisURL, d.memory = "redis://"+mini.Addr()+"/0", true
+	d.ends = append(d.ends, func() error { mini.Close(); return nil })
 	return nil
 }
 
 // startSandbox starts the stand-in API on a free port of this machine's own.
-func (w *world) startSandbox(ctx context.Context, c pandapon.Credentials) error {
+func (d *demoStack) startSandbox(ctx context.Context, c pandapon.Credentials) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen for the sandbox: %w", err)
 	}
 	const thinking = 300 * time.Millisecond // so that an eye sees the state
-	w.box = sandbox.New(sandbox.Config{
+	d.box = sandbox.New(sandbox.Config{
 		Credentials: []pandapon.Credentials{c}, CheckNonce: true, Delay: thinking, MaxRequests: 10_000,
 	})
-	w.apiURL = "http://" + listener.Addr().String()
-	stop := serve(ctx, listener, w.box, zap.NewNop())
-	w.ends = append(w.ends, func() error { w.box.Close(); stop(); return nil })
+	d.apiURL = "http://" + listener.Addr().String()
+	stop := serve(ctx, listener, d.box, zap.NewNop())
+	d.ends = append(d.ends, func() error { d.box.Close(); stop(); return nil })
 	return nil
 }
 
 // startWorker starts a worker whose schedules are compressed, by settings that anybody could set.
-func (w *world) startWorker(ctx context.Context, cfg config.Config, log *zap.Logger) (err error) {
-	if w.worker, err = app.NewWorker(ctx, cfg, log, build().version); err != nil {
+func (d *demoStack) startWorker(ctx context.Context, cfg config.Config, log *zap.Logger) (err error) {
+	if d.worker, err = app.NewWorker(ctx, cfg, log, build().version); err != nil {
 		return err
 	}
-	if err := w.worker.Store.Answers(ctx, "--redis"); err != nil {
-		return errors.Join(err, w.worker.Close())
+	if err := d.worker.Store.Answers(ctx, "--redis"); err != nil {
+		return errors.Join(err, d.worker.Close())
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
-	go func() { ended <- w.worker.Run(ctx) }()
-	w.ends = append(w.ends, func() error {
+	go func() { ended <- d.worker.Run(ctx) }()
+	d.ends = append(d.ends, func() error {
 		cancel()
-		return errors.Join(<-ended, w.worker.Close())
+		return errors.Join(<-ended, d.worker.Close())
 	})
 	return nil
 }
 
-func demoSettings(w *world, c pandapon.Credentials) map[string]config.Given {
-	given := map[string]config.Given{"VOUCHERD_REDIS_URL": {Name: "--redis", Text: w.redisURL}}
+func demoSettings(d *demoStack, c pandapon.Credentials) map[string]config.Given {
+	given := map[string]config.Given{"VOUCHERD_REDIS_URL": {Name: "--redis", Text: d.redisURL}}
 	for env, text := range map[string]string{
-		"PANDAPON_BASE_URL": w.apiURL, "PANDAPON_ACCESS_KEY": c.AccessKey,
+		"PANDAPON_BASE_URL": d.apiURL, "PANDAPON_ACCESS_KEY": c.AccessKey,
 		"PANDAPON_ACCESS_SECRET": c.Secret.Reveal(), "PANDAPON_USER_ID": c.UserID,
 		"VOUCHERD_SHORT_SCHEDULE": "500ms,1s,2s", "VOUCHERD_LONG_SCHEDULE": "500ms,1s,2s",
 		"VOUCHERD_OUTAGE_ROW": "3", "VOUCHERD_OUTAGE_BASE": "1s", "VOUCHERD_OUTAGE_MAX": "2s",
@@ -222,18 +187,18 @@ func demoLog(stderr io.Writer) *zap.Logger {
 }
 
 // close ends everything in the reverse order of start.
-func (w *world) close() error {
+func (d *demoStack) close() error {
 	var errs []error
-	for _, end := range slices.Backward(w.ends) {
+	for _, end := range slices.Backward(d.ends) {
 		errs = append(errs, end())
 	}
 	return errors.Join(errs...)
 }
 
 // about says what runs, and how to look into it from another terminal.
-func (w *world) about() string {
-	kind, redis := "a Redis in memory", w.redisURL
-	if !w.memory {
+func (d *demoStack) about() string {
+	kind, redis := "a Redis in memory", d.redisURL
+	if !d.memory {
 		kind, redis = "your Redis", "URL" // the user knows it, and it may hold a password
 	}
 	return fmt.Sprintf(`A worker, a gateway, a stand-in for PandaPon's API and %s; nothing leaves this machine.
@@ -241,5 +206,31 @@ While it runs, in a browser: %s/
 and from another terminal:
   voucherd list --redis %s
   curl %s/_sandbox/requests
-`, kind, w.gatewayURL, redis, w.apiURL)
+`, kind, d.gatewayURL, redis, d.apiURL)
+}
+
+// demoGatewayAddress is where the gateway listens by itself; another free port serves as well.
+const demoGatewayAddress = "127.0.0.1:8080"
+
+// startGateway opens the gateway of the demo's account, without tokens: on loopback, for whoever
+// watches.
+func (d *demoStack) startGateway(ctx context.Context, cfg config.Config) error {
+	g, err := d.worker.Store.NewGateway(cfg, gateway.Config{}, d.worker.Metrics)
+	if err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", demoGatewayAddress)
+	if err != nil {
+		listener, err = lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		return fmt.Errorf("listen for the gateway: %w", err)
+	}
+	d.gatewayURL = "http://" + listener.Addr().String()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- g.Serve(ctx, listener) }()
+	d.ends = append(d.ends, func() error { cancel(); return <-ended })
+	return nil
 }

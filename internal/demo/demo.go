@@ -23,7 +23,7 @@ type Stage struct {
 	Tasks   *tasks.Client
 	Box     *sandbox.Sandbox
 	Account string
-	View    View
+	Out     io.Writer
 	Own     *Own // the user's own voucher; nil: only generated ones
 }
 
@@ -37,12 +37,12 @@ type Own struct {
 type Show struct {
 	Stage
 
-	watch   *watcher
-	began   time.Time
-	handed  int
-	earlier int // delivered, and no longer on the screen
-	outages []outage
-	lost    string // the order whose first answer was cut off
+	watch    *watcher
+	began    time.Time
+	enqueued int
+	earlier  int // delivered, and no longer followed
+	outages  []outage
+	lost     string // the order whose first answer was cut off
 }
 
 // outage is a time in which the API is away.
@@ -66,7 +66,6 @@ func (s *Show) Once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, onceEnds)
 	defer cancel()
 	err := s.play(ctx)
-	s.View.end()
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -75,16 +74,16 @@ func (s *Show) Once(ctx context.Context) error {
 
 // play is the script of the short demo.
 func (s *Show) play(ctx context.Context) error {
-	s.View.act("Two receipts are enqueued while the API is well.")
-	if err := s.handOver(ctx, 2); err != nil {
+	s.act("Two receipts are enqueued while the API is well.")
+	if err := s.enqueue(ctx, 2); err != nil {
 		return err
 	}
 	if err := s.follow(ctx, time.Now().Add(onceEnds), s.watch.settled); err != nil {
 		return err
 	}
 	s.goAway()
-	s.View.act(fmt.Sprintf("The API goes away for %s: it answers every call with HTTP 503. More receipts come in.", away))
-	if err := s.handOver(ctx, 4); err != nil {
+	s.act(fmt.Sprintf("The API goes away for %s: it answers every call with HTTP 503. More receipts come in.", away))
+	if err := s.enqueue(ctx, 4); err != nil {
 		return err
 	}
 	if err := s.follow(ctx, s.outages[0].from.Add(away), never); err != nil {
@@ -92,7 +91,7 @@ func (s *Show) play(ctx context.Context) error {
 	}
 	s.comeBack()
 	s.Box.SetFaults(sandbox.Fault{Kind: sandbox.CutOff, Times: 1, OrderID: s.lost})
-	s.View.act("The API is back. It will take one voucher and be cut off before it can say so.")
+	s.act("The API is back. It will take one voucher and be cut off before it can say so.")
 	err := s.follow(ctx, time.Now().Add(onceEnds), s.watch.settled)
 	s.Box.SetFaults()
 	return err
@@ -109,8 +108,8 @@ func (s *Show) comeBack() {
 	s.outages[len(s.outages)-1].to = time.Now()
 }
 
-// handOver enqueues receipts, one after the other.
-func (s *Show) handOver(ctx context.Context, n int) error {
+// enqueue enqueues receipts, one after the other.
+func (s *Show) enqueue(ctx context.Context, n int) error {
 	for range n {
 		r, err := s.next()
 		if err != nil {
@@ -120,8 +119,8 @@ func (s *Show) handOver(ctx context.Context, n int) error {
 		if err != nil {
 			return fmt.Errorf("enqueue the voucher of order %s: %w", r.OrderID, err)
 		}
-		s.handed++
-		if s.handed == 4 {
+		s.enqueued++
+		if s.enqueued == 4 {
 			s.lost = u.OrderID
 		}
 		s.watch.add(u)
@@ -135,14 +134,20 @@ func (s *Show) handOver(ctx context.Context, n int) error {
 // next is what to enqueue next. The user's own voucher comes third, so that it meets the outage; it
 // is sent even if an earlier demo delivered it.
 func (s *Show) next() (tasks.Request, error) {
-	if s.handed == 2 && s.Own != nil {
+	if s.enqueued == 2 && s.Own != nil {
 		return tasks.Request{
 			Account: s.Account, OrderID: s.Own.Order, Voucher: bytes.NewReader(s.Own.Voucher), Again: true,
 		}, nil
 	}
-	p, err := drawReceipt(s.handed)
+	p, err := drawReceipt()
 	return tasks.Request{Account: s.Account, OrderID: p.order, Voucher: p}, err
 }
+
+// act says what the demo does now.
+func (s *Show) act(what string) { s.say("\n%s\n", what) }
+
+// say writes to the screen. One that cannot be written to has nobody before it who could be told.
+func (s *Show) say(format string, args ...any) { _, _ = fmt.Fprintf(s.Out, format, args...) }
 
 // lookEvery is how often the uploads are looked at.
 const lookEvery = 80 * time.Millisecond
@@ -159,7 +164,9 @@ func (s *Show) follow(ctx context.Context, until time.Time, done func() bool) er
 		if err != nil {
 			return err
 		}
-		s.View.show(frame{at: time.Since(s.began), events: events, uploads: s.watch.uploads, account: s.watch.account})
+		for _, e := range events {
+			s.say("  %5.1f s  %-20s %s\n", time.Since(s.began).Seconds(), e.order, e.what)
+		}
 		if done() || time.Now().After(until) {
 			return nil
 		}
@@ -181,22 +188,18 @@ type picture struct {
 	order string
 }
 
-// drawReceipt draws the n-th receipt, of an order that no other demo has.
-func drawReceipt(n int) (picture, error) {
+// drawReceipt draws the receipt of an order that no other demo has.
+func drawReceipt() (picture, error) {
 	digits, err := rand.Int(rand.Reader, big.NewInt(1e15))
 	if err != nil {
 		return picture{}, fmt.Errorf("pick an order number: %w", err)
 	}
 	p := picture{order: fmt.Sprintf("1800%015d", digits)}
-	format := receipt.PNG
-	if n%2 == 0 {
-		format = receipt.JPEG
-	}
 	cents := digits.Int64() % 900_000
 	var b bytes.Buffer
 	err = receipt.Draw(&b, receipt.Receipt{
 		Order: p.order, Amount: fmt.Sprintf("CNY %d.%02d", 100+cents/100, cents%100),
-		Paid: time.Now().Format("2006-01-02 15:04"), Format: format,
+		Paid: time.Now().Format("2006-01-02 15:04"),
 	})
 	p.Reader = &b
 	return p, err

@@ -13,7 +13,7 @@ const (
 	every      = 3 * time.Second // a receipt
 	wellFor    = 5               // receipts, until the API goes away
 	awayFor    = 3               // receipts, until it is back
-	onScreen   = 12              // uploads
+	followed   = 12              // uploads
 	lastChance = 5 * time.Second // for what is under way when the demo is stopped
 )
 
@@ -22,20 +22,18 @@ const (
 func (s *Show) Forever(ctx context.Context) error {
 	err := s.cycle(ctx)
 	if !errors.Is(err, context.Canceled) {
-		s.View.end()
 		return err
 	}
 	if len(s.outages) > 0 && s.outages[len(s.outages)-1].to.IsZero() {
 		s.comeBack()
 	}
-	s.View.act("Stopping.")
+	s.act("Stopping.")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastChance)
 	defer cancel()
 	late := s.follow(ctx, time.Now().Add(lastChance), s.watch.settled)
-	s.View.end()
 	if err := s.report(); err != nil {
 		// Being stopped in the middle is no failure: what has not ended would have.
-		s.View.say("Still under way: %v\n", err)
+		s.say("Still under way: %v\n", err)
 	}
 	if errors.Is(late, context.DeadlineExceeded) {
 		return nil
@@ -45,12 +43,12 @@ func (s *Show) Forever(ctx context.Context) error {
 
 func (s *Show) cycle(ctx context.Context) error {
 	for {
-		s.View.act("The API is well. A receipt comes in every few seconds; Ctrl-C ends the demo with a report.")
+		s.act("The API is well. A receipt comes in every few seconds; Ctrl-C ends the demo with a report.")
 		if err := s.receipts(ctx, wellFor); err != nil {
 			return err
 		}
 		s.goAway()
-		s.View.act("The API is away: every call gets HTTP 503. Receipts are taken all the same.")
+		s.act("The API is away: every call gets HTTP 503. Receipts are taken all the same.")
 		if err := s.receipts(ctx, awayFor); err != nil {
 			return err
 		}
@@ -60,7 +58,7 @@ func (s *Show) cycle(ctx context.Context) error {
 
 func (s *Show) receipts(ctx context.Context, n int) error {
 	for range n {
-		if err := s.handOver(ctx, 1); err != nil {
+		if err := s.enqueue(ctx, 1); err != nil {
 			return err
 		}
 		s.tidy()
@@ -71,10 +69,10 @@ func (s *Show) receipts(ctx context.Context, n int) error {
 	return nil
 }
 
-// tidy takes the oldest uploads that have ended from the screen.
+// tidy forgets the oldest uploads that were delivered.
 func (s *Show) tidy() {
 	kept := s.watch.uploads[:0]
-	surplus := len(s.watch.uploads) - onScreen
+	surplus := len(s.watch.uploads) - followed
 	for _, u := range s.watch.uploads {
 		if surplus > 0 && u.State == ledger.Delivered {
 			surplus--

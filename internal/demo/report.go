@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"text/tabwriter"
@@ -14,12 +13,12 @@ import (
 // report prints what became of every upload, and returns an error unless all were delivered as they
 // were enqueued.
 func (s *Show) report() error {
-	var table bytes.Buffer
-	table.WriteString("UPLOAD\tORDER\tATTEMPTS\tOUTCOME\tREQUEST ID\n")
+	t := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\nUPLOAD\tORDER\tATTEMPTS\tOUTCOME\tREQUEST ID")
 	arrived := arrivals(s.Box.Requests())
 	var faults []error
 	for _, u := range s.watch.uploads {
-		fmt.Fprintf(&table, "%s\t%s\t%d\t%s\t%s\n", u.ID, u.OrderID, u.AttemptCount, u.Outcome, u.RequestID)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", u.ID, u.OrderID, u.AttemptCount, u.Outcome, u.RequestID)
 		switch {
 		case u.State != ledger.Delivered:
 			faults = append(faults, fmt.Errorf("order %s is %s, not delivered", u.OrderID, u.State))
@@ -27,14 +26,10 @@ func (s *Show) report() error {
 			faults = append(faults, fmt.Errorf("order %s counts as delivered, but the API never got its voucher byte for byte", u.OrderID))
 		}
 	}
-	t := tabwriter.NewWriter(s.View.Out, 0, 0, 2, ' ', 0)
-	if _, err := table.WriteTo(t); err != nil {
-		return fmt.Errorf("print the report: %w", err)
-	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
-	s.View.say("\n%s\n", s.seen())
+	s.say("\n%s\n", s.seen())
 	return errors.Join(faults...)
 }
 

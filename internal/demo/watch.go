@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
@@ -126,20 +125,5 @@ func breakerNews(was, now tasks.AccountStatus) []event {
 		return []event{{what: "the breaker closes"}}
 	default:
 		return []event{{what: "the breaker opens (" + now.Reason + "): from now on one probe at a time asks whether the API is back"}}
-	}
-}
-
-// breakerLine says how an account stands, for the live view.
-func breakerLine(l tasks.AccountStatus) string {
-	switch {
-	case l.Account == "":
-		return "breaker: -"
-	case l.Breaker == tasks.BreakerClosed:
-		return fmt.Sprintf("breaker: closed    backlog: %d", l.Backlog)
-	case l.Breaker == tasks.BreakerHalfOpen:
-		return fmt.Sprintf("breaker: half-open (%s), a probe is under way      backlog: %d", l.Reason, l.Backlog)
-	default:
-		in := max(0, time.Until(l.NextProbeAt.Time)).Round(100 * time.Millisecond)
-		return fmt.Sprintf("breaker: open (%s), next probe in %s      backlog: %d", l.Reason, in, l.Backlog)
 	}
 }

@@ -3,8 +3,7 @@ package receipt_test
 import (
 	"bytes"
 	"image"
-	_ "image/jpeg" // so that image.Decode knows them
-	_ "image/png"
+	"image/jpeg"
 	"testing"
 
 	"github.com/voucherd/voucherd/internal/receipt"
@@ -12,19 +11,13 @@ import (
 
 func TestDrawsRealPictures(t *testing.T) {
 	t.Parallel()
-	for _, format := range []receipt.Format{receipt.JPEG, receipt.PNG} {
-		r := receipt.Receipt{Order: "1800000000000000001", Amount: "CNY 1,280.50", Paid: "2026-01-02 15:04", Format: format}
-		picture := drawn(t, r)
-		img, kind, err := image.Decode(bytes.NewReader(picture))
-		if err != nil {
-			t.Fatalf("%s: %v", format, err)
-		}
-		if kind != string(format) {
-			t.Errorf("asked for %s, got %s", format, kind)
-		}
-		if !inked(img, image.Rect(200, 190, 550, 216)) {
-			t.Errorf("%s: no ink where the order's number should stand", format)
-		}
+	r := receipt.Receipt{Order: "1800000000000000001", Amount: "CNY 1,280.50", Paid: "2026-01-02 15:04"}
+	img, err := jpeg.Decode(bytes.NewReader(drawn(t, r)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !inked(img, image.Rect(200, 190, 550, 216)) {
+		t.Error("no ink where the order's number should stand")
 	}
 }
 
