@@ -103,10 +103,10 @@ func (e *Error) Error() string {
 // found.
 func Load(in Input) (Config, error) {
 	l := loader{in: in, good: map[string]bool{}}
-	for _, s := range Settings() {
+	for _, s := range settingsOf(&l.cfg) {
 		if s.In(in.Sections) {
 			l.read(s)
-		} else if err := s.read(&l.cfg, s.Default); err != nil && s.Default != "" {
+		} else if err := s.read(s.Default); err != nil && s.Default != "" {
 			return Config{}, fmt.Errorf("default of %s: %w", s.Env, err)
 		}
 	}
@@ -143,7 +143,7 @@ func (l *loader) read(s Setting) {
 		l.good[s.Env] = true
 		return
 	}
-	if err := s.read(&l.cfg, text); err != nil {
+	if err := s.read(text); err != nil {
 		l.fault(l.name(s.Env), "%s", err)
 		return
 	}

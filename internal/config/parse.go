@@ -12,9 +12,17 @@ import (
 	"github.com/gabriel-vasile/mimetype"
 )
 
-// reader reads a setting's text into a Config. Its error is a sentence about the text alone: the
+// reader reads a setting's text into its place in a Config. Its error is a sentence about the text alone: the
 // setting's name is put before it. It does not repeat a text that may hold a password.
-type reader func(*Config, string) error
+type reader func(string) error
+
+// parsed reads a text by a function of its own.
+func parsed[T any](field *T, parse func(string) (T, error)) reader {
+	return func(s string) (err error) {
+		*field, err = parse(s)
+		return err
+	}
+}
 
 // ParseDuration reads what time.ParseDuration reads, and whole days: "7d".
 func ParseDuration(s string) (time.Duration, error) {
@@ -35,8 +43,8 @@ func ParseDuration(s string) (time.Duration, error) {
 const maxDays = uint64(math.MaxInt64 / int64(24*time.Hour))
 
 // atLeast reads a length of time that must not be shorter than least.
-func atLeast(least time.Duration, fields func(*Config) []*time.Duration) reader {
-	return func(c *Config, s string) error {
+func atLeast(least time.Duration, fields ...*time.Duration) reader {
+	return func(s string) error {
 		d, err := ParseDuration(s)
 		if err != nil {
 			return err
@@ -44,7 +52,7 @@ func atLeast(least time.Duration, fields func(*Config) []*time.Duration) reader 
 		if d < least {
 			return fmt.Errorf("%s is too short: the least is %s", s, least)
 		}
-		for _, f := range fields(c) {
+		for _, f := range fields {
 			*f = d
 		}
 		return nil
@@ -52,13 +60,13 @@ func atLeast(least time.Duration, fields func(*Config) []*time.Duration) reader 
 }
 
 // span reads a length of time of at least a millisecond, the grain of the ledger.
-func span(field func(*Config) *time.Duration) reader {
-	return atLeast(time.Millisecond, func(c *Config) []*time.Duration { return []*time.Duration{field(c)} })
+func span(field *time.Duration) reader {
+	return atLeast(time.Millisecond, field)
 }
 
 // count reads a whole number from 1 on.
-func count(most int, field func(*Config) *int) reader {
-	return func(c *Config, s string) error {
+func count(most int, field *int) reader {
+	return func(s string) error {
 		n, err := strconv.Atoi(s)
 		if err != nil {
 			return fmt.Errorf("%q is not a whole number", s)
@@ -66,25 +74,25 @@ func count(most int, field func(*Config) *int) reader {
 		if n < 1 || n > most {
 			return fmt.Errorf("%d is not between 1 and %d", n, most)
 		}
-		*field(c) = n
+		*field = n
 		return nil
 	}
 }
 
 // text takes any text but an empty one.
-func text(field func(*Config) *string) reader {
-	return func(c *Config, s string) error {
+func text(field *string) reader {
+	return func(s string) error {
 		if s == "" {
 			return errors.New("is empty")
 		}
-		*field(c) = s
+		*field = s
 		return nil
 	}
 }
 
 // schedule reads delays such as "5s,30s,2m,10m".
-func schedule(field func(*Config) *[]time.Duration) reader {
-	return func(c *Config, s string) error {
+func schedule(field *[]time.Duration) reader {
+	return func(s string) error {
 		var all []time.Duration
 		for part := range strings.SplitSeq(s, ",") {
 			d, err := ParseDuration(strings.TrimSpace(part))
@@ -96,14 +104,14 @@ func schedule(field func(*Config) *[]time.Duration) reader {
 			}
 			all = append(all, d)
 		}
-		*field(c) = all
+		*field = all
 		return nil
 	}
 }
 
 // list reads words between commas; an empty text is an empty list.
-func list(check func(string) error, field func(*Config) *[]string) reader {
-	return func(c *Config, s string) error {
+func list(check func(string) error, field *[]string) reader {
+	return func(s string) error {
 		var all []string
 		for part := range strings.SplitSeq(s, ",") {
 			part = strings.TrimSpace(part)
@@ -117,7 +125,7 @@ func list(check func(string) error, field func(*Config) *[]string) reader {
 				all = append(all, part)
 			}
 		}
-		*field(c) = all
+		*field = all
 		return nil
 	}
 }
@@ -141,8 +149,8 @@ func mediaType(s string) error {
 }
 
 // size reads bytes: "10485760", "500KB", "10MiB".
-func size(field func(*Config) *int64) reader {
-	return func(c *Config, s string) error {
+func size(field *int64) reader {
+	return func(s string) error {
 		number, unit := s, int64(1)
 		for _, u := range []struct {
 			suffix string
@@ -160,7 +168,7 @@ func size(field func(*Config) *int64) reader {
 		if n < 1 || n > maxVoucher/unit {
 			return fmt.Errorf("%s is not between 1 byte and 1024MiB", s)
 		}
-		*field(c) = n * unit
+		*field = n * unit
 		return nil
 	}
 }
@@ -170,26 +178,26 @@ const maxVoucher = 1 << 30
 
 // share reads a number from 0 to below 1. The policy takes a zero for its default, so no jitter is
 // written as -1 there.
-func share(field func(*Config) *float64) reader {
-	return func(c *Config, s string) error {
+func share(field *float64) reader {
+	return func(s string) error {
 		f, err := strconv.ParseFloat(s, 64)
 		if err != nil || !(f >= 0 && f < 1) {
 			return fmt.Errorf("%q is not a share: write a number from 0 to below 1, like 0.2", s)
 		}
-		if *field(c) = f; f == 0 {
-			*field(c) = -1
+		if *field = f; f == 0 {
+			*field = -1
 		}
 		return nil
 	}
 }
 
 // choice takes one of two words.
-func choice(no, yes string, field func(*Config) *bool) reader {
-	return func(c *Config, s string) error {
+func choice(no, yes string, field *bool) reader {
+	return func(s string) error {
 		if s != no && s != yes {
 			return fmt.Errorf("%q is neither %s nor %s", s, no, yes)
 		}
-		*field(c) = s == yes
+		*field = s == yes
 		return nil
 	}
 }

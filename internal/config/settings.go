@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/pandapon"
@@ -47,10 +46,13 @@ func (s Section) in(sections []Section) bool { return slices.Contains(sections, 
 func (s Setting) In(sections []Section) bool { return s.Section.in(sections) }
 
 // Settings gives the table, in the order of its sections.
-func Settings() []Setting {
+func Settings() []Setting { return settingsOf(&Config{}) }
+
+// settingsOf gives the table whose settings are read into c.
+func settingsOf(c *Config) []Setting {
 	return slices.Concat(
-		connection(), accountSettings(), intake(), delivery(), lease(), retries(), delays(), breaker(), keeping(), notes(),
-		upkeep(), logging(),
+		connection(c), accountSettings(c), intake(c), delivery(c), lease(c), retries(c), delays(c), breaker(c), keeping(c), notes(c),
+		upkeep(c), logging(c),
 	)
 }
 
@@ -74,70 +76,57 @@ func named(env string, s Setting) Setting {
 	return s
 }
 
-func connection() []Setting {
+func connection(c *Config) []Setting {
 	return []Setting{
 		named("VOUCHERD_REDIS_URL", row(Connection, "redis", "redis://127.0.0.1:6379/0", "URL",
-			"Redis that holds queue and ledger (redis://, rediss:// or unix://)", redisURL)),
-		row(Connection, "store", "redis:", "URL", "where voucher bytes lie: redis: or file:///dir",
-			text(func(c *Config) *string { return &c.Store })),
+			"Redis that holds queue and ledger (redis://, rediss:// or unix://)", parsed(&c.RedisURL, redisURL))),
+		row(Connection, "store", "redis:", "URL", "where voucher bytes lie: redis: or file:///dir", text(&c.Store)),
 	}
 }
 
-func redisURL(c *Config, s string) error {
+func redisURL(s string) (string, error) {
 	client, err := redisconn.Open(s, 1)
 	if err != nil {
-		return err
+		return "", err
 	}
-	c.RedisURL = s
-	return client.Close()
+	return s, client.Close()
 }
 
-func accountSettings() []Setting {
+func accountSettings(c *Config) []Setting {
 	api := func(flag, def, value, help string, read reader) Setting {
 		s := row(PandaPon, flag, def, value, help, read)
 		return named("PANDAPON_"+strings.TrimPrefix(s.Env, "VOUCHERD_"), s)
 	}
 	return []Setting{
-		api("base-url", pandapon.DefaultBaseURL, "URL", "address of the API", baseURL),
-		api("upload-path", pandapon.DefaultUploadPath, "PATH", "path that vouchers are sent to", uploadPath),
-		api("access-key", "", "KEY", "access key of the account", text(func(c *Config) *string { return &c.account.accessKey })),
+		api("base-url", pandapon.DefaultBaseURL, "URL", "address of the API", parsed(&c.account.baseURL, baseURL)),
+		api("upload-path", pandapon.DefaultUploadPath, "PATH", "path that vouchers are sent to",
+			parsed(&c.account.uploadPath, uploadPath)),
+		api("access-key", "", "KEY", "access key of the account", text(&c.account.accessKey)),
 		{
 			Env: "PANDAPON_ACCESS_SECRET", Section: PandaPon, Value: "SECRET", Help: "access secret of the account",
-			read: func(c *Config, s string) error {
-				c.account.secret = pandapon.Secret(s)
-				return nil
-			},
+			read: parsed(&c.account.secret, func(s string) (pandapon.Secret, error) { return pandapon.Secret(s), nil }),
 		},
 		api("access-secret-file", "", "FILE", "file that holds the access secret, instead of PANDAPON_ACCESS_SECRET",
-			text(func(c *Config) *string { return &c.account.secretFile })),
-		api("user-id", "", "ID", "sub-account of the access key", text(func(c *Config) *string { return &c.account.userID })),
+			text(&c.account.secretFile)),
+		api("user-id", "", "ID", "sub-account of the access key", text(&c.account.userID)),
 		api("sign-parts", "access-key,timestamp,nonce-str,secret", "LIST", "what the signature is made of, in order; after a semicolon, how",
-			signRule),
+			parsed(&c.Rule, func(s string) (pandapon.SignRule, error) {
+				rule, err := pandapon.ParseSignRule(s)
+				rule.Unit = c.Rule.Unit // a setting of its own
+				return rule, err
+			})),
 		api("timestamp-unit", string(pandapon.Milliseconds), "UNIT", "unit of the timestamp: ms or s",
-			func(c *Config, s string) (err error) {
-				c.Rule.Unit, err = pandapon.ParseTimestampUnit(s)
-				return err
-			}),
-		row(PandaPon, "accounts-file", "", "FILE", "YAML file that names several accounts",
-			text(func(c *Config) *string { return &c.accountsFile })),
+			parsed(&c.Rule.Unit, pandapon.ParseTimestampUnit)),
+		row(PandaPon, "accounts-file", "", "FILE", "YAML file that names several accounts", text(&c.accountsFile)),
 	}
 }
 
-func signRule(c *Config, s string) error {
-	rule, err := pandapon.ParseSignRule(s)
-	rule.Unit = c.Rule.Unit // a setting of its own
-	c.Rule = rule
-	return err
+func baseURL(s string) (string, error) {
+	return s, checkClient(pandapon.Config{BaseURL: s}, "base URL: ")
 }
 
-func baseURL(c *Config, s string) error {
-	c.account.baseURL = s
-	return checkClient(pandapon.Config{BaseURL: s}, "base URL: ")
-}
-
-func uploadPath(c *Config, s string) error {
-	c.account.uploadPath = s
-	return checkClient(pandapon.Config{UploadPath: s}, "upload path: ")
+func uploadPath(s string) (string, error) {
+	return s, checkClient(pandapon.Config{UploadPath: s}, "upload path: ")
 }
 
 // checkClient asks the client that will have to take the value; its sentence begins with its own
@@ -151,43 +140,39 @@ func checkClient(cfg pandapon.Config, itsName string) error {
 	return nil
 }
 
-func intake() []Setting {
+func intake(c *Config) []Setting {
 	return []Setting{
-		row(Intake, "max-voucher-bytes", "10MiB", "SIZE", "largest voucher that is accepted",
-			size(func(c *Config) *int64 { return &c.MaxVoucherBytes })),
+		row(Intake, "max-voucher-bytes", "10MiB", "SIZE", "largest voucher that is accepted", size(&c.MaxVoucherBytes)),
 		row(Intake, "media-types", "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/heic,image/heif,application/pdf",
 			"LIST", "kinds of voucher that are accepted, told from their bytes",
-			list(mediaType, func(c *Config) *[]string { return &c.MediaTypes })),
+			list(mediaType, &c.MediaTypes)),
 	}
 }
 
-func delivery() []Setting {
+func delivery(c *Config) []Setting {
 	return []Setting{
 		row(Delivery, "concurrency", "16", "N", "most calls to the API at a time, for each account of this worker",
-			count(1000, func(c *Config) *int { return &c.concurrency })),
+			count(1000, &c.concurrency)),
 		row(Delivery, "call-timeout", "60s", "TIME", "limit of one call to the API; the same for all workers",
-			span(func(c *Config) *time.Duration { return &c.Worker.CallTimeout })),
+			span(&c.Worker.CallTimeout)),
 		row(Delivery, "shutdown-timeout", "", "TIME",
 			"how long running calls may finish when the worker is stopped; longer than the call timeout (default: that and a quarter)",
-			span(func(c *Config) *time.Duration { return &c.Worker.ShutdownTimeout })),
-		row(Delivery, "worker-name", "", "NAME", "name of this worker in attempts (default: host:pid)",
-			text(func(c *Config) *string { return &c.Worker.Name })),
+			span(&c.Worker.ShutdownTimeout)),
+		row(Delivery, "worker-name", "", "NAME", "name of this worker in attempts (default: host:pid)", text(&c.Worker.Name)),
 	}
 }
 
-func lease() []Setting {
+func lease(c *Config) []Setting {
 	return advanced(
 		row(Delivery, "lease-margin", "30s", "TIME",
 			"how much longer an attempt keeps others out than its call can take; the same for all workers",
-			span(func(c *Config) *time.Duration { return &c.Worker.LeaseMargin })),
+			span(&c.Worker.LeaseMargin)),
 	)
 }
 
-func logging() []Setting {
+func logging(c *Config) []Setting {
 	return []Setting{
-		row(Logging, "log", "info", "LEVEL", "how much is logged: info or debug",
-			choice("info", "debug", func(c *Config) *bool { return &c.LogDebug })),
-		row(Logging, "log-format", "json", "FORMAT", "form of the log: json or console",
-			choice("json", "console", func(c *Config) *bool { return &c.LogConsole })),
+		row(Logging, "log", "info", "LEVEL", "how much is logged: info or debug", choice("info", "debug", &c.LogDebug)),
+		row(Logging, "log-format", "json", "FORMAT", "form of the log: json or console", choice("json", "console", &c.LogConsole)),
 	}
 }
