@@ -7,11 +7,6 @@ const (
 	dataPolicy = "default-src 'none'; frame-ancestors 'none'; sandbox"
 	pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; " +
 		"connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-	// asynqmon's page begins with scripts and styles that stand in it, and names fonts of another
-	// site, which it does without.
-	queuesPolicy = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; " +
-		"img-src 'self' data:; font-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'none'; " +
-		"base-uri 'none'; frame-ancestors 'none'"
 )
 
 // securityHeaders sets what holds for all of our own answers; the strictest, which a route may

@@ -103,7 +103,6 @@ func (g *Gateway) queues(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, &problem.Error{Kind: problem.NotFound})
 		return
 	}
-	w.Header().Set("Content-Security-Policy", queuesPolicy)
 	h.ServeHTTP(w, r)
 }
 

@@ -76,7 +76,7 @@ func NewToken(role Role, name string) (secret string, stored Token, err error) {
 
 var (
 	tokenName    = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z_.-]{0,63}$`)
-	errTokenName = errors.New("a token's name has 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begins with a digit or letter")
+	errTokenName = errors.New("a token's name must have 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begin with a digit or letter")
 )
 
 // String is the line to store: role:name:sha256.

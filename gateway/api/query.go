@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/gateway/problem"
+	"github.com/voucherd/voucherd/internal/accountname"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -23,7 +24,7 @@ func parseQuery(v url.Values) (ledger.Query, error) {
 		return q, problem.Invalidf("state", "is none of %s", joinStates())
 	}
 	if q.Account != "" && !ledger.ValidAccount(q.Account) {
-		return q, problem.Invalidf("account", "names have 1 to 32 characters of a-z, 0-9 and '-'")
+		return q, problem.Invalidf("account", accountname.Rule)
 	}
 	if s := v.Get("limit"); s != "" {
 		n, err := strconv.Atoi(s)

@@ -32,36 +32,12 @@ const (
 
 // envelopeCode is the code of a kind of problem.
 func envelopeCode(k problem.Kind) int {
-	switch k { //nolint:exhaustive // the others do not come from these paths
-	case problem.Signature:
-		return CodeUnsigned
-	case problem.Timestamp:
-		return CodeTimestamp
-	case problem.Path:
-		return CodePath
-	case problem.Body:
-		return CodeBody
-	case problem.Field:
-		return CodeField
-	case problem.TooLarge:
-		return CodeTooLarge
-	case problem.MediaType, problem.VoucherKind:
-		return CodeMediaType
-	case problem.Slow:
-		return CodeTooSlow
-	case problem.Busy:
-		return CodeBusy
-	case problem.Away:
-		return CodeAway
-	case problem.NoRoom:
-		return CodeNoRoom
-	case problem.Upstream:
-		return CodeAPIAway
-	case problem.Timeout:
-		return CodeAPITimeout
-	default:
-		return CodeInternal
-	}
+	return cmp.Or(map[problem.Kind]int{
+		problem.Signature: CodeUnsigned, problem.Timestamp: CodeTimestamp, problem.Path: CodePath, problem.Body: CodeBody,
+		problem.Field: CodeField, problem.TooLarge: CodeTooLarge, problem.MediaType: CodeMediaType,
+		problem.VoucherKind: CodeMediaType, problem.Slow: CodeTooSlow, problem.Busy: CodeBusy, problem.Away: CodeAway,
+		problem.NoRoom: CodeNoRoom, problem.Upstream: CodeAPIAway, problem.Timeout: CodeAPITimeout,
+	}[k], CodeInternal)
 }
 
 // envelope is PandaPon's, as documented.

@@ -1,6 +1,9 @@
 package problem
 
-import "net/http"
+import (
+	"cmp"
+	"net/http"
+)
 
 // Kind names what went wrong, for programs: it is the end of a problem's type.
 type Kind string
@@ -34,70 +37,30 @@ const (
 	Timeout          Kind = "api-timeout"
 )
 
-// Status is the HTTP status of a kind.
-func (k Kind) Status() int {
-	switch k {
-	case Unauthorized, Signature, Timestamp:
-		return http.StatusUnauthorized
-	case Forbidden, CrossOrigin:
-		return http.StatusForbidden
-	case TooManyLogins:
-		return http.StatusTooManyRequests
-	case WrongHost:
-		return http.StatusMisdirectedRequest
-	case NotFound:
-		return http.StatusNotFound
-	case MethodNotAllowed:
-		return http.StatusMethodNotAllowed
-	case Body, Path:
-		return http.StatusBadRequest
-	case Field:
-		return http.StatusUnprocessableEntity
-	case TooLarge:
-		return http.StatusRequestEntityTooLarge
-	case MediaType, VoucherKind:
-		return http.StatusUnsupportedMediaType
-	case Slow:
-		return http.StatusRequestTimeout
-	case State:
-		return http.StatusConflict
-	case Gone:
-		return http.StatusGone
-	case Busy, Away:
-		return http.StatusServiceUnavailable
-	case NoRoom:
-		return http.StatusInsufficientStorage
-	case Upstream:
-		return http.StatusBadGateway
-	case Timeout:
-		return http.StatusGatewayTimeout
-	case Damaged, Internal:
+// statuses are the HTTP statuses of the kinds.
+func statuses() map[Kind]int {
+	return map[Kind]int{
+		Unauthorized: http.StatusUnauthorized, Signature: http.StatusUnauthorized, Timestamp: http.StatusUnauthorized,
+		Forbidden: http.StatusForbidden, CrossOrigin: http.StatusForbidden,
+		TooManyLogins: http.StatusTooManyRequests, WrongHost: http.StatusMisdirectedRequest,
+		NotFound: http.StatusNotFound, MethodNotAllowed: http.StatusMethodNotAllowed,
+		Body: http.StatusBadRequest, Path: http.StatusBadRequest, Field: http.StatusUnprocessableEntity,
+		TooLarge: http.StatusRequestEntityTooLarge, Slow: http.StatusRequestTimeout,
+		MediaType: http.StatusUnsupportedMediaType, VoucherKind: http.StatusUnsupportedMediaType,
+		State: http.StatusConflict, Gone: http.StatusGone,
+		Busy: http.StatusServiceUnavailable, Away: http.StatusServiceUnavailable, NoRoom: http.StatusInsufficientStorage,
+		Upstream: http.StatusBadGateway, Timeout: http.StatusGatewayTimeout,
 	}
-	return http.StatusInternalServerError
 }
 
-// Title is a kind in words.
+// Status is the HTTP status of a kind.
+func (k Kind) Status() int { return cmp.Or(statuses()[k], http.StatusInternalServerError) }
+
+// Title is a kind in words; most are called as their status is.
 func (k Kind) Title() string {
-	switch k { //nolint:exhaustive // the others are called as their status is
-	case WrongHost:
-		return "Not served under this name"
-	case CrossOrigin:
-		return "Call of another site"
-	case Field:
-		return "Invalid field"
-	case VoucherKind:
-		return "Unsupported kind of voucher"
-	case State:
-		return "The upload's state does not allow it"
-	case Gone:
-		return "The voucher is no longer kept"
-	case Damaged:
-		return "The voucher is damaged"
-	case Away:
-		return "The store is away"
-	case NoRoom:
-		return "No room"
-	default:
-		return http.StatusText(k.Status())
-	}
+	return cmp.Or(map[Kind]string{
+		WrongHost: "Not served under this name", CrossOrigin: "Call of another site", Field: "Invalid field",
+		VoucherKind: "Unsupported kind of voucher", State: "The upload's state does not allow it",
+		Gone: "The voucher is no longer kept", Damaged: "The voucher is damaged", Away: "The store is away", NoRoom: "No room",
+	}[k], http.StatusText(k.Status()))
 }
