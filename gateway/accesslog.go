@@ -97,9 +97,7 @@ func asError(v any) error {
 	return fmt.Errorf("panic: %v", v)
 }
 
-// loggedPath bounds what a caller can write into the log by its path.
-const loggedPath = 256
-
+// logAccess bounds what a caller can write into the log.
 func (g *Gateway) logAccess(entry *accessLog) {
 	r, level := entry.request, zapcore.InfoLevel
 	path := r.URL.EscapedPath() // never the query: calls passed on may hold keys in it
@@ -114,7 +112,7 @@ func (g *Gateway) logAccess(entry *accessLog) {
 		return
 	}
 	fields := []zap.Field{
-		zap.String("http_request_id", entry.id), zap.String("method", clip(r.Method, 16)), zap.String("path", clip(path, loggedPath)),
+		zap.String("http_request_id", entry.id), zap.String("method", fmt.Sprintf("%.16s", r.Method)), zap.String("path", fmt.Sprintf("%.256s", path)),
 		zap.Int("status", entry.answer.status), zap.Int64("bytes", entry.answer.bytes),
 		zap.Int64("duration_ms", time.Since(entry.started).Milliseconds()), zap.String("client", entry.client.String()),
 	}
@@ -123,7 +121,7 @@ func (g *Gateway) logAccess(entry *accessLog) {
 		{"role", string(entry.identity.Role)},
 		{"account", entry.account},
 		{"upload_id", entry.uploadID},
-		{"order_id", clip(entry.orderID, 64)},
+		{"order_id", fmt.Sprintf("%.64s", entry.orderID)},
 	} {
 		if f.value != "" {
 			fields = append(fields, zap.String(f.name, f.value))
@@ -133,13 +131,6 @@ func (g *Gateway) logAccess(entry *accessLog) {
 		fields = append(fields, zap.Error(entry.cause))
 	}
 	line.Write(fields...)
-}
-
-func clip(s string, most int) string {
-	if len(s) > most {
-		return s[:most]
-	}
-	return s
 }
 
 // answer notes what was answered.

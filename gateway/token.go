@@ -26,7 +26,7 @@ func ParseRole(s string) (Role, error) {
 	case Producer, Operator:
 		return r, nil
 	default:
-		return "", fmt.Errorf("%q is neither producer nor operator", clip(s, 40))
+		return "", fmt.Errorf("%.40q is neither producer nor operator", s)
 	}
 }
 

@@ -32,7 +32,7 @@ func (c *doctorCmd) Run(ctx context.Context, s *session) error {
 		return usagef("--try FILE and --order ID go together")
 	}
 	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
-		found := doctor.Examine(ctx, doctor.Patient{Redis: st.Redis, Store: st.Blob, Tasks: st.Tasks})
+		found := doctor.Examine(ctx, doctor.Installation{Redis: st.Redis, Store: st.Blob, Tasks: st.Tasks})
 		if c.Try != "" {
 			found = append(found, c.try(ctx, s, st))
 		}
@@ -56,7 +56,7 @@ func (c *doctorCmd) report(s *session, found []doctor.Finding) error {
 			}
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\n", f.Grade, f.What, f.Saw)
+		fmt.Fprintf(t, "%s\t%s\t%s\n", f.Grade, f.What, f.Found)
 		if f.Advice != "" {
 			fmt.Fprintf(t, "\t\t→ %s\n", f.Advice)
 		}
@@ -65,7 +65,7 @@ func (c *doctorCmd) report(s *session, found []doctor.Finding) error {
 		return fmt.Errorf("print the findings: %w", err)
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d findings need a cure", failed, len(found))
+		return fmt.Errorf("%d of %d checks failed", failed, len(found))
 	}
 	return nil
 }
@@ -75,22 +75,22 @@ func (c *doctorCmd) try(ctx context.Context, s *session, st *app.Store) doctor.F
 	f := doctor.Finding{Grade: doctor.Fail, What: "one real voucher"}
 	u, err := c.enqueueOne(ctx, s, st)
 	if err != nil {
-		f.Saw, f.Advice = err.Error(), "nothing was sent"
+		f.Found, f.Advice = err.Error(), "nothing was sent"
 		return f
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryLimit)
 	defer cancel()
 	u, err = st.Tasks.Wait(ctx, u.ID)
-	f.Saw = fmt.Sprintf("%s is %s after %d attempts", u.ID, u.State, u.AttemptCount)
+	f.Found = fmt.Sprintf("%s is %s after %d attempts", u.ID, u.State, u.AttemptCount)
 	switch {
 	case err == nil && u.State == ledger.Delivered:
-		f.Grade, f.Saw = doctor.OK, f.Saw+", requestId "+u.RequestID
+		f.Grade, f.Found = doctor.OK, f.Found+", requestId "+u.RequestID
 	case errors.Is(err, context.DeadlineExceeded):
 		f.Advice = fmt.Sprintf("it goes on by itself if a worker runs; see `voucherd show %s`", u.ID)
 	case err != nil:
-		f.Saw, f.Advice = err.Error(), "see above"
+		f.Found, f.Advice = err.Error(), "see above"
 	default:
-		f.Saw += fmt.Sprintf(": code %s, %q", u.Code, u.Msg)
+		f.Found += fmt.Sprintf(": code %s, %q", u.Code, u.Msg)
 		f.Advice = "give PandaPon's support the requestId " + u.RequestID
 	}
 	return f

@@ -18,7 +18,7 @@ type enqueueCmd struct {
 	File      string `arg:"" optional:"" help:"The picture or PDF; - is standard input."`
 	Order     string `help:"PandaPon's id of the order." placeholder:"ID"`
 	User      string `help:"Sub-account, when it is not the account's own." placeholder:"ID"`
-	Account   string `help:"Account, which is to say account." default:"default" placeholder:"NAME" otherwise:"default"`
+	Account   string `help:"Account that it goes to." default:"default" placeholder:"NAME"`
 	Reference string `help:"Your own name for it: shown, never sent." placeholder:"TEXT"`
 	Again     bool   `help:"Send it again although the same voucher has ended already, delivered or not."`
 	Replace   bool   `help:"Discard vouchers of the same order that wait in line and were never sent."`

@@ -15,7 +15,7 @@ import (
 )
 
 type exportCmd struct {
-	Format  string `help:"ndjson: one upload with its attempts a line; csv: one upload a row, without attempts." enum:"ndjson,csv" default:"ndjson" placeholder:"FORMAT" otherwise:"ndjson"`
+	Format  string `help:"ndjson: one upload with its attempts a line; csv: one upload a row, without attempts." enum:"ndjson,csv" default:"ndjson" placeholder:"FORMAT"`
 	Account string `help:"Only uploads of this account." placeholder:"NAME"`
 	State   string `help:"Only uploads in this state." placeholder:"STATE"`
 	Since   string `help:"Only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`

@@ -18,7 +18,7 @@ import (
 )
 
 type gatewayCmd struct {
-	Listen       string   `help:"Address of the gateway." default:"127.0.0.1:8080" placeholder:"ADDRESS" variable:"VOUCHERD_GATEWAY_LISTEN" otherwise:"127.0.0.1:8080"`
+	Listen       string   `help:"Address of the gateway." default:"127.0.0.1:8080" placeholder:"ADDRESS" variable:"VOUCHERD_GATEWAY_LISTEN"`
 	TokensFile   string   `help:"File with the tokens' lines, as token new prints them." placeholder:"FILE" variable:"VOUCHERD_GATEWAY_TOKENS_FILE"`
 	TLSCert      string   `help:"Certificate for HTTPS, a PEM file; read again when it changes." name:"tls-cert" placeholder:"FILE" variable:"VOUCHERD_GATEWAY_TLS_CERT"`
 	TLSKey       string   `help:"The certificate's key, a PEM file." name:"tls-key" placeholder:"FILE" variable:"VOUCHERD_GATEWAY_TLS_KEY"`

@@ -18,7 +18,7 @@ type listCmd struct {
 	Order   string `help:"Only uploads of this order." placeholder:"ID"`
 	Account string `help:"Only uploads of this account." placeholder:"NAME"`
 	Since   string `help:"Only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`
-	Limit   int    `help:"Most uploads to list." default:"50" placeholder:"N" otherwise:"50"`
+	Limit   int    `help:"Most uploads to list." default:"50" placeholder:"N"`
 	JSON    bool   `help:"Print JSON, one upload a line, without attempts." name:"json"`
 
 	kong.Plugins

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -176,11 +177,11 @@ func formatHelp(v *kong.Value) string {
 		return v.Help
 	}
 	notes := []string{"$" + variable(v.Flag)}
-	if def := v.Tag.Get(defaultTag); def != "" {
+	if def := cmp.Or(v.Tag.Get(defaultTag), v.Default); def != "" {
 		notes = slices.Insert(notes, 0, "default "+def)
 	}
 	return strings.TrimSuffix(v.Help, ".") + " (" + strings.Join(notes, "; ") + ")."
 }
 
-// defaultTag is what help says about a setting's default. The table applies the default, not kong.
+// defaultTag is what help says about a default that the table of settings applies, not kong.
 const defaultTag = "otherwise"

@@ -13,15 +13,15 @@ import (
 )
 
 type sandboxCmd struct {
-	Listen        string        `help:"Address of the sandbox." default:"127.0.0.1:8090" placeholder:"ADDRESS" variable:"VOUCHERD_SANDBOX_LISTEN" otherwise:"127.0.0.1:8090"`
-	AccessKey     string        `help:"Access key it knows." default:"demo" placeholder:"KEY" variable:"PANDAPON_ACCESS_KEY" otherwise:"demo"`
-	UserID        string        `help:"Sub-account it knows; * is any." default:"*" placeholder:"ID" variable:"PANDAPON_USER_ID" otherwise:"*"`
-	UploadPath    string        `help:"Path that vouchers are sent to." default:"${uploadPath}" placeholder:"PATH" variable:"PANDAPON_UPLOAD_PATH" otherwise:"${uploadPath}"`
-	SignParts     string        `help:"What the signature is made of, in order, and perhaps how." default:"${signParts}" placeholder:"LIST" variable:"PANDAPON_SIGN_PARTS" otherwise:"${signParts}"`
-	TimestampUnit string        `help:"Unit of the timestamp: ms or s." default:"ms" placeholder:"UNIT" variable:"PANDAPON_TIMESTAMP_UNIT" otherwise:"ms"`
+	Listen        string        `help:"Address of the sandbox." default:"127.0.0.1:8090" placeholder:"ADDRESS" variable:"VOUCHERD_SANDBOX_LISTEN"`
+	AccessKey     string        `help:"Access key it knows." default:"demo" placeholder:"KEY" variable:"PANDAPON_ACCESS_KEY"`
+	UserID        string        `help:"Sub-account it knows; * is any." default:"*" placeholder:"ID" variable:"PANDAPON_USER_ID"`
+	UploadPath    string        `help:"Path that vouchers are sent to." default:"${uploadPath}" placeholder:"PATH" variable:"PANDAPON_UPLOAD_PATH"`
+	SignParts     string        `help:"What the signature is made of, in order, and perhaps how." default:"${signParts}" placeholder:"LIST" variable:"PANDAPON_SIGN_PARTS"`
+	TimestampUnit string        `help:"Unit of the timestamp: ms or s." default:"ms" placeholder:"UNIT" variable:"PANDAPON_TIMESTAMP_UNIT"`
 	CheckNonce    bool          `help:"Refuse a nonce-str that was used before." variable:"VOUCHERD_SANDBOX_CHECK_NONCE"`
 	Fault         []string      `help:"Fail from the start: outage, hang, slow, reset, cut-off, not-json, throttle, unauthorized, gone, refuse or status, with settings, as in outage,for=10s,probability=0.3. May stand several times." placeholder:"FAULT" sep:"none" variable:"VOUCHERD_SANDBOX_FAULT"`
-	Delay         time.Duration `help:"Answer time of a healthy call." default:"0s" placeholder:"TIME" variable:"VOUCHERD_SANDBOX_DELAY" otherwise:"0s"`
+	Delay         time.Duration `help:"Answer time of a healthy call." default:"0s" placeholder:"TIME" variable:"VOUCHERD_SANDBOX_DELAY"`
 	Seed          uint64        `help:"Makes faults with a probability repeat; 0 picks a seed." placeholder:"N" variable:"VOUCHERD_SANDBOX_SEED"`
 }
 

@@ -16,7 +16,7 @@ type signCmd struct {
 	File    string `arg:"" help:"The picture or PDF." optional:""`
 	Order   string `help:"PandaPon's id of the order." placeholder:"ID"`
 	User    string `help:"Sub-account, when it is not the account's own." placeholder:"ID"`
-	Account string `help:"Account whose access key and secret sign." default:"default" placeholder:"NAME" otherwise:"default"`
+	Account string `help:"Account whose access key and secret sign." default:"default" placeholder:"NAME"`
 	Learn   string `help:"Find the rule that signed a request which is known to work. The file holds a curl command, a HAR, or the request with its headers; - is standard input." placeholder:"FILE"`
 
 	kong.Plugins

@@ -11,7 +11,7 @@ type tokenCmd struct {
 }
 
 type tokenNewCmd struct {
-	Role string `help:"What its holder may do: a producer enqueues vouchers and reads records, an operator does everything." required:"" placeholder:"ROLE" variable:"VOUCHERD_TOKEN_ROLE" otherwise:"producer or operator"`
+	Role string `help:"What its holder may do: a producer enqueues vouchers and reads records, an operator does everything." required:"" placeholder:"ROLE" variable:"VOUCHERD_TOKEN_ROLE"`
 	Name string `help:"Whose it is; it stands in the log." required:"" placeholder:"NAME" variable:"VOUCHERD_TOKEN_NAME"`
 	JSON bool   `help:"Print an object." name:"json" variable:"VOUCHERD_JSON"`
 }

@@ -69,6 +69,9 @@ func TestHelpNamesEveryVariableAndNoSecret(t *testing.T) {
 	b.env = append(b.env, "PANDAPON_ACCESS_SECRET="+secret, "VOUCHERD_REDIS_URL=redis://:"+secret+"@127.0.0.1:1/0")
 	for _, name := range commands(t, b) {
 		o := b.must(0, name, "--help")
+		if strings.Contains(o.stdout, "${") {
+			t.Errorf("%s --help shows a placeholder:\n%s", name, o.stdout)
+		}
 		text := regexp.MustCompile(`\s+`).ReplaceAllString(o.stdout, " ")
 		flags := regexp.MustCompile(`(?m)^ +(?:-\w, +)?--([a-z-]+)`).FindAllStringSubmatch(o.stdout, -1)
 		variables := regexp.MustCompile(`\$(VOUCHERD|PANDAPON)_[A-Z_]+(; |\))|\$(VOUCHERD|PANDAPON)_[A-Z_]+\)`).FindAllString(text, -1)

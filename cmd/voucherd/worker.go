@@ -15,7 +15,7 @@ import (
 )
 
 type workerCmd struct {
-	Listen string `help:"Address of /livez, /readyz and /metrics." default:"127.0.0.1:9464" placeholder:"ADDRESS" variable:"VOUCHERD_WORKER_LISTEN" otherwise:"127.0.0.1:9464"`
+	Listen string `help:"Address of /livez, /readyz and /metrics." default:"127.0.0.1:9464" placeholder:"ADDRESS" variable:"VOUCHERD_WORKER_LISTEN"`
 
 	kong.Plugins
 }

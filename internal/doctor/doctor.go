@@ -9,12 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redisconn"
-	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 )
 
@@ -32,43 +30,43 @@ const (
 type Finding struct {
 	Grade  Grade  `json:"grade"`
 	What   string `json:"what"`
-	Saw    string `json:"saw"`
+	Found  string `json:"found"`
 	Advice string `json:"advice,omitempty"` // what to do; absent when all is well
 }
 
-// Patient is what is looked at.
-type Patient struct {
+// Installation is what is looked at.
+type Installation struct {
 	Redis redis.UniversalClient
 	Store blob.Store
 	Tasks *tasks.Client
 }
 
 // Examine looks at all. It changes nothing but a test file of a file store.
-func Examine(ctx context.Context, p Patient) []Finding {
-	e := &examination{Patient: p}
+func Examine(ctx context.Context, in Installation) []Finding {
+	e := &examination{Installation: in}
 	if !e.redis(ctx) {
-		return e.found
+		return e.findings
 	}
 	e.persistence(ctx)
 	e.memory(ctx)
 	e.clock(ctx)
 	e.storeItself(ctx)
 	e.accounts(ctx)
-	return e.found
+	return e.findings
 }
 
 type examination struct {
-	Patient
+	Installation
 
-	found []Finding
-	info  map[string]string
+	findings []Finding
+	info     map[string]string
 }
 
-func (e *examination) add(g Grade, what, saw, advice string) {
+func (e *examination) add(g Grade, what, found, advice string) {
 	if g == OK {
 		advice = ""
 	}
-	e.found = append(e.found, Finding{Grade: g, What: what, Saw: saw, Advice: advice})
+	e.findings = append(e.findings, Finding{Grade: g, What: what, Found: found, Advice: advice})
 }
 
 // words are an error's, and those for people if it is one of Redis.
@@ -180,7 +178,7 @@ func (e *examination) clock(ctx context.Context) {
 	e.add(g, "clock", fmt.Sprintf("redis is %v ahead of this host", off), "set both clocks by NTP")
 }
 
-const storeAdvice = "a file store: mount it, mend its permissions or make room; a redis store: see redis. " +
+const storeAdvice = "a file store: mount it, fix its permissions or make room; a redis store: see redis. " +
 	"Until then its accounts hold, and nothing is rejected"
 
 func (e *examination) storeItself(ctx context.Context) {
@@ -194,115 +192,6 @@ func (e *examination) storeItself(ctx context.Context) {
 		return
 	}
 	e.add(OK, "store", id, "")
-}
-
-// accounts looks at each account and at who works on it.
-func (e *examination) accounts(ctx context.Context) {
-	accounts, err := e.Tasks.Accounts(ctx)
-	if err != nil {
-		e.add(Fail, "accounts", err.Error(), "see redis")
-		return
-	}
-	workers := e.workers()
-	for _, l := range accounts {
-		what := "account " + l.Account
-		if workers != nil && workers[ledger.Queue(l.Account)] == 0 {
-			g := OK
-			if l.Backlog > 0 {
-				g = Fail
-			}
-			e.add(g, what+" workers", fmt.Sprintf("none is running, %d uploads wait", l.Backlog), "start `voucherd worker`")
-		}
-		if l.Paused {
-			e.add(Warn, what, "paused in asynq", "resume it in asynqmon when it shall go on")
-		}
-		if l.ClockSkewMS != 0 {
-			skew := time.Duration(l.ClockSkewMS) * time.Millisecond
-			e.add(Warn, what+" clock", fmt.Sprintf("PandaPon's clock is %v ahead of the workers'", skew),
-				"set the workers' clocks by NTP; until then calls are signed with PandaPon's time")
-		}
-		e.breaker(what, l)
-		e.sizes(ctx, what, l.Account)
-	}
-}
-
-// sizes compares the indexes of an account: a worker puts right what differs, once it is looked at.
-func (e *examination) sizes(ctx context.Context, what, account string) {
-	s, err := e.Tasks.Sizes(ctx, account)
-	if err != nil {
-		e.add(Fail, what+" indexes", err.Error(), "see redis")
-		return
-	}
-	saw := fmt.Sprintf("%d unfinished uploads, %d that must have a task, %d tasks", s.Unfinished, s.Needed, s.Tasks)
-	switch {
-	case s.Needed > s.Unfinished, s.Needed == 0 && s.Unfinished > 0:
-		e.add(Warn, what+" indexes", saw+": keys were lost",
-			"run `voucherd rebuild`; a running worker finds what is missing too, in time")
-	case s.Tasks < s.Needed:
-		e.add(Warn, what+" indexes", saw+": tasks are missing",
-			"a running worker puts them within a minute; if that does not help, run `voucherd rebuild`")
-	default:
-		e.add(OK, what+" indexes", saw, "")
-	}
-}
-
-// workers counts the asynq servers of each queue; nil when that cannot be asked.
-func (e *examination) workers() map[string]int {
-	servers, err := asynq.NewInspectorFromRedisClient(e.Redis).Servers()
-	if err != nil {
-		return nil
-	}
-	n := map[string]int{}
-	for _, s := range servers {
-		for q := range s.Queues {
-			n[q]++
-		}
-	}
-	return n
-}
-
-func (e *examination) breaker(what string, l tasks.AccountStatus) {
-	said := "no answer of PandaPon yet"
-	if a := l.LastAnswer; a != nil {
-		said = fmt.Sprintf("last answer %s: %s", a.At.Local().Format(time.DateTime), a.Outcome)
-		if a.HTTPStatus != 0 {
-			said += fmt.Sprintf(", HTTP %d", a.HTTPStatus)
-		}
-		if a.Code != "" {
-			said += ", code " + a.Code
-		}
-		if a.Msg != "" {
-			said += ", " + strconv.Quote(a.Msg)
-		}
-	}
-	if l.Breaker == tasks.BreakerClosed {
-		e.add(OK, what, fmt.Sprintf("breaker closed, backlog %d; %s", l.Backlog, said), "")
-		return
-	}
-	e.add(Fail, what, fmt.Sprintf("breaker %s since %s: %s, backlog %d; %s",
-		l.Breaker, l.Since.Local().Format(time.DateTime), l.Reason, l.Backlog, said), Advice(l.Reason))
-}
-
-// Advice says what a person can do about an account whose breaker is open for this reason.
-func Advice(reason string) string {
-	switch reason {
-	case "outage":
-		return "PandaPon does not answer: nothing to do but wait; uploads go on by themselves when it is back"
-	case "throttled":
-		return "PandaPon asks for fewer calls: it goes on by itself; lower VOUCHERD_CONCURRENCY if it comes back often"
-	case "credentials":
-		return "check PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET, PANDAPON_USER_ID and the clock, and restart the worker; " +
-			"if all are right, the sign rule may be another: `voucherd sign --learn FILE` finds it by a request that works, " +
-			"and a gateway by calls that it refuses (its start page and log)"
-	case "endpoint":
-		return "the endpoint is gone or moved: ask PandaPon, and set PANDAPON_BASE_URL or PANDAPON_UPLOAD_PATH"
-	case "refusing":
-		return "every upload gets the same refusal: ask PandaPon what its code means, giving a requestId"
-	case "store":
-		return "the blob store cannot be read: mount it or mend its permissions"
-	default:
-		return "see `voucherd accounts`"
-	}
 }
 
 func number(s string) int64 {

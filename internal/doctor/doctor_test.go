@@ -28,7 +28,7 @@ func examine(t *testing.T, o redistest.Options, lost ...string) map[string]docto
 		}
 	}
 	by := map[string]doctor.Finding{}
-	for _, f := range doctor.Examine(t.Context(), doctor.Patient{Redis: rdb, Store: v, Tasks: client}) {
+	for _, f := range doctor.Examine(t.Context(), doctor.Installation{Redis: rdb, Store: v, Tasks: client}) {
 		by[f.What] = f
 		if f.Grade != doctor.OK && f.Advice == "" {
 			t.Errorf("%s is %s without advice", f.What, f.Grade)
@@ -77,7 +77,7 @@ func TestLostKeys(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := examine(t, redistest.Options{}, c.key)["account default indexes"]
-			if f.Grade != doctor.Warn || !strings.Contains(f.Saw, c.says) || !strings.Contains(f.Advice, "voucherd rebuild") {
+			if f.Grade != doctor.Warn || !strings.Contains(f.Found, c.says) || !strings.Contains(f.Advice, "voucherd rebuild") {
 				t.Errorf("%+v, want that %s", f, c.says)
 			}
 		})
@@ -90,9 +90,9 @@ func TestAway(t *testing.T) {
 	rdb := s.Client()
 	s.Kill()
 	v := blob.NewRedis(rdb)
-	found := doctor.Examine(t.Context(), doctor.Patient{Redis: rdb, Store: v, Tasks: tasks.New(tasks.Config{Redis: rdb, Store: v})})
+	found := doctor.Examine(t.Context(), doctor.Installation{Redis: rdb, Store: v, Tasks: tasks.New(tasks.Config{Redis: rdb, Store: v})})
 	if len(found) != 1 || found[0].Grade != doctor.Fail || found[0].What != "redis" ||
-		found[0].Saw != "redis at "+s.Addr+" could not be reached: connection refused" {
+		found[0].Found != "redis at "+s.Addr+" could not be reached: connection refused" {
 		t.Errorf("found %+v", found)
 	}
 }
