@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"sync"
 	"time"
 
@@ -255,50 +254,4 @@ func (c *Client) Voucher(ctx context.Context, u ledger.Upload) (io.ReadCloser, e
 	default:
 		return nil, fmt.Errorf("%s: %w", u.ID, ledger.ErrNotKept)
 	}
-}
-
-// Put puts the task of an upload's generation on its account's queue, due after wait. A task that
-// is there already is as good. A generation of 0 puts none.
-func (c *Client) Put(ctx context.Context, t ledger.Task, wait time.Duration) error {
-	return c.explain(c.put(ctx, t, wait))
-}
-
-func (c *Client) put(ctx context.Context, t ledger.Task, wait time.Duration) error {
-	if t.Generation == 0 {
-		return nil
-	}
-	account, _, err := ledger.ParseID(t.ID)
-	if err != nil {
-		return err
-	}
-	opts := []asynq.Option{
-		asynq.TaskID(ledger.TaskID(t.ID, t.Generation)),
-		asynq.Queue(ledger.Queue(account)),
-		// The policy alone decides when an upload ends: asynq shall never archive it. MaxInt would
-		// become -1.
-		asynq.MaxRetry(math.MaxInt32),
-		// A task may wait long in its handler; 0 would become asynq's 30 minutes.
-		asynq.Timeout(taskTimeout),
-		asynq.Retention(c.cfg.Retention),
-	}
-	if wait > 0 {
-		opts = append(opts, asynq.ProcessIn(wait))
-	}
-	task := asynq.NewTask(TypeUpload, Payload{ID: t.ID, Generation: t.Generation}.Encode())
-	err = c.queue.put(ctx, task, opts...)
-	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
-		return fmt.Errorf("put the task of %s: %w", t.ID, err)
-	}
-	if t.Replaces != 0 {
-		c.drop(account, t.ID, t.Replaces)
-	}
-	return nil
-}
-
-// taskTimeout is far beyond the longest that a handler keeps a task (an hour and a call).
-const taskTimeout = 24 * time.Hour
-
-// drop removes a task that no longer counts. If it cannot, a worker drops it when it comes up.
-func (c *Client) drop(account, id string, generation int64) {
-	_ = c.inspector.DeleteTask(ledger.Queue(account), ledger.TaskID(id, generation)) // a courtesy
 }

@@ -13,12 +13,12 @@ import (
 // report prints what became of every upload, and returns an error unless all were delivered as they
 // were enqueued.
 func (s *Show) report() error {
-	t := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\nUPLOAD\tORDER\tATTEMPTS\tOUTCOME\tREQUEST ID")
+	t := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0) // Flush tells its errors
+	_, _ = fmt.Fprintln(t, "\nUPLOAD\tORDER\tATTEMPTS\tOUTCOME\tREQUEST ID")
 	arrived := arrivals(s.Box.Requests())
 	var faults []error
 	for _, u := range s.watch.uploads {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", u.ID, u.OrderID, u.AttemptCount, u.Outcome, u.RequestID)
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", u.ID, u.OrderID, u.AttemptCount, u.Outcome, u.RequestID)
 		switch {
 		case u.State != ledger.Delivered:
 			faults = append(faults, fmt.Errorf("order %s is %s, not delivered", u.OrderID, u.State))
