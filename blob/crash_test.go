@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,44 +18,29 @@ func TestLeftoversOfACrash(t *testing.T) {
 	t.Parallel()
 	long := time.Now().Add(-2 * time.Hour)
 	for name, c := range map[string]struct {
-		claim     bool                  // before the crash
-		crash     func(onDisk) error    // what the crash left
-		listed    bool                  // by Unclaimed, for the caller to decide
-		remaining func(onDisk) []string // files after the sweep, and Delete of what was listed
+		claim     bool               // before the crash
+		crash     func(onDisk) error // what the crash left
+		listed    bool               // by Unclaimed, for the caller to decide
+		remaining bool               // the voucher is there after Delete of what was listed
 	}{
-		"put: bytes half written": {
+		"put: no bytes":         {crash: func(f onDisk) error { return os.Truncate(f.unclaimed, 0) }, listed: true},
+		"put: bytes half there": {crash: func(f onDisk) error { return os.Truncate(f.unclaimed, 5) }, listed: true},
+		"put: no metadata":      {crash: func(f onDisk) error { return os.Truncate(f.unclaimed, 10) }, listed: true},
+		"put: metadata torn":    {crash: func(f onDisk) error { return os.Truncate(f.unclaimed, 40) }, listed: true},
+		"put: mark torn":        {crash: cutLastByte, listed: true},
+		"put: never synced": {
 			crash: func(f onDisk) error {
-				return errors.Join(os.Remove(f.unclaimed), os.Rename(f.voucher, strings.TrimSuffix(f.unclaimed, ".json")+".part"))
-			},
-		},
-		"put: metadata torn": {
-			crash: func(f onDisk) error {
-				return errors.Join(os.Truncate(f.unclaimed, 7), os.Rename(f.voucher, strings.TrimSuffix(f.unclaimed, ".json")+".part"))
-			},
-			listed: true,
-		},
-		"put: not yet renamed": {
-			crash: func(f onDisk) error {
-				return os.Rename(f.voucher, strings.TrimSuffix(f.unclaimed, ".json")+".part")
+				return errors.Join(os.Truncate(f.unclaimed, 0), os.Truncate(f.unclaimed, 300)) // zeros
 			},
 			listed: true,
 		},
 		"put: done, no upload": {crash: func(onDisk) error { return nil }, listed: true},
-		"claim: new metadata half written": {
-			crash:  func(f onDisk) error { return os.WriteFile(f.unclaimed+".x.tmp", []byte("{"), 0o600) },
-			listed: true,
-		},
-		"claim: old metadata not yet removed": {
+		"claim: done":          {claim: true, crash: func(onDisk) error { return nil }, remaining: true},
+		"list: clock left behind": {
 			claim:     true,
-			crash:     func(f onDisk) error { return os.WriteFile(f.unclaimed, []byte(`{"version":1}`), 0o600) },
-			remaining: func(f onDisk) []string { return []string{f.voucher, f.claimed} },
+			crash:     func(f onDisk) error { return os.WriteFile(filepath.Dir(f.unclaimed)+"/clock.x.tmp", nil, 0o600) },
+			remaining: true,
 		},
-		"note: half written": {
-			claim:     true,
-			crash:     func(f onDisk) error { return os.WriteFile(f.unclaimed+".x.tmp", []byte("{"), 0o600) },
-			remaining: func(f onDisk) []string { return []string{f.voucher, f.claimed} },
-		},
-		"delete: unclaimed, bytes gone": {crash: func(f onDisk) error { return os.Remove(f.voucher) }, listed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -64,7 +48,7 @@ func TestLeftoversOfACrash(t *testing.T) {
 			d := openDir(t, dir)
 			e := put(t, d, "default", voucher(10))
 			if c.claim {
-				mustClaim(t, d, e, "upload")
+				mustClaim(t, d, e)
 			}
 			f := filesOf(dir, "default", e.Key)
 			if err := c.crash(f); err != nil {
@@ -74,7 +58,7 @@ func TestLeftoversOfACrash(t *testing.T) {
 			if young, err := d.Unclaimed(t.Context(), "default", time.Hour, 10); err != nil || len(young) != 0 {
 				t.Errorf("young: %+v, %v", young, err)
 			}
-			if after := files(t, dir); !c.claim && !slices.Equal(before, after) {
+			if after := files(t, dir); !slices.Equal(before, after) {
 				t.Errorf("a young leftover was removed: %q of %q are left", after, before)
 			}
 			for _, name := range files(t, dir) {
@@ -95,14 +79,8 @@ func TestLeftoversOfACrash(t *testing.T) {
 				}
 			}
 			var want []string
-			if c.remaining != nil {
-				for _, path := range c.remaining(f) {
-					rel, err := filepath.Rel(dir, path)
-					if err != nil {
-						t.Fatal(err)
-					}
-					want = append(want, rel)
-				}
+			if c.remaining {
+				want = []string{filepath.Join("default", "claimed", e.Key)}
 			}
 			if got := files(t, dir); !slices.Equal(got, want) {
 				t.Errorf("left: %q, want %q", got, want)
@@ -111,7 +89,15 @@ func TestLeftoversOfACrash(t *testing.T) {
 	}
 }
 
-func TestKilledPutLeavesOnlyAPart(t *testing.T) {
+func cutLastByte(f onDisk) error {
+	info, err := os.Stat(f.unclaimed)
+	if err != nil {
+		return err
+	}
+	return os.Truncate(f.unclaimed, info.Size()-1)
+}
+
+func TestKilledPutLeavesNoVoucher(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	d := openDir(t, dir)
@@ -127,8 +113,8 @@ func TestKilledPutLeavesOnlyAPart(t *testing.T) {
 	if _, err := in.Write(voucher(50_000)); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "a part of 50,000 bytes", func() bool {
-		parts, _ := filepath.Glob(filepath.Join(dir, "default", "unclaimed", "*.part"))
+	until(t, "50,000 bytes", func() bool {
+		parts, _ := filepath.Glob(filepath.Join(dir, "default", "unclaimed", "*"))
 		if len(parts) != 1 {
 			return false
 		}
@@ -143,26 +129,29 @@ func TestKilledPutLeavesOnlyAPart(t *testing.T) {
 		t.Errorf("all: %+v, %v", got, errs)
 	}
 	left := files(t, dir)
-	if len(left) != 1 || !strings.HasSuffix(left[0], ".part") {
+	if len(left) != 1 {
 		t.Fatalf("left: %q", left)
 	}
-	unclaimed(t, d, "default") // However young the caller wants them: this Put might still be running.
-	if left = files(t, dir); len(left) != 1 {
-		t.Fatalf("a young part was removed, left: %q", left)
+	if found := unclaimed(t, d, "default"); len(found) != 0 { // However young the caller wants them: this Put might still be running.
+		t.Errorf("a Put that may be running is listed: %+v", found)
 	}
 	long := time.Now().Add(-2 * time.Hour)
 	if err := os.Chtimes(filepath.Join(dir, left[0]), long, long); err != nil {
 		t.Fatal(err)
 	}
-	if found := unclaimed(t, d, "default"); len(found) != 0 {
-		t.Errorf("unclaimed: %+v", found)
+	found := unclaimed(t, d, "default")
+	if len(found) != 1 || found[0].Entry != (blob.Entry{Key: filepath.Base(left[0])}) || found[0].Meta != (blob.Meta{}) {
+		t.Fatalf("unclaimed: %+v", found)
+	}
+	if err := d.Delete(t.Context(), found[0].Key); err != nil {
+		t.Fatal(err)
 	}
 	if left := files(t, dir); len(left) != 0 {
-		t.Errorf("left after the sweep: %q", left)
+		t.Errorf("left: %q", left)
 	}
 }
 
-// A Claim or Note that meets a Delete must not bring metadata back for good.
+// A Claim or Note that meets a Delete must not bring anything back.
 func TestClaimAndDeleteAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -171,7 +160,7 @@ func TestClaimAndDeleteAtOnce(t *testing.T) {
 		e := put(t, d, "default", voucher(10))
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := d.Claim(t.Context(), e.Key, "u"); err != nil && !errors.Is(err, blob.ErrMissing) {
+			if err := d.Claim(t.Context(), e.Key); err != nil && !errors.Is(err, blob.ErrMissing) {
 				t.Error(err)
 			}
 			if err := d.Note(t.Context(), e.Key, blob.Note{State: "rejected"}); err != nil && !errors.Is(err, blob.ErrMissing) {

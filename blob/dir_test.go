@@ -1,10 +1,11 @@
 package blob_test
 
 import (
-	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,21 +16,19 @@ import (
 	"github.com/voucherd/voucherd/blob"
 )
 
-// onDisk names a voucher's files in a directory store.
-type onDisk struct{ voucher, claimed, unclaimed string }
+// onDisk names a voucher's file in a directory store, before and after it is claimed.
+type onDisk struct{ unclaimed, claimed string }
 
 func filesOf(dir, account, key string) onDisk {
-	shard := strings.TrimPrefix(key, account+"-")[:2]
 	return onDisk{
-		voucher:   filepath.Join(dir, account, shard, key),
-		claimed:   filepath.Join(dir, account, shard, key+".json"),
-		unclaimed: filepath.Join(dir, account, "unclaimed", key+".json"),
+		unclaimed: filepath.Join(dir, account, "unclaimed", key),
+		claimed:   filepath.Join(dir, account, "claimed", key),
 	}
 }
 
-func mustClaim(tb testing.TB, v blob.Store, e blob.Entry, upload string) {
+func mustClaim(tb testing.TB, v blob.Store, e blob.Entry) {
 	tb.Helper()
-	if err := v.Claim(tb.Context(), e.Key, upload); err != nil {
+	if err := v.Claim(tb.Context(), e.Key); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -58,14 +57,14 @@ func TestAllTellsWhatIsUndelivered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustClaim(t, d, claimed, "upload-1")
-	open := put(t, d, "one", voucher(10))
+	mustClaim(t, d, claimed)
+	put(t, d, "one", voucher(10)) // nobody was told that it was accepted
 	rejected := put(t, d, "two", voucher(20))
-	mustClaim(t, d, rejected, "upload-2")
+	mustClaim(t, d, rejected)
 	revived := put(t, d, "two", voucher(30))
-	mustClaim(t, d, revived, "upload-3")
+	mustClaim(t, d, revived)
 	gone := put(t, d, "two", voucher(40))
-	mustClaim(t, d, gone, "upload-4")
+	mustClaim(t, d, gone)
 	for key, state := range map[string]string{rejected.Key: "rejected", revived.Key: "rejected"} {
 		if err := d.Note(t.Context(), key, blob.Note{State: state}); err != nil {
 			t.Fatal(err)
@@ -83,10 +82,9 @@ func TestAllTellsWhatIsUndelivered(t *testing.T) {
 	}
 	order := func(account string) blob.Meta { return blob.Meta{Account: account, OrderID: "1000"} }
 	want := map[string]blob.Stored{
-		claimed.Key:  {Entry: claimed, Meta: meta, UploadID: "upload-1"},
-		open.Key:     {Entry: open, Meta: order("one")},
-		rejected.Key: {Entry: rejected, Meta: order("two"), UploadID: "upload-2", Note: blob.Note{State: "rejected"}},
-		revived.Key:  {Entry: revived, Meta: order("two"), UploadID: "upload-3"},
+		claimed.Key:  {Entry: claimed, Meta: meta},
+		rejected.Key: {Entry: rejected, Meta: order("two"), Note: blob.Note{State: "rejected"}},
+		revived.Key:  {Entry: revived, Meta: order("two")},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(blob.Stored{}, "PutAt")); diff != "" {
 		t.Error(diff)
@@ -113,38 +111,41 @@ func TestAllReportsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	d := openDir(t, dir)
-	spoilt := map[string]error{}
-	for _, c := range []struct {
-		want  error
-		spoil func(onDisk) error
-	}{
-		{blob.ErrMissing, func(f onDisk) error { return os.Remove(f.voucher) }},
-		{blob.ErrDamaged, func(f onDisk) error { return os.Remove(f.claimed) }},
-		{blob.ErrDamaged, func(f onDisk) error { return os.Truncate(f.voucher, 5) }},
-		{blob.ErrDamaged, func(f onDisk) error { return os.WriteFile(f.claimed, []byte("{torn"), 0o600) }},
+	other := put(t, d, "default", voucher(10))
+	spoilt := map[string]bool{}
+	for _, spoil := range []func(string) error{
+		func(f string) error { return os.Truncate(f, 5) },
+		func(f string) error { return os.Truncate(f, 40) },
+		func(f string) error { return os.Truncate(f, 0) },
+		func(f string) error { return os.WriteFile(f, []byte("0123456789\n{torn\nvoucherd:000000000000000a\n"), 0o600) },
+		func(f string) error { return os.WriteFile(f, []byte("\nvoucherd:7fffffffffffffff\n"), 0o600) },
+		func(f string) error {
+			text, err := os.ReadFile(filesOf(dir, "default", other.Key).unclaimed)
+			return errors.Join(err, os.WriteFile(f, text, 0o600))
+		},
 	} {
 		e := put(t, d, "default", voucher(10))
-		mustClaim(t, d, e, "upload")
-		if err := c.spoil(filesOf(dir, "default", e.Key)); err != nil {
+		mustClaim(t, d, e)
+		if err := spoil(filesOf(dir, "default", e.Key).claimed); err != nil {
 			t.Fatal(err)
 		}
-		spoilt[e.Key] = c.want
+		spoilt[e.Key] = true
 	}
 	fine := put(t, d, "default", voucher(11))
-	mustClaim(t, d, fine, "upload-x")
+	mustClaim(t, d, fine)
 	got, errs := all(t, d)
-	if len(got) != len(spoilt)+1 || got[fine.Key].UploadID != "upload-x" {
+	if len(got) != len(spoilt)+1 || got[fine.Key].Entry != fine {
 		t.Errorf("all: %+v", got)
 	}
-	for key, want := range spoilt {
-		if !errors.Is(errs[key], want) {
-			t.Errorf("%v, want %v", errs[key], want)
+	for key := range spoilt {
+		if !errors.Is(errs[key], blob.ErrDamaged) {
+			t.Errorf("%v, want that it is damaged", errs[key])
 		}
 	}
 	e := put(t, d, "default", voucher(12))
-	mustClaim(t, d, e, "upload")
-	newer := []byte(`{"version":2,"key":"` + e.Key + `"}`)
-	if err := os.WriteFile(filesOf(dir, "default", e.Key).claimed, newer, 0o600); err != nil {
+	mustClaim(t, d, e)
+	newer := "012345678901\n" + `{"version":2,"key":"` + e.Key + `","size":12}` + "\nvoucherd:000000000000000c\n"
+	if err := os.WriteFile(filesOf(dir, "default", e.Key).claimed, []byte(newer), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var last error
@@ -159,14 +160,19 @@ func TestDirVoucherDamage(t *testing.T) {
 	dir := t.TempDir()
 	d := openDir(t, dir)
 	for name, damage := range map[string]func([]byte) []byte{
-		"bit flipped": func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
-		"cut":         func(b []byte) []byte { return b[:len(b)-1] },
-		"longer":      func(b []byte) []byte { return append(b, 0) },
+		"bit flipped": func(b []byte) []byte { b[150_000] ^= 1; return b },
+		"cut":         func(b []byte) []byte { return b[:299_999] },
+		"shifted":     func(b []byte) []byte { return append([]byte{0}, b...) },
 		"empty":       func([]byte) []byte { return nil },
 	} {
 		want := voucher(300_000)
 		e := put(t, d, "default", want)
-		if err := os.WriteFile(filesOf(dir, "default", e.Key).voucher, damage(bytes.Clone(want)), 0o600); err != nil {
+		file := filesOf(dir, "default", e.Key).unclaimed
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = os.WriteFile(file, damage(text), 0o600)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		if got, err := read(t.Context(), d, e); !errors.Is(err, blob.ErrDamaged) || len(got) >= len(want) {
@@ -175,17 +181,41 @@ func TestDirVoucherDamage(t *testing.T) {
 	}
 }
 
-func TestClaimByAnotherUploadIsRefused(t *testing.T) {
+// The last of many notes counts, however much was noted before, and whatever a crash cut off.
+func TestLastNoteCounts(t *testing.T) {
 	t.Parallel()
-	d := openDir(t, t.TempDir())
-	e := put(t, d, "default", voucher(10))
-	mustClaim(t, d, e, "upload-1")
-	mustBeAway(t, "second claim", d.Claim(t.Context(), e.Key, "upload-2"))
-	if got, _ := all(t, d); got[e.Key].UploadID != "upload-1" {
-		t.Errorf("claimed by %q", got[e.Key].UploadID)
+	dir := t.TempDir()
+	d := openDir(t, dir)
+	e := put(t, d, "default", []byte("\nvoucherd:0000000000000000\n"))
+	mustClaim(t, d, e)
+	for i := range 200 {
+		n := blob.Note{State: "rejected" + strconv.Itoa(i), Result: json.RawMessage(`"some text that takes up room"`)}
+		if err := d.Note(t.Context(), e.Key, n); err != nil {
+			t.Fatal(err)
+		}
 	}
-	open := put(t, d, "default", voucher(11))
-	if err := d.Note(t.Context(), open.Key, blob.Note{State: "rejected"}); !errors.Is(err, blob.ErrMissing) {
-		t.Errorf("note on an unclaimed voucher: %v", err)
+	f, err := os.OpenFile(filesOf(dir, "default", e.Key).claimed, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, torn := range []string{"\n{\"state\":\"x", "\n{}\nvoucherd:00"} {
+		if _, err = f.WriteString(torn); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := d.Noted(t.Context(), e.Key); err != nil || torn[2] != '}' && n.State != "rejected199" {
+			t.Errorf("noted %+v, %v", n, err)
+		}
+	}
+	if err = f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err = d.Note(t.Context(), e.Key, blob.Note{State: "expired"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, errs := all(t, d); len(errs) != 0 || got[e.Key].State != "expired" || got[e.Key].Entry != e {
+		t.Errorf("all: %+v, %v", got, errs)
+	}
+	if got, err := read(t.Context(), d, e); err != nil || int64(len(got)) != e.Size {
+		t.Errorf("read %q, %v", got, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -37,18 +38,18 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("files %q, before %q", after, before)
 	}
 	fillUp(t, filepath.Join(dir, "ballast"))
-	mustBeAway(t, "claim", d.Claim(t.Context(), kept.Key, "upload"))
+	mustBeAway(t, "note", d.Note(t.Context(), kept.Key, blob.Note{State: strings.Repeat("long", 4096)}))
 	mustBeAway(t, "check", d.Check(t.Context()))
-	if found := unclaimed(t, d, "default"); len(found) != 1 || found[0].Entry != kept {
-		t.Errorf("unclaimed: %+v", found)
-	}
+	mustClaim(t, d, kept) // it needs no room
 	if got, err := read(t.Context(), d, kept); err != nil || len(got) != 100_000 {
 		t.Errorf("reading from a full disk: %d bytes, %v", len(got), err)
 	}
 	if err := os.Remove(filepath.Join(dir, "ballast")); err != nil {
 		t.Fatal(err)
 	}
-	mustClaim(t, d, kept, "upload")
+	if stored, errs := all(t, d); len(errs) != 0 || stored[kept.Key].Entry != kept || stored[kept.Key].State != "" {
+		t.Errorf("all: %+v, %v", stored, errs)
+	}
 	put(t, d, "default", voucher(100_000))
 	if err := d.Check(t.Context()); err != nil {
 		t.Error(err)
@@ -79,17 +80,17 @@ func TestDiskErrors(t *testing.T) {
 	for name, spoil := range map[string]func(f onDisk) error{
 		// Reading another address space at 0 gives EIO, as a bad disk does.
 		"input/output error": func(f onDisk) error {
-			return errors.Join(os.Remove(f.voucher), os.Symlink("/proc/self/mem", f.voucher))
+			return errors.Join(os.Remove(f.unclaimed), os.Symlink("/proc/self/mem", f.unclaimed))
 		},
 		"a directory in its place": func(f onDisk) error {
-			return errors.Join(os.Remove(f.voucher), os.Mkdir(f.voucher, 0o700))
+			return errors.Join(os.Remove(f.unclaimed), os.Mkdir(f.unclaimed, 0o700))
 		},
 		"a file in the directory's place": func(f onDisk) error {
-			shard := filepath.Dir(f.voucher)
-			return errors.Join(os.RemoveAll(shard), os.WriteFile(shard, nil, 0o600))
+			claimed := filepath.Dir(f.claimed)
+			return errors.Join(os.RemoveAll(claimed), os.WriteFile(claimed, nil, 0o600))
 		},
 		"links in a circle": func(f onDisk) error {
-			return errors.Join(os.Remove(f.voucher), os.Symlink(f.voucher, f.voucher))
+			return errors.Join(os.Remove(f.unclaimed), os.Symlink(f.unclaimed, f.unclaimed))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -111,7 +112,7 @@ func TestPermissionDenied(t *testing.T) {
 	dir := t.TempDir()
 	d := openDir(t, dir)
 	e := put(t, d, "default", voucher(1000))
-	for _, name := range []string{filesOf(dir, "default", e.Key).voucher, dir} {
+	for _, name := range []string{filesOf(dir, "default", e.Key).unclaimed, dir} {
 		if err := os.Chmod(name, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -1,8 +1,11 @@
 package blob
 
 import (
+	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -11,6 +14,8 @@ import (
 const (
 	ownerFile = 0o600
 	ownerDir  = 0o700
+	// namesAtOnce bounds memory when a directory holds many.
+	namesAtOnce = 256
 )
 
 // createNew makes a file that was not there.
@@ -56,8 +61,38 @@ func readDir(root *os.Root, name string) ([]fs.DirEntry, error) {
 	return fs.ReadDir(root.FS(), name)
 }
 
+// eachName calls do with each name of a directory, in no order, until it says no more. It holds few
+// names in memory. A directory that is not there has none.
+func eachName(ctx context.Context, root *os.Root, name string, do func(name string) (more bool, err error)) error {
+	dir, err := root.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	for {
+		names, err := dir.Readdirnames(namesAtOnce)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, n := range names {
+			if err = ctx.Err(); err != nil {
+				return err
+			}
+			if more, err := do(n); err != nil || !more {
+				return err
+			}
+		}
+	}
+}
+
 // tempName is a name that nobody else uses. What a crash leaves under such a name is swept when it
 // is old.
-func tempName(prefix string) string {
-	return prefix + "." + strings.ToLower(rand.Text()) + tempSuffix
-}
+func tempName(prefix string) string { return prefix + "." + randomName() + tempSuffix }
+
+func randomName() string { return strings.ToLower(rand.Text()) }

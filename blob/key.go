@@ -1,7 +1,6 @@
 package blob
 
 import (
-	"crypto/rand"
 	"fmt"
 	"strings"
 
@@ -22,7 +21,7 @@ func newPlace(account string) (place, error) {
 	if !accountname.Valid(account) {
 		return place{}, fmt.Errorf("account: %q %s", account, accountname.Rule)
 	}
-	random := strings.ToLower(rand.Text())
+	random := randomName()
 	return place{key: account + "-" + random, account: account, random: random}, nil
 }
 

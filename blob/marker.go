@@ -1,7 +1,6 @@
 package blob
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -71,7 +70,7 @@ func ensureMarker(root *os.Root) (marker, error) {
 // createMarker makes a whole marker or none: a link appears at once with its bytes, and does not
 // replace another process's.
 func createMarker(root *os.Root) error {
-	text, err := json.Marshal(marker{Version: markerVersion, ID: strings.ToLower(rand.Text())})
+	text, err := json.Marshal(marker{Version: markerVersion, ID: randomName()})
 	if err != nil {
 		return fmt.Errorf("make the blob store's marker: %w", err)
 	}

@@ -121,7 +121,7 @@ func TestStoreIsAway(t *testing.T) {
 			if got, err := read(t.Context(), d, e); err != nil || len(got) != 1000 {
 				t.Errorf("when it is back: %d bytes, %v", len(got), err)
 			}
-			mustClaim(t, d, e, "upload")
+			mustClaim(t, d, e)
 		})
 	}
 }
@@ -136,7 +136,7 @@ func mustAllBeAway(t *testing.T, d *blob.Dir, e blob.Entry) {
 	mustBeAway(t, "unclaimed", err)
 	_, err = d.Identity(t.Context())
 	mustBeAway(t, "identity", err)
-	mustBeAway(t, "claim", d.Claim(t.Context(), e.Key, "upload"))
+	mustBeAway(t, "claim", d.Claim(t.Context(), e.Key))
 	mustBeAway(t, "note", d.Note(t.Context(), e.Key, blob.Note{State: "rejected"}))
 	mustBeAway(t, "delete", d.Delete(t.Context(), e.Key))
 	mustBeAway(t, "check", d.Check(t.Context()))

@@ -146,7 +146,7 @@ func fill(ctx context.Context, r io.Reader, buf []byte) (n int, err error) {
 }
 
 // Claim implements Store.
-func (v *Redis) Claim(ctx context.Context, key, _ string) error {
+func (v *Redis) Claim(ctx context.Context, key string) error {
 	p, err := placeOf(key)
 	if err != nil {
 		return err

@@ -43,7 +43,7 @@ func TestRedisRoundTrips(t *testing.T) {
 		}
 		var e blob.Entry
 		count("put", want.put, func() error { e = put(t, v, "trips", voucher(size)); return nil })
-		count("claim", 1, func() error { return v.Claim(t.Context(), e.Key, "u") })
+		count("claim", 1, func() error { return v.Claim(t.Context(), e.Key) })
 		count("read", want.read, func() error { _, err := read(t.Context(), v, e); return err })
 		count("note", 0, func() error { return v.Note(t.Context(), e.Key, blob.Note{State: "rejected"}) })
 		count("delete", 1, func() error { return v.Delete(t.Context(), e.Key) })
@@ -57,7 +57,7 @@ func TestRedisKeepsNothingButTheVoucher(t *testing.T) {
 	v := blob.NewRedis(rdb)
 	for size := 1; size < 2<<20; size += 1 + size/3 {
 		e := put(t, v, account, voucher(size))
-		if err := v.Claim(t.Context(), e.Key, "u"); err != nil {
+		if err := v.Claim(t.Context(), e.Key); err != nil {
 			t.Fatal(err)
 		}
 		keys := keysOf(t, rdb, account)
@@ -188,7 +188,7 @@ func TestRedisAway(t *testing.T) {
 	mustBeAway(t, "open", err)
 	_, err = v.Unclaimed(t.Context(), "default", 0, 1)
 	mustBeAway(t, "unclaimed", err)
-	mustBeAway(t, "claim", v.Claim(t.Context(), e.Key, "u"))
+	mustBeAway(t, "claim", v.Claim(t.Context(), e.Key))
 	mustBeAway(t, "delete", v.Delete(t.Context(), e.Key))
 	mustBeAway(t, "check", v.Check(t.Context()))
 	server.Restart()
@@ -238,7 +238,7 @@ func TestRedisFull(t *testing.T) {
 	if got, err := read(t.Context(), v, e); err != nil || len(got) != 1000 {
 		t.Errorf("reading while Redis is full: %d bytes, %v", len(got), err)
 	}
-	if err := v.Claim(t.Context(), e.Key, "u"); err != nil {
+	if err := v.Claim(t.Context(), e.Key); err != nil {
 		t.Errorf("claiming while Redis is full: %v", err)
 	}
 	if err := v.Delete(t.Context(), e.Key); err != nil {
@@ -257,7 +257,7 @@ func TestRedisStoreOnTheDemosRedis(t *testing.T) {
 		if found := unclaimed(t, v, "default"); len(found) != 1 || found[0].Entry != e || found[0].Age < 0 {
 			t.Errorf("unclaimed: %+v", found)
 		}
-		if err := v.Claim(t.Context(), e.Key, "u"); err != nil {
+		if err := v.Claim(t.Context(), e.Key); err != nil {
 			t.Error(err)
 		}
 		if got, err := read(t.Context(), v, e); err != nil || !bytes.Equal(got, voucher(size)) {

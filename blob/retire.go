@@ -1,17 +1,14 @@
 package blob
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/voucherd/voucherd/internal/accountname"
 )
 
 // delivered is the state of a note about a voucher that has been delivered.
@@ -30,69 +27,34 @@ type Retired struct {
 	Result json.RawMessage
 }
 
-const hourFormat = "2006010215" // UTC; notes of one hour share a directory, so that they can be forgotten together
-
-func retiredDir(account string) string { return account + "/" + delivered }
-
-// Retire implements Store. The note is not forced to the disk: it tells the truth to a Redis that
-// has lost its last writes, and only a power cut at both at once loses it.
-func (d *Dir) Retire(ctx context.Context, vouchers ...Retired) error {
-	root, err := d.enter(ctx)
+// Note implements Store.
+func (d *Dir) Note(ctx context.Context, key string, n Note) error {
+	p, err := placeOf(key)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = root.Close() }()
-	hour := time.Now().UTC().Format(hourFormat)
-	for _, v := range vouchers {
-		p, err := placeOf(v.Key)
-		if err == nil {
-			err = d.retire(root, p, retiredDir(p.account)+"/"+hour, v.Result)
-		}
-		if err != nil {
-			return fmt.Errorf("retire in the blob store: %w", err)
-		}
-	}
-	return nil
-}
-
-// retire moves the metadata, with the note behind it, out of the way of what is still to be
-// delivered, and then removes the bytes. A voucher without metadata has been retired or deleted
-// already.
-func (d *Dir) retire(root *os.Root, p place, dir string, result json.RawMessage) error {
-	if _, ok := d.known.Load(dir); !ok {
-		if err := root.MkdirAll(dir, ownerDir); err != nil {
-			return err
-		}
-		d.known.Store(dir, nil)
-	}
-	err := appendNote(root, p.claimedFile(), Note{State: delivered, Result: result})
+	f, err := d.openVoucher(ctx, p, os.O_RDWR|os.O_APPEND)
 	if err == nil {
-		err = root.Rename(p.claimedFile(), dir+"/"+p.key+recordSuffix)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		d.known.Delete(dir) // perhaps it is the directory that is missing
-		err = nil
+		err = appendNote(f, p, n)
 	}
 	if err != nil {
-		return err
-	}
-	if err := root.Remove(p.voucherFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return fmt.Errorf("note in the blob store: %w", err)
 	}
 	return nil
 }
 
-// appendNote writes a note behind a record: readRecord takes what stands last.
-func appendNote(root *os.Root, name string, n Note) error {
-	text, err := json.Marshal(n)
-	if err != nil {
-		return err
+// appendNote writes a note behind a voucher's metadata, and closes its file.
+func appendNote(f *os.File, p place, n Note) error {
+	r, err := readRecord(f, p.key)
+	var text []byte
+	if err == nil && r.State != n.State {
+		if text, err = marked(n, r.Size); err == nil {
+			_, err = f.Write(text)
+		}
+		if err == nil {
+			err = f.Sync()
+		}
 	}
-	f, err := root.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(text, '\n'))
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
@@ -105,126 +67,99 @@ func (d *Dir) Noted(ctx context.Context, key string) (Note, error) {
 	if err != nil {
 		return Note{}, err
 	}
-	root, err := d.enter(ctx)
-	if err != nil {
-		return Note{}, err
-	}
-	defer func() { _ = root.Close() }()
-	r, err := readRecord(root, p.claimedFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		r, err = readRetired(root, p)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: %s", ErrMissing, p.key)
-	}
+	n, err := d.noted(ctx, p)
 	if err != nil {
 		return Note{}, fmt.Errorf("read a note of the blob store: %w", err)
 	}
-	return r.Note, nil
+	return n, nil
 }
 
-// readRetired looks for a retired voucher's metadata, the newest first. The error wraps
-// fs.ErrNotExist when there is none.
-func readRetired(root *os.Root, p place) (record, error) {
-	hours, err := readDir(root, retiredDir(p.account))
-	if err != nil {
-		return record{}, err
+func (d *Dir) noted(ctx context.Context, p place) (Note, error) {
+	f, err := d.openVoucher(ctx, p, os.O_RDONLY)
+	if err == nil {
+		defer func() { _ = f.Close() }()
+		r, err := readRecord(f, p.key)
+		return r.Note, err
 	}
-	for _, hour := range slices.Backward(hours) {
-		r, err := readRecord(root, retiredDir(p.account)+"/"+hour.Name()+"/"+p.key+recordSuffix)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return r, err
+	if !errors.Is(err, ErrMissing) {
+		return Note{}, err
+	}
+	root, enterErr := d.enter(ctx)
+	if enterErr != nil {
+		return Note{}, enterErr
+	}
+	defer func() { _ = root.Close() }()
+	var n Note
+	readErr := eachRetired(ctx, root, p.account, p.key, func(r record) bool {
+		if r.Key == p.key {
+			n, err = r.Note, nil
 		}
-	}
-	return record{}, fs.ErrNotExist
+		return err != nil
+	})
+	return n, cmp.Or(readErr, err)
 }
 
-// ForgetRetired implements Store. It removes an hour's notes together.
-func (d *Dir) ForgetRetired(ctx context.Context, account string, olderThan time.Duration) error {
-	if !accountname.Valid(account) {
-		return nil
-	}
+// Retire implements Store. It appends the notes to the hour's file, and then removes the vouchers.
+// The notes are not forced to the disk: they tell the truth to a Redis that has lost its last
+// writes, and only a power cut at both at once loses them.
+func (d *Dir) Retire(ctx context.Context, vouchers ...Retired) error {
 	root, err := d.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	hours, err := readDir(root, retiredDir(account))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	for _, hour := range hours {
-		from, parseErr := time.Parse(hourFormat, hour.Name())
-		if parseErr != nil || time.Since(from.Add(time.Hour)) < olderThan {
+	lines := map[string][]byte{} // by account
+	var places []place
+	for _, v := range vouchers {
+		p, err := placeOf(v.Key)
+		if err != nil {
+			return err
+		}
+		r, err := recordOf(root, p.claimedFile(), p)
+		if errors.Is(err, fs.ErrNotExist) { // retired or deleted already
 			continue
 		}
-		if err == nil {
-			err = removeDir(ctx, root, retiredDir(account)+"/"+hour.Name())
-			d.known.Delete(retiredDir(account) + "/" + hour.Name())
+		if errors.Is(err, ErrDamaged) { // it was sent; only what the note says of it is lost
+			r, err = record{Version: recordVersion, Entry: Entry{Key: p.key}, Meta: Meta{Account: p.account}}, nil
+		}
+		r.Note = Note{State: delivered, Result: v.Result}
+		text, jsonErr := json.Marshal(r)
+		if err = errors.Join(err, jsonErr); err != nil {
+			return fmt.Errorf("retire in the blob store: %w", err)
+		}
+		lines[p.account] = append(append(lines[p.account], text...), '\n')
+		places = append(places, p)
+	}
+	for account, text := range lines {
+		if err := d.appendRetired(root, account, text); err != nil {
+			return fmt.Errorf("retire in the blob store: %w", err)
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("forget what was delivered from the blob store: %w", err)
+	for _, p := range places {
+		if err := unlessGone(root.Remove(p.claimedFile())); err != nil {
+			return fmt.Errorf("retire in the blob store: %w", err)
+		}
 	}
 	return nil
 }
 
-// removeDir removes a directory of files. It goes on next time where the context ends.
-func removeDir(ctx context.Context, root *os.Root, name string) error {
-	entries, err := readDir(root, name)
+// appendRetired writes lines to this process's file of the hour. They begin on a line of their own,
+// whatever a full disk has left of the ones before.
+func (d *Dir) appendRetired(root *os.Root, account string, lines []byte) error {
+	name := deliveredDir(account) + "/" + time.Now().UTC().Format(hourFormat) + "-" + d.self
+	const flag = os.O_WRONLY | os.O_APPEND | os.O_CREATE
+	f, err := root.OpenFile(name, flag, ownerFile)
+	if errors.Is(err, fs.ErrNotExist) { // Someone removed directories.
+		if err = d.makeDirs(root, account); err == nil {
+			f, err = root.OpenFile(name, flag, ownerFile)
+		}
+	}
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := root.Remove(name + "/" + e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return root.Remove(name)
-}
-
-// retired gives what All tells of vouchers that were delivered not long ago.
-func (w *walk) retired(ctx context.Context, account string) error {
-	hours, err := readDir(w.root, retiredDir(account))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	for _, hour := range hours {
-		if err != nil {
-			return err
-		}
-		err = w.retiredHour(ctx, retiredDir(account)+"/"+hour.Name())
+	_, err = f.Write(append([]byte("\n"), lines...))
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
 	}
 	return err
-}
-
-func (w *walk) retiredHour(ctx context.Context, dir string) error {
-	entries, err := readDir(w.root, dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err = ctx.Err(); err != nil {
-			return err
-		}
-		p, err := placeOf(strings.TrimSuffix(e.Name(), recordSuffix))
-		if err != nil {
-			continue
-		}
-		r, err := readRecord(w.root, dir+"/"+e.Name())
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrDamaged) {
-			continue // forgotten meanwhile; or only a hint is lost
-		}
-		if err != nil {
-			return err
-		}
-		r.Key = p.key
-		if !w.yield(r.stored(), nil) {
-			return errEnough
-		}
-	}
-	return nil
 }

@@ -65,9 +65,9 @@ type Store interface {
 	// behind; if the process dies in between, what is left is found by Unclaimed.
 	Put(ctx context.Context, meta Meta, r io.Reader) (Entry, error)
 
-	// Claim notes that an upload needs the voucher, durably, before it returns. Claiming again for
-	// the same upload changes nothing. ErrMissing says that the voucher is gone.
-	Claim(ctx context.Context, key, uploadID string) error
+	// Claim notes that the upload of the voucher's Meta needs it, durably, before it returns.
+	// Claiming again changes nothing. ErrMissing says that the voucher is gone.
+	Claim(ctx context.Context, key string) error
 
 	// Open gives the voucher's bytes. The reader gives the last of them only after size and
 	// checksum agree with e, else ErrDamaged. It keeps ctx for its reads. Not safe for concurrent
@@ -77,7 +77,7 @@ type Store interface {
 	// Delete removes vouchers, claimed or not. One that is gone already is no error.
 	Delete(ctx context.Context, keys ...string) error
 
-	// Note writes what came of a claimed voucher's upload beside it, where the blob store outlives
+	// Note writes what came of a voucher's upload beside it, where the blob store outlives
 	// the ledger; an empty note takes it away. In a Redis store it does nothing.
 	Note(ctx context.Context, key string, n Note) error
 
@@ -99,10 +99,10 @@ type Store interface {
 	// decides: Claim or Delete.
 	Unclaimed(ctx context.Context, account string, olderThan time.Duration, limit int) ([]Unclaimed, error)
 
-	// All gives every voucher of every account, in no order, as it was at some time during the
-	// walk, and what is noted of those that were retired. An error that is ErrMissing or ErrDamaged
-	// is about the one voucher beside it; any other ends the walk. ErrMissing is what a crash
-	// during Delete or Retire leaves: Delete it. A store that is lost with the ledger gives none.
+	// All gives every claimed voucher of every account, in no order, as it was at some time during
+	// the walk, and what is noted of those that were retired. An error that is ErrMissing or
+	// ErrDamaged is about the one voucher beside it; any other ends the walk. ErrMissing is what a
+	// crash during Retire leaves: Delete it. A store that is lost with the ledger gives none.
 	All(ctx context.Context) iter.Seq2[Stored, error]
 
 	// Check tells whether the blob store can be read and written now.

@@ -152,7 +152,7 @@ func TestClaimedVouchersAreNotListed(t *testing.T) {
 				t.Errorf("older than an hour: %+v, %v", young, err)
 			}
 			for range 2 {
-				if err := v.Claim(t.Context(), e.Key, "upload-1"); err != nil {
+				if err := v.Claim(t.Context(), e.Key); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -162,7 +162,7 @@ func TestClaimedVouchersAreNotListed(t *testing.T) {
 			if got, err := read(t.Context(), v, e); err != nil || string(got) != "bytes" {
 				t.Errorf("after the claim: %q, %v", got, err)
 			}
-			if err := v.Claim(t.Context(), other.Key, "upload-2"); err != nil {
+			if err := v.Claim(t.Context(), other.Key); err != nil {
 				t.Error(err)
 			}
 		})
@@ -202,7 +202,7 @@ func TestDeletedMeansMissing(t *testing.T) {
 			for _, claimed := range []bool{false, true} {
 				e := put(t, v, account, voucher(300_000))
 				if claimed {
-					if err := v.Claim(t.Context(), e.Key, "upload"); err != nil {
+					if err := v.Claim(t.Context(), e.Key); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -214,7 +214,7 @@ func TestDeletedMeansMissing(t *testing.T) {
 				if _, err := v.Open(t.Context(), e); !errors.Is(err, blob.ErrMissing) {
 					t.Errorf("open: %v", err)
 				}
-				if err := v.Claim(t.Context(), e.Key, "upload"); !errors.Is(err, blob.ErrMissing) {
+				if err := v.Claim(t.Context(), e.Key); !errors.Is(err, blob.ErrMissing) {
 					t.Errorf("claim: %v", err)
 				}
 				if found := unclaimed(t, v, account); len(found) != 0 {
@@ -249,7 +249,7 @@ func refuseKey(tb testing.TB, v blob.Store, key string) {
 	_, openErr := v.Open(tb.Context(), blob.Entry{Key: key})
 	for what, err := range map[string]error{
 		"open":   openErr,
-		"claim":  v.Claim(tb.Context(), key, "upload"),
+		"claim":  v.Claim(tb.Context(), key),
 		"delete": v.Delete(tb.Context(), key),
 		"note":   v.Note(tb.Context(), key, blob.Note{State: "rejected"}),
 	} {
@@ -277,7 +277,7 @@ func TestManyAtOnce(t *testing.T) {
 					var claims sync.WaitGroup
 					for range 4 {
 						claims.Go(func() {
-							if err := v.Claim(t.Context(), e.Key, "upload"); err != nil {
+							if err := v.Claim(t.Context(), e.Key); err != nil {
 								t.Error(err)
 							}
 						})

@@ -211,7 +211,7 @@ func (c *Client) settle(ctx context.Context, storeKey string, o ledger.Opened) e
 		}
 	}
 	if storeKey != "" && o.Drop != storeKey {
-		if err := c.store.Claim(ctx, storeKey, o.ID); err != nil {
+		if err := c.store.Claim(ctx, storeKey); err != nil {
 			return fmt.Errorf("claim the voucher: %w", err)
 		}
 	}
@@ -226,7 +226,7 @@ func (c *Client) settle(ctx context.Context, storeKey string, o ledger.Opened) e
 // keepWhole looks whether a duplicate's voucher is still there: a Redis that lost its last writes
 // may have lost what was put before the record. Then the one just put takes its place.
 func (c *Client) keepWhole(ctx context.Context, storeKey string, o ledger.Opened) (ledger.Opened, error) {
-	err := c.store.Claim(ctx, o.Holds, o.ID)
+	err := c.store.Claim(ctx, o.Holds)
 	if !errors.Is(err, blob.ErrMissing) {
 		return o, err
 	}

@@ -43,7 +43,7 @@ func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Reb
 			r.Damaged++
 		case err != nil:
 			return r, err
-		case s.UploadID != "": // else nobody was told that it was accepted
+		default:
 			found = append(found, s)
 		}
 	}

@@ -242,7 +242,7 @@ func (r *reconciler) adopt(ctx context.Context) error {
 		u, err := r.ledger.Get(ctx, id)
 		switch {
 		case err == nil && u.StoreKey == v.Key:
-			err = r.store.Claim(ctx, v.Key, id)
+			err = r.store.Claim(ctx, v.Key)
 		case err == nil || errors.Is(err, ledger.ErrNotFound):
 			err = r.store.Delete(ctx, v.Key)
 		}

@@ -235,7 +235,7 @@ func (w *testbed) kept(ctx context.Context) (claimed []string, orphans int, err 
 		if err != nil {
 			return nil, 0, fmt.Errorf("list the blob store: %w", err)
 		}
-		if s.UploadID != "" && ledger.State(s.State) != ledger.Delivered { // of those only a note stays
+		if ledger.State(s.State) != ledger.Delivered { // of those only a note stays
 			claimed = append(claimed, s.Key)
 		}
 	}
