@@ -1,7 +1,9 @@
 package blob_test
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,6 +149,75 @@ func TestKilledPutLeavesNoVoucher(t *testing.T) {
 		t.Fatal(err)
 	}
 	if left := files(t, dir); len(left) != 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// A process is killed at any moment while vouchers are put, claimed and retired. What it has told of
+// them holds, and nothing stays that nobody finds.
+func TestKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	d := openDir(t, dir)
+	told := map[string]string{} // by key, the last it told
+	entries := map[string]blob.Entry{}
+	for round := range 8 {
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), helperEnv+"="+dir, livesEnv+"=yes")
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for n := 0; lines.Scan(); n++ {
+			var e blob.Entry
+			var what string
+			_, _ = fmt.Sscan(lines.Text(), &what, &e.Key, &e.Size, &e.CRC32C) // a killed process's last line may be cut
+			told[e.Key] = what
+			if what == "claimed" {
+				entries[e.Key] = e
+			}
+			if n == 10+round*7 {
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		_ = cmd.Wait() // It was killed.
+	}
+	stored, errs := all(t, d)
+	for key, what := range told {
+		_, err := read(t.Context(), d, entries[key])
+		n, noteErr := d.Noted(t.Context(), key)
+		switch {
+		case what == "claimed" && (err != nil || stored[key].State != ""):
+			t.Errorf("%s is claimed, and: %v, %+v", key, err, stored[key])
+		case what == "retired" && (!errors.Is(err, blob.ErrMissing) || noteErr != nil || n.State != "delivered" || errs[key] != nil):
+			t.Errorf("%s is retired, and: %v, %v, %+v", key, err, noteErr, n)
+		case what == "retiring" && err != nil && (noteErr != nil || n.State != "delivered"):
+			t.Errorf("%s is neither there nor delivered: %v, %v, %+v", key, err, noteErr, n)
+		}
+	}
+	for key, err := range errs {
+		if !errors.Is(err, blob.ErrMissing) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	long := time.Now().Add(-2 * time.Hour)
+	for _, name := range files(t, dir) {
+		if err := os.Chtimes(filepath.Join(dir, name), long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, u := range unclaimed(t, d, "default") {
+		if err := d.Delete(t.Context(), u.Key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "default", "unclaimed", "*")); len(left) != 0 {
 		t.Errorf("left: %q", left)
 	}
 }

@@ -72,12 +72,12 @@ func linesBackward(ctx context.Context, root *os.Root, name string, do func(line
 	}
 	var rest []byte // the end of a line whose beginning is not read yet
 	for at := info.Size(); at > 0; {
-		if err := ctx.Err(); err != nil {
+		if err = ctx.Err(); err != nil {
 			return err
 		}
+		var text []byte
 		from := max(0, at-notesAtOnce)
-		text, err := readFrom(f, from, at)
-		if err != nil {
+		if text, err = readFrom(f, from, at); err != nil {
 			return err
 		}
 		text, at = append(text, rest...), from
@@ -87,8 +87,8 @@ func linesBackward(ctx context.Context, root *os.Root, name string, do func(line
 			if len(line) == 0 {
 				continue
 			}
-			if more, err := do(line); err != nil || !more {
-				return err
+			if more, lineErr := do(line); lineErr != nil || !more {
+				return lineErr
 			}
 		}
 		if rest = text; len(rest) > mostMetadata { // whatever that is, it is no note

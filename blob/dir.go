@@ -41,7 +41,8 @@ type Dir struct {
 	buffers sync.Pool                   // of *[copyBuffer]byte
 	marker  atomic.Pointer[os.FileInfo] // of the marker that was last read
 	known   sync.Map                    // accounts whose directories are known to be durable
-	syncs   sync.Map                    // of *groupSync, by account
+	mu      sync.Mutex
+	syncs   map[string]*groupSync // by account
 }
 
 // OpenDir opens the blob store in an existing directory. An empty one becomes a new blob store; one
@@ -63,7 +64,7 @@ func OpenDir(ctx context.Context, path string) (*Dir, error) {
 		return nil, fmt.Errorf("store directory %s: %w", path, err)
 	}
 	return &Dir{
-		path: path, id: m.ID, self: randomName(),
+		path: path, id: m.ID, self: randomName(), syncs: map[string]*groupSync{},
 		buffers: sync.Pool{New: func() any { return new([copyBuffer]byte) }},
 	}, nil
 }
@@ -184,8 +185,7 @@ func (d *Dir) claim(ctx context.Context, p place) error {
 	if err != nil {
 		return err
 	}
-	group, _ := d.syncs.LoadOrStore(p.account, &groupSync{})
-	return group.(*groupSync).do(func() error { //nolint:contextcheck,forcetypeassert // it is for others too; nothing else is stored
+	return d.syncsOf(p.account).do(func() error { //nolint:contextcheck // it is for others too
 		root, err := d.enter(context.Background())
 		if err != nil {
 			return err
@@ -193,6 +193,15 @@ func (d *Dir) claim(ctx context.Context, p place) error {
 		defer func() { _ = root.Close() }()
 		return syncDir(root, claimedDir(p.account))
 	})
+}
+
+func (d *Dir) syncsOf(account string) *groupSync {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.syncs[account] == nil {
+		d.syncs[account] = &groupSync{}
+	}
+	return d.syncs[account]
 }
 
 // Delete implements Store.

@@ -5,9 +5,9 @@ import "sync"
 // groupSync lets one sync of a directory serve all who ask for it while another runs. Its zero
 // value is ready.
 type groupSync struct {
-	running sync.Mutex // held during a sync
-	mu      sync.Mutex
-	next    *syncRound // has not begun, so whoever asks may join
+	mu   sync.Mutex
+	last *syncRound // the last that has begun
+	next *syncRound // has not begun, so whoever asks may join
 }
 
 type syncRound struct {
@@ -18,21 +18,21 @@ type syncRound struct {
 // do returns when a sync that began after the call has ended, its own or another caller's.
 func (g *groupSync) do(sync func() error) error {
 	g.mu.Lock()
-	r, first := g.next, g.next == nil
-	if first {
-		r = &syncRound{done: make(chan struct{})}
-		g.next = r
-	}
-	g.mu.Unlock()
-	if first {
-		g.running.Lock()
-		g.mu.Lock()
-		g.next = nil
+	if r := g.next; r != nil {
 		g.mu.Unlock()
-		r.err = sync()
-		g.running.Unlock()
-		close(r.done)
+		<-r.done
+		return r.err
 	}
-	<-r.done
+	r, last := &syncRound{done: make(chan struct{})}, g.last
+	g.next = r
+	g.mu.Unlock()
+	if last != nil {
+		<-last.done
+	}
+	g.mu.Lock()
+	g.last, g.next = r, nil
+	g.mu.Unlock()
+	r.err = sync()
+	close(r.done)
 	return r.err
 }

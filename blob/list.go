@@ -19,7 +19,7 @@ type Stored struct {
 	Meta
 	Note
 
-	PutAt time.Time // by the file system's clock
+	PutAt time.Time `json:"putAt"` // by the file system's clock
 }
 
 // staleAfter is when an unfinished file belongs to nobody any more: a Put writes to its own all the
@@ -46,11 +46,11 @@ func (d *Dir) Unclaimed(ctx context.Context, account string, olderThan time.Dura
 				return false, err
 			}
 		}
-		u, err := unclaimedFile(root, dir+"/"+name, now)
-		if err == nil && u.Age >= olderThan && u.Key != "" {
+		u, lookErr := unclaimedFile(root, dir+"/"+name, now)
+		if lookErr == nil && u.Age >= olderThan && u.Key != "" {
 			found = append(found, u)
 		}
-		return len(found) < limit, err
+		return len(found) < limit, lookErr
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list unclaimed in the blob store: %w", err)
@@ -78,7 +78,7 @@ func unclaimedFile(root *os.Root, name string, now time.Time) (Unclaimed, error)
 		if age < staleAfter {
 			return Unclaimed{}, nil
 		}
-		r, err = record{Entry: Entry{Key: p.key}}, nil // its Put was cut off
+		r, err = record{Stored: Stored{Entry: Entry{Key: p.key}}}, nil // its Put was cut off
 	}
 	if err != nil {
 		return Unclaimed{}, unlessGone(err)
@@ -155,31 +155,31 @@ func walkAccount(ctx context.Context, root *os.Root, account string, yield func(
 	more = true
 	retired := map[string]bool{}
 	err = eachRetired(ctx, root, account, "", func(r record) bool {
-		if !retired[r.Key] {
-			retired[r.Key] = true
-			more = yield(r.stored(), nil)
+		if !retired[r.Key] && r.Account == account { // else its metadata was damaged
+			more = yield(r.Stored, nil)
 		}
+		retired[r.Key] = true
 		return more
 	})
 	if err != nil || !more {
 		return more, err
 	}
 	err = eachName(ctx, root, claimedDir(account), func(name string) (bool, error) {
-		p, err := placeOf(name)
-		if err != nil {
+		p, keyErr := placeOf(name)
+		if keyErr != nil {
 			return true, nil //nolint:nilerr // A file of somebody else's.
 		}
-		r, err := recordOf(root, p.claimedFile(), p)
+		r, about := recordOf(root, p.claimedFile(), p)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // Deleted during the walk.
+		case errors.Is(about, fs.ErrNotExist): // Deleted during the walk.
 			return true, nil
 		case retired[p.key]:
-			err = fmt.Errorf("%w: %s was being retired", ErrMissing, p.key)
-		case err != nil && !errors.Is(err, ErrDamaged):
-			return false, err
+			about = fmt.Errorf("%w: %s was being retired", ErrMissing, p.key)
+		case about != nil && !errors.Is(about, ErrDamaged):
+			return false, about
 		}
 		r.Key = p.key
-		more = yield(r.stored(), err)
+		more = yield(r.Stored, about)
 		return more, nil
 	})
 	return more, err

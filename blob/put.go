@@ -35,12 +35,7 @@ func (d *Dir) put(ctx context.Context, root *os.Root, p place, meta Meta, r io.R
 			return Entry{}, err
 		}
 	}
-	f, err := createNew(root, p.unclaimedFile())
-	if errors.Is(err, fs.ErrNotExist) { // Someone removed directories.
-		if err = d.makeDirs(root, p.account); err == nil {
-			f, err = createNew(root, p.unclaimedFile())
-		}
-	}
+	f, err := d.create(root, p.account, p.unclaimedFile(), os.O_EXCL)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -69,7 +64,7 @@ func (d *Dir) write(ctx context.Context, f *os.File, p place, meta Meta, r io.Re
 		return Entry{}, err
 	}
 	entry := sum.entry(p.key)
-	text, err := record{Entry: entry, Meta: meta, PutAt: info.ModTime()}.trailer()
+	text, err := record{Stored: Stored{Entry: entry, Meta: meta, PutAt: info.ModTime()}}.trailer()
 	if err == nil {
 		_, err = f.Write(text)
 	}
@@ -80,6 +75,19 @@ func (d *Dir) write(ctx context.Context, f *os.File, p place, meta Meta, r io.Re
 		return Entry{}, err
 	}
 	return entry, nil
+}
+
+// create opens a file for writing, and makes it if need be, and the account's directories if someone
+// removed them.
+func (d *Dir) create(root *os.Root, account, name string, flag int) (*os.File, error) {
+	flag |= os.O_WRONLY | os.O_CREATE
+	f, err := root.OpenFile(name, flag, ownerFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = d.makeDirs(root, account); err == nil {
+			f, err = root.OpenFile(name, flag, ownerFile)
+		}
+	}
+	return f, err
 }
 
 // makeDirs makes an account's directories. A name made by another process may not be durable yet,

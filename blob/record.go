@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"time"
 )
 
 const (
@@ -27,16 +26,7 @@ const (
 // the last of which counts, each a line too. A mark ends the record and each note.
 type record struct {
 	Version int `json:"version"`
-	Entry
-	Meta
-
-	PutAt time.Time `json:"putAt"`
-
-	Note
-}
-
-func (r record) stored() Stored {
-	return Stored{Entry: r.Entry, Meta: r.Meta, Note: r.Note, PutAt: r.PutAt}
+	Stored
 }
 
 // trailer is what follows the bytes.
@@ -57,30 +47,39 @@ func marked(v any, at int64) ([]byte, error) {
 // readRecord reads the metadata and the last note of the voucher whose file f is. The error is
 // ErrDamaged when there is none, as when its Put was cut off.
 func readRecord(f *os.File, key string) (record, error) {
-	info, err := f.Stat()
+	text, at, err := readMetadata(f)
 	if err != nil {
 		return record{}, err
 	}
-	from := max(0, info.Size()-tailBytes)
-	tail, err := readFrom(f, from, info.Size())
-	if err != nil {
-		return record{}, err
-	}
-	at, ok := lastMark(tail)
-	if !ok || at > info.Size() || info.Size()-at > mostMetadata {
-		return record{}, fmt.Errorf("%w: %s has no metadata", ErrDamaged, key)
-	}
-	if at < from {
-		if tail, err = readFrom(f, at, info.Size()); err != nil {
-			return record{}, err
-		}
-		from = at
-	}
-	r, err := parseRecord(tail[at-from:])
+	r, err := parseRecord(text)
 	if err == nil && (r.Key != key || r.Size != at) {
 		err = fmt.Errorf("%w: %s holds the metadata of something else", ErrDamaged, key)
 	}
 	return r, err
+}
+
+// readMetadata reads what follows a voucher's bytes, and where that begins.
+func readMetadata(f *os.File) (text []byte, at int64, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	from := max(0, info.Size()-tailBytes)
+	tail, err := readFrom(f, from, info.Size())
+	if err != nil {
+		return nil, 0, err
+	}
+	at, ok := lastMark(tail)
+	if !ok || at > info.Size() || info.Size()-at > mostMetadata {
+		return nil, 0, fmt.Errorf("%w: it has no metadata", ErrDamaged)
+	}
+	if at < from {
+		from = at
+		if tail, err = readFrom(f, at, info.Size()); err != nil {
+			return nil, 0, err
+		}
+	}
+	return tail[min(int(at-from), len(tail)):], at, nil
 }
 
 func readFrom(f io.ReaderAt, from, to int64) ([]byte, error) {
@@ -110,10 +109,11 @@ func lastMark(tail []byte) (at int64, ok bool) {
 	}
 }
 
-// parseRecord takes the first line for the record, and the last that can be read for its note.
+// parseRecord takes the first line for the record, and the last that can be read for its note. A
+// tab is as good as the end of a line: JSON text has neither.
 func parseRecord(text []byte) (record, error) {
-	first, rest, _ := bytes.Cut(bytes.TrimPrefix(text, []byte("\n")), []byte("\n"))
 	var r record
+	first, rest, _ := bytes.Cut(bytes.ReplaceAll(bytes.TrimSpace(text), []byte("\t"), []byte("\n")), []byte("\n"))
 	if err := json.Unmarshal(first, &r); err != nil {
 		return record{}, fmt.Errorf("%w: its metadata cannot be read: %w", ErrDamaged, err)
 	}

@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -78,8 +80,8 @@ func (d *Dir) noted(ctx context.Context, p place) (Note, error) {
 	f, err := d.openVoucher(ctx, p, os.O_RDONLY)
 	if err == nil {
 		defer func() { _ = f.Close() }()
-		r, err := readRecord(f, p.key)
-		return r.Note, err
+		r, readErr := readRecord(f, p.key)
+		return r.Note, readErr
 	}
 	if !errors.Is(err, ErrMissing) {
 		return Note{}, err
@@ -103,61 +105,86 @@ func (d *Dir) noted(ctx context.Context, p place) (Note, error) {
 // The notes are not forced to the disk: they tell the truth to a Redis that has lost its last
 // writes, and only a power cut at both at once loses them.
 func (d *Dir) Retire(ctx context.Context, vouchers ...Retired) error {
-	root, err := d.enter(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = root.Close() }()
-	lines := map[string][]byte{} // by account
-	var places []place
+	byAccount := map[string][]Retired{}
 	for _, v := range vouchers {
 		p, err := placeOf(v.Key)
 		if err != nil {
 			return err
 		}
-		r, err := recordOf(root, p.claimedFile(), p)
-		if errors.Is(err, fs.ErrNotExist) { // retired or deleted already
-			continue
-		}
-		if errors.Is(err, ErrDamaged) { // it was sent; only what the note says of it is lost
-			r, err = record{Version: recordVersion, Entry: Entry{Key: p.key}, Meta: Meta{Account: p.account}}, nil
-		}
-		r.Note = Note{State: delivered, Result: v.Result}
-		text, jsonErr := json.Marshal(r)
-		if err = errors.Join(err, jsonErr); err != nil {
-			return fmt.Errorf("retire in the blob store: %w", err)
-		}
-		lines[p.account] = append(append(lines[p.account], text...), '\n')
-		places = append(places, p)
+		byAccount[p.account] = append(byAccount[p.account], v)
 	}
-	for account, text := range lines {
-		if err := d.appendRetired(root, account, text); err != nil {
-			return fmt.Errorf("retire in the blob store: %w", err)
-		}
+	root, err := d.enter(ctx)
+	if err != nil {
+		return err
 	}
-	for _, p := range places {
-		if err := unlessGone(root.Remove(p.claimedFile())); err != nil {
+	defer func() { _ = root.Close() }()
+	for account, vouchers := range byAccount {
+		if err := d.retire(root, account, vouchers); err != nil {
 			return fmt.Errorf("retire in the blob store: %w", err)
 		}
 	}
 	return nil
 }
 
-// appendRetired writes lines to this process's file of the hour. They begin on a line of their own,
-// whatever a full disk has left of the ones before.
-func (d *Dir) appendRetired(root *os.Root, account string, lines []byte) error {
-	name := deliveredDir(account) + "/" + time.Now().UTC().Format(hourFormat) + "-" + d.self
-	const flag = os.O_WRONLY | os.O_APPEND | os.O_CREATE
-	f, err := root.OpenFile(name, flag, ownerFile)
-	if errors.Is(err, fs.ErrNotExist) { // Someone removed directories.
-		if err = d.makeDirs(root, account); err == nil {
-			f, err = root.OpenFile(name, flag, ownerFile)
+func (d *Dir) retire(root *os.Root, account string, vouchers []Retired) error {
+	claimed, err := root.OpenRoot(claimedDir(account))
+	if err != nil {
+		return unlessGone(err)
+	}
+	defer func() { _ = claimed.Close() }()
+	lines := []byte("\n") // whatever a full disk has left of the line before
+	var gone []string
+	for _, v := range vouchers {
+		line, err := retiredLine(claimed, v)
+		if errors.Is(err, fs.ErrNotExist) { // retired or deleted already
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		lines, gone = append(lines, line...), append(gone, v.Key)
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	if err := d.appendRetired(root, account, lines); err != nil {
+		return err
+	}
+	for _, key := range gone {
+		if err := unlessGone(claimed.Remove(key)); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// retiredLine is what stays of a voucher: its record, a tab, and the note.
+func retiredLine(claimed *os.Root, v Retired) ([]byte, error) {
+	f, err := claimed.Open(v.Key)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	text, _, err := readMetadata(f)
+	if err != nil && !errors.Is(err, ErrDamaged) {
+		return nil, err
+	}
+	text, _, _ = bytes.Cut(bytes.TrimSpace(text), []byte("\n"))
+	if len(text) == 0 { // It was sent; all but that is lost.
+		text = fmt.Appendf(nil, `{"version":%d,"key":%q}`, recordVersion, v.Key)
+	}
+	note, err := json.Marshal(Note{State: delivered, Result: v.Result})
+	return slices.Concat(text, []byte("\t"), note, []byte("\n")), err
+}
+
+// appendRetired writes lines to this process's file of the hour.
+func (d *Dir) appendRetired(root *os.Root, account string, lines []byte) error {
+	name := deliveredDir(account) + "/" + time.Now().UTC().Format(hourFormat) + "-" + d.self
+	f, err := d.create(root, account, name, os.O_APPEND)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append([]byte("\n"), lines...))
+	_, err = f.Write(lines)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
