@@ -1,6 +1,7 @@
 package redisconn
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"sync"
@@ -12,9 +13,9 @@ import (
 // away would answer only one after the other; with many, there would be little to merge.
 const flights = 4
 
-// Merger is a hook that sends the scripts called at the same time as one pipeline. A round trip
-// costs both ends far more than a script of ours does, so under load this decides the rate; a call
-// that is alone leaves at once.
+// Merger is a hook that sends the scripts called at the same time as one pipeline, alone or in
+// pipelines of their own. A round trip costs both ends far more than a script of ours does, so
+// under load this decides the rate; a call that is alone leaves at once.
 type Merger struct {
 	rdb     redis.UniversalClient
 	mu      sync.Mutex
@@ -25,39 +26,73 @@ type Merger struct {
 // NewMerger gives the hook for rdb, which is to be added to rdb and nothing else.
 func NewMerger(rdb redis.UniversalClient) *Merger { return &Merger{rdb: rdb} }
 
-// mergedCall is a call under way. Its command is a copy of the caller's, who may have left
+// mergedCall is a call under way. Its commands are copies of the caller's, who may have left
 // meanwhile.
 type mergedCall struct {
-	cmd  *redis.Cmd
+	cmds []*redis.Cmd
 	done chan struct{}
 }
 
 // DialHook changes nothing.
 func (m *Merger) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-// ProcessPipelineHook changes nothing.
-func (m *Merger) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
 // ProcessHook merges calls of scripts and leaves all else alone.
 func (m *Merger) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		script, ok := cmd.(*redis.Cmd)
-		if !ok || cmd.Name() != "evalsha" {
-			return next(ctx, cmd)
+		if scripts, ok := mergeable(cmd); ok {
+			return m.call(ctx, scripts)
 		}
-		call := &mergedCall{cmd: redis.NewCmd(context.WithoutCancel(ctx), script.Args()...), done: make(chan struct{})}
-		m.join(call) //nolint:contextcheck // the pipeline serves many callers, and its end is not any one's
-		select {
-		case <-call.done:
-			script.SetVal(call.cmd.Val())
-			script.SetErr(call.cmd.Err())
-		case <-ctx.Done():
-			script.SetErr(ctx.Err())
-		}
-		return script.Err()
+		return next(ctx, cmd)
 	}
+}
+
+// ProcessPipelineHook merges pipelines of scripts, which keep their order, and leaves all else
+// alone.
+func (m *Merger) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if scripts, ok := mergeable(cmds...); ok && ctx.Value(mergedKey{}) == nil {
+			return m.call(ctx, scripts)
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// mergedKey marks the context of a pipeline that is merged already.
+type mergedKey struct{}
+
+// mergeable gives commands that are all scripts, or messages that go with them.
+func mergeable(cmds ...redis.Cmder) (scripts []*redis.Cmd, ok bool) {
+	for _, cmd := range cmds {
+		script, isCmd := cmd.(*redis.Cmd)
+		if name := cmd.Name(); !isCmd || name != "evalsha" && name != "publish" && name != "spublish" {
+			return nil, false
+		}
+		scripts = append(scripts, script)
+	}
+	return scripts, true
+}
+
+// call sends commands with those of others. The error is the first of theirs.
+func (m *Merger) call(ctx context.Context, cmds []*redis.Cmd) (err error) {
+	call := &mergedCall{done: make(chan struct{})}
+	for _, cmd := range cmds {
+		call.cmds = append(call.cmds, redis.NewCmd(context.WithoutCancel(ctx), cmd.Args()...))
+	}
+	m.join(call) //nolint:contextcheck // the pipeline serves many callers, and its end is not any one's
+	select {
+	case <-call.done:
+		for i, cmd := range cmds {
+			cmd.SetVal(call.cmds[i].Val())
+			cmd.SetErr(call.cmds[i].Err())
+			err = cmp.Or(err, cmd.Err())
+		}
+	case <-ctx.Done():
+		err = ctx.Err()
+		for _, cmd := range cmds {
+			cmd.SetErr(err)
+		}
+	}
+	return err
 }
 
 func (m *Merger) join(c *mergedCall) {
@@ -72,13 +107,16 @@ func (m *Merger) join(c *mergedCall) {
 
 // fly sends what waits until nothing does.
 func (m *Merger) fly() {
+	ctx := context.WithValue(context.Background(), mergedKey{}, true)
 	runtime.Gosched() // lets those join who are about to
 	for calls := m.take(); len(calls) > 0; calls = m.take() {
 		pipe := m.rdb.Pipeline()
 		for _, c := range calls {
-			_ = pipe.Process(context.Background(), c.cmd) // only queues it
+			for _, cmd := range c.cmds {
+				_ = pipe.Process(ctx, cmd) // only queues it
+			}
 		}
-		_, _ = pipe.Exec(context.Background()) // each command has its own error
+		_, _ = pipe.Exec(ctx) // each command has its own error
 		for _, c := range calls {
 			close(c.done)
 		}

@@ -102,3 +102,62 @@ func TestMergedCallsOfARedisThatIsAway(t *testing.T) {
 	}
 	callers.Wait()
 }
+
+// TestMergedPipelinesKeepTheirOwn sends pipelines from many sides at once: each keeps its order and
+// gets its own replies and errors.
+func TestMergedPipelinesKeepTheirOwn(t *testing.T) {
+	t.Parallel()
+	rdb := open(t)
+	script := redis.NewScript(`if ARGV[1] == '13' then return redis.error_reply('ERR unlucky') end return {ARGV[1], redis.call('INCR', KEYS[1])}`)
+	if err := script.Load(t.Context(), rdb).Err(); err != nil {
+		t.Fatal(err)
+	}
+	var callers sync.WaitGroup
+	for i := range 32 {
+		callers.Go(func() {
+			key := t.Name() + strconv.Itoa(i)
+			for n := range int64(20) {
+				pipe := rdb.Pipeline()
+				first := script.EvalSha(t.Context(), pipe, []string{key}, i)
+				message := pipe.Do(t.Context(), "publish", key, "")
+				second := script.EvalSha(t.Context(), pipe, []string{key}, i)
+				_, err := pipe.Exec(t.Context())
+				if got, perr := message.Int64(); perr != nil || got != 0 {
+					t.Errorf("pipeline %d: the message got %d, %v", i, got, perr)
+				}
+				if i == 13 {
+					if err == nil || first.Err() == nil || second.Err() == nil {
+						t.Errorf("the failing pipeline: %v, %v, %v", err, first, second)
+					}
+					continue
+				}
+				for place, cmd := range []*redis.Cmd{first, second} {
+					got, err := cmd.Slice()
+					if err != nil || got[0] != strconv.Itoa(i) || got[1] != 2*n+int64(place)+1 {
+						t.Errorf("pipeline %d, round %d, place %d: %v, %v", i, n, place, got, err)
+					}
+				}
+			}
+		})
+	}
+	callers.Wait()
+}
+
+// TestPipelinesOfOtherCommandsStay are not merged: a transaction must not be torn.
+func TestPipelinesOfOtherCommandsStay(t *testing.T) {
+	t.Parallel()
+	rdb := open(t)
+	script := redis.NewScript(`return redis.call('INCR', KEYS[1])`)
+	if err := script.Load(t.Context(), rdb).Err(); err != nil {
+		t.Fatal(err)
+	}
+	var plain *redis.IntCmd
+	_, err := rdb.TxPipelined(t.Context(), func(tx redis.Pipeliner) error {
+		script.EvalSha(t.Context(), tx, []string{t.Name()})
+		plain = tx.Incr(t.Context(), t.Name())
+		return nil
+	})
+	if err != nil || plain.Val() != 2 {
+		t.Errorf("%v, %v", plain, err)
+	}
+}
