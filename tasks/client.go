@@ -41,6 +41,7 @@ type Client struct {
 	cfg       Config
 	ledger    *ledger.Ledger
 	store     blob.Store
+	wakeups   *wakeups
 	queue     queue
 	inspector *asynq.Inspector
 	room      room
@@ -58,9 +59,10 @@ func New(cfg Config) *Client {
 	if cfg.Ledger == nil {
 		cfg.Ledger = ledger.New(cfg.Redis, ledger.Settings{})
 	}
+	w := &wakeups{rdb: cfg.Redis}
 	return &Client{
 		cfg: cfg, ledger: cfg.Ledger, store: cfg.Store,
-		queue:     newQueue(cfg.Redis),
+		wakeups: w, queue: newQueue(cfg.Redis, w),
 		inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
 		room:      room{rdb: cfg.Redis},
 	}

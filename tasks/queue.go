@@ -2,17 +2,17 @@ package tasks
 
 import (
 	"context"
+	"strings"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 )
 
-// queue puts tasks by asynq. asynq keeps only the text of what Redis says to a script, so the error
-// itself is taken on its way to asynq.
+// queue puts tasks by asynq.
 type queue struct{ client *asynq.Client }
 
-func newQueue(rdb redis.UniversalClient) queue {
-	return queue{client: asynq.NewClientFromRedisClient(scriptErrors{rdb})}
+func newQueue(rdb redis.UniversalClient, w *wakeups) queue {
+	return queue{client: asynq.NewClientFromRedisClient(putClient{rdb, w})}
 }
 
 // put puts a task. Errors are asynq's own, or Redis' as they came.
@@ -25,24 +25,36 @@ func (q queue) put(ctx context.Context, t *asynq.Task, opts ...asynq.Option) err
 	return err
 }
 
-// saidKey is the context's key of where a script's error goes: an *error.
+// saidKey is the context's key of where a script's error goes, of which asynq keeps only the text:
+// an *error.
 type saidKey struct{}
 
-// scriptErrors is a client that notes the errors of scripts.
-type scriptErrors struct{ redis.UniversalClient }
+// putClient is Redis for asynq's client. A task that is due wakes workers: its message leaves with
+// it.
+type putClient struct {
+	redis.UniversalClient
+
+	wakeups *wakeups
+}
 
 // EvalSha calls a script that Redis knows.
-func (s scriptErrors) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	return noted(ctx, s.UniversalClient.EvalSha(ctx, sha, keys, args...))
+func (c putClient) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	return c.run(ctx, keys, func(to redis.Cmdable) *redis.Cmd { return to.EvalSha(ctx, sha, keys, args...) })
 }
 
 // Eval calls a script that Redis did not know.
-func (s scriptErrors) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
-	return noted(ctx, s.UniversalClient.Eval(ctx, script, keys, args...))
+func (c putClient) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
+	return c.run(ctx, keys, func(to redis.Cmdable) *redis.Cmd { return to.Eval(ctx, script, keys, args...) })
 }
 
-// noted notes the last error of a call.
-func noted(ctx context.Context, cmd *redis.Cmd) *redis.Cmd {
+func (c putClient) run(ctx context.Context, keys []string, script func(redis.Cmdable) *redis.Cmd) (cmd *redis.Cmd) {
+	if queue, due := strings.CutSuffix(keys[len(keys)-1], ":pending"); due {
+		pipe := c.Pipeline()
+		cmd = script(pipe)
+		c.wakeups.exec(ctx, pipe, "voucherd:"+strings.TrimPrefix(queue, "asynq:")+":wake")
+	} else {
+		cmd = script(c.UniversalClient)
+	}
 	if said, ok := ctx.Value(saidKey{}).(*error); ok {
 		*said = cmd.Err()
 	}
