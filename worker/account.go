@@ -17,6 +17,7 @@ type account struct {
 	name       string
 	limit      time.Duration // for stopping
 	servers    []*asynq.Server
+	fetcher    *fetcher
 	delivery   *delivery
 	sweeper    *sweeper
 	reconciler *reconciler
@@ -31,10 +32,12 @@ func newAccount(cfg Config, ac AccountConfig) *account {
 		account: ac.Name, ledger: cfg.Ledger, tasks: cfg.Tasks, sweeper: sweeper, log: log, set: cfg.Settings,
 		givingUp: make(chan struct{}),
 	}
+	slots := newSlots(ac.Concurrency)
 	a := &account{
 		name: ac.Name, limit: cfg.Settings.ShutdownTimeout, sweeper: sweeper,
+		fetcher: newFetcher(cfg, ac.Name, ledger.Queue(ac.Name), slots, log),
 		delivery: &delivery{
-			account: ac.Name, set: cfg.Settings, policy: cfg.Policy, slots: newSlots(ac.Concurrency),
+			account: ac.Name, set: cfg.Settings, policy: cfg.Policy, slots: slots,
 			stopping: make(chan struct{}), ledger: cfg.Ledger, vouchers: vouchers{cfg.Ledger, cfg.Store}, recorder: recorder,
 			caller: &caller{
 				account: ac.Name, creds: ac.Credentials, api: ac.API, ledger: cfg.Ledger, log: log, limit: cfg.Settings.RedisTimeout,
@@ -43,20 +46,25 @@ func newAccount(cfg Config, ac AccountConfig) *account {
 		},
 		reconciler: newReconciler(ac.Name, cfg, log, recorder.watch),
 	}
-	loops := min(fetchLoops, ac.Concurrency)
-	for i := range loops {
-		a.servers = append(a.servers, newServer(cfg, ac.Name, (ac.Concurrency+i)/loops, log))
+	servers := (ac.Concurrency + slotsPerServer - 1) / slotsPerServer
+	for i := range servers {
+		a.servers = append(a.servers, newServer(cfg, a.fetcher, (ac.Concurrency+i)/servers, log))
 	}
 	return a
 }
 
-// newServer gives one of the account's asynq servers. Each fetches one task after the other.
-func newServer(cfg Config, account string, concurrency int, log *zap.Logger) *asynq.Server {
-	return asynq.NewServerFromRedisClient(&queueClient{UniversalClient: cfg.QueueRedis}, asynq.Config{
+// slotsPerServer is how many tasks one asynq server handles: its one loop hands them out, and its
+// one heartbeat extends their leases.
+const slotsPerServer = 16
+
+// newServer gives one of the account's asynq servers.
+func newServer(cfg Config, f *fetcher, concurrency int, log *zap.Logger) *asynq.Server {
+	return asynq.NewServerFromRedisClient(&queueClient{UniversalClient: cfg.QueueRedis, fetch: f, most: concurrency}, asynq.Config{
 		Concurrency:              concurrency,
-		Queues:                   map[string]int{ledger.Queue(account): 1},
-		TaskCheckInterval:        cfg.Settings.PollEvery,
+		Queues:                   map[string]int{ledger.Queue(f.account): 1},
+		TaskCheckInterval:        time.Millisecond, // the fetcher does the waiting
 		DelayedTaskCheckInterval: forwardEvery,
+		JanitorInterval:          cleanEvery,
 		RetryDelayFunc:           retryDelay,
 		IsFailure:                isFailure,
 		ShutdownTimeout:          cfg.Settings.ShutdownTimeout,
@@ -65,19 +73,19 @@ func newServer(cfg Config, account string, concurrency int, log *zap.Logger) *as
 	})
 }
 
-// fetchLoops is how many asynq servers share an account's concurrency: fetching is a round trip a
-// task, one after the other, which held the rate at what one loop can ask for.
-const fetchLoops = 4
-
 // forwardEvery is how often asynq looks for tasks whose time has come; their times have a grain of
 // one second.
 const forwardEvery = time.Second
+
+// cleanEvery is how often asynq removes finished tasks that it has shown for long enough.
+const cleanEvery = time.Minute
 
 // start begins to work on the account.
 func (a *account) start() error {
 	a.work.Go(a.sweeper.run)
 	for i, s := range a.servers {
 		if err := s.Start(a.delivery); err != nil {
+			a.fetcher.close()
 			for _, started := range a.servers[:i] {
 				started.Shutdown()
 			}
@@ -94,9 +102,11 @@ func (a *account) start() error {
 // stop ends the work: nothing new is fetched, tasks that wait go back at once, running attempts
 // finish and are recorded. Past the limit asynq gives up on what still runs.
 func (a *account) stop() {
+	a.fetcher.close()
 	for _, s := range a.servers {
 		s.Stop()
 	}
+	a.fetcher.giveBack()
 	close(a.delivery.stopping)
 	giveUp := time.AfterFunc(a.limit, func() { close(a.delivery.recorder.givingUp) })
 	defer giveUp.Stop()

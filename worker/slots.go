@@ -116,5 +116,15 @@ func (s *slots) admit() {
 	}
 }
 
+// open counts the slots that a task could take now.
+func (s *slots) open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.free() {
+		return 0
+	}
+	return s.size - s.used - len(s.waiting)
+}
+
 // free says whether a slot can be taken now. The caller holds the lock.
 func (s *slots) free() bool { return s.used < s.size && !time.Now().Before(s.until) }

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +26,7 @@ import (
 // Config is what a Worker needs. All but Policy and Settings is required, and stays the caller's to
 // close.
 type Config struct {
-	QueueRedis redis.UniversalClient // for asynq alone; New adds a hook to it that keeps asynq from spinning
+	QueueRedis redis.UniversalClient // for asynq; best the ledger's, so that calls of both travel together
 	Ledger     *ledger.Ledger
 	Store      blob.Store
 	Tasks      *tasks.Client
@@ -62,7 +64,7 @@ type Settings struct {
 	LeaseMargin     time.Duration // how much longer an attempt's lease is than its call can take; 30 s
 	ShutdownTimeout time.Duration // how long running attempts may finish; CallTimeout and a quarter
 	HoldLimit       time.Duration // how long a task waits in its handler before it goes round once more; 1 h
-	PollEvery       time.Duration // how often an idle account asks for tasks; 250 ms
+	PollEvery       time.Duration // how often an idle account asks for tasks that no message told of; 1 s
 	ReconcileEvery  time.Duration // between two passes of the reconciler; 5 s
 	OrphanAge       time.Duration // from which a voucher that nobody claimed is deleted; 1 h
 	KeepNotes       time.Duration // how long a file store knows what was delivered, should Redis forget it; 1 h
@@ -79,7 +81,7 @@ func (s Settings) WithDefaults() Settings {
 	s.LeaseMargin = cmp.Or(s.LeaseMargin, 30*time.Second)
 	s.ShutdownTimeout = cmp.Or(s.ShutdownTimeout, s.CallTimeout+s.CallTimeout/4)
 	s.HoldLimit = cmp.Or(s.HoldLimit, time.Hour)
-	s.PollEvery = cmp.Or(s.PollEvery, 250*time.Millisecond)
+	s.PollEvery = cmp.Or(s.PollEvery, time.Second)
 	s.ReconcileEvery = cmp.Or(s.ReconcileEvery, 5*time.Second)
 	s.OrphanAge = cmp.Or(s.OrphanAge, time.Hour)
 	s.KeepNotes = cmp.Or(s.KeepNotes, time.Hour)
@@ -106,7 +108,6 @@ func New(cfg Config) (*Worker, error) {
 	if cfg.Observer == nil {
 		cfg.Observer = nopObserver{}
 	}
-	cfg.QueueRedis.AddHook(errorBackoff{pause: cfg.Settings.RedisPause})
 	w := &Worker{cfg: cfg}
 	for _, lc := range cfg.Accounts {
 		if !ledger.ValidAccount(lc.Name) {
@@ -124,6 +125,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err := w.bind(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
+	listening, cancel := context.WithCancel(ctx)
+	var listener sync.WaitGroup
+	defer func() { cancel(); listener.Wait() }()
+	listener.Go(func() { w.listen(listening) })
 	var started []*account
 	defer func() { stopAll(started) }()
 	for _, l := range w.accounts {
@@ -138,6 +143,15 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.setUp(false)
 	w.cfg.Log.Info("worker.stopping", zap.Duration("limit", w.cfg.Settings.ShutdownTimeout))
 	return nil
+}
+
+// listen wakes the accounts for which there may be tasks.
+func (w *Worker) listen(ctx context.Context) {
+	byName := map[string]*account{}
+	for _, a := range w.accounts {
+		byName[a.name] = a
+	}
+	w.cfg.Tasks.Listen(ctx, slices.Collect(maps.Keys(byName)), func(name string) { byName[name].fetcher.signal() })
 }
 
 func stopAll(accounts []*account) {

@@ -64,7 +64,7 @@ func newBench(t *testing.T) *bench {
 	b.env = []string{
 		"VOUCHERD_REDIS_URL=" + redistest.URL(), "VOUCHERD_ACCOUNT=" + b.account, "VOUCHERD_TEST_SECRET=" + secret,
 		"VOUCHERD_ACCOUNTS_FILE=" + b.file("accounts.yaml", []byte(accounts)), "VOUCHERD_WORKER_LISTEN=127.0.0.1:0",
-		"VOUCHERD_SHORT_SCHEDULE=100ms", "VOUCHERD_LONG_SCHEDULE=100ms", "VOUCHERD_POLL_EVERY=20ms",
+		"VOUCHERD_SHORT_SCHEDULE=100ms", "VOUCHERD_LONG_SCHEDULE=100ms",
 		"PANDAPON_CODES_FINAL=4242", "VOUCHERD_OUTAGE_BASE=200ms", "VOUCHERD_OUTAGE_MAX=300ms",
 	}
 	return b

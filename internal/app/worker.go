@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/metrics"
-	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/worker"
 )
@@ -36,7 +34,6 @@ type Worker struct {
 	*worker.Worker
 
 	Store   *Store
-	Queue   redis.UniversalClient // asynq's own
 	Metrics *metrics.Metrics
 	apis    []*pandapon.Client
 }
@@ -55,12 +52,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *zap.Logger, version 
 	if w.Store, err = OpenStore(ctx, cfg, conns); err != nil {
 		return nil, err
 	}
-	// asynq has connections of its own: its pauses after errors must not hold up the ledger.
-	if w.Queue, err = redisconn.Open(cfg.RedisURL, conns); err != nil {
-		return nil, errors.Join(fmt.Errorf("open redis: %w", err), w.Close())
-	}
 	w.Metrics = w.Store.Metrics()
-	w.Metrics.Watch(w.Queue)
 	if cfg.Worker.Name == "" {
 		cfg.Worker.Name = processName()
 	}
@@ -69,7 +61,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *zap.Logger, version 
 		return nil, errors.Join(err, w.Close())
 	}
 	w.Worker, err = worker.New(worker.Config{
-		Observer: w.Metrics, QueueRedis: w.Queue, Ledger: w.Store.Ledger, Store: w.Store.Blob, Tasks: w.Store.Tasks, Log: log,
+		Observer: w.Metrics, QueueRedis: w.Store.Redis, Ledger: w.Store.Ledger, Store: w.Store.Blob, Tasks: w.Store.Tasks, Log: log,
 		Policy: cfg.Policy, Settings: cfg.Worker, Accounts: accounts,
 	})
 	if err != nil {
@@ -102,11 +94,7 @@ func (w *Worker) Close() error {
 	for _, api := range w.apis {
 		api.Close()
 	}
-	var err error
-	if w.Queue != nil {
-		err = w.Queue.Close()
-	}
-	return errors.Join(err, w.Store.Close())
+	return w.Store.Close()
 }
 
 // processName tells workers apart in the ledger.

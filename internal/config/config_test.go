@@ -83,6 +83,7 @@ func TestDefaultsAreThoseOfThePackages(t *testing.T) {
 		t.Errorf("policy: %s", diff)
 	}
 	byHand := worker.Settings{}.WithDefaults()
+	byHand.PollEvery = 0                              // no setting
 	byHand.Name, byHand.TaskRetention = "", time.Hour // the command line names the worker, and shows tasks for an hour
 	if diff := cmp.Diff(byHand, cfg.Worker); diff != "" {
 		t.Errorf("worker: %s", diff)

@@ -83,7 +83,6 @@ func upkeep(c *Config) []Setting {
 			span(&c.Worker.OrphanAge)),
 		row(Upkeep, "hold-limit", "1h", "TIME", "how long a task waits in its handler before it goes round once more",
 			span(&c.Worker.HoldLimit)),
-		row(Upkeep, "poll-every", "250ms", "TIME", "how often an idle account asks for tasks", span(&c.Worker.PollEvery)),
 		row(Upkeep, "finish-patience", "10m", "TIME", "how long an outcome is tried to be recorded while Redis is away",
 			span(&c.Worker.FinishPatience)),
 		row(Upkeep, "redis-timeout", "10s", "TIME", "limit of one call to the ledger", span(&c.Worker.RedisTimeout)),
