@@ -53,11 +53,11 @@ fuzz: ## Runs every fuzz target for FUZZTIME, 20s (PKG=./pandapon/...)
 	@scripts/ensure redis-server
 	@GO='$(GO)' scripts/fuzz $(FUZZTIME) $(PKG)
 
-bench: $(if $(BENCH),.tools/benchstat) ## Measures side by side, 10 minutes (ARGS=--quick: 90 s; BENCH=regexp COUNT=6 OLD=file: Go benchmarks)
+bench: $(if $(BENCH),.tools/benchstat) ## Measures side by side, 20 minutes (QUICK=1: under 3; BENCH=regexp COUNT=6 OLD=file: Go benchmarks)
 	@scripts/ensure redis-server
 	@mkdir -p artefacts
 ifeq ($(BENCH),)
-	$(GO) run ./test/bench $(ARGS)
+	$(GO) run ./test/bench $(if $(QUICK),--quick) $(ARGS)
 else
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) >artefacts/bench.txt || { cat artefacts/bench.txt; exit 1; }
 	.tools/benchstat $(OLD) artefacts/bench.txt

@@ -1,53 +1,84 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
+	"bufio"
 	"context"
 	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/voucherd/voucherd/test/process"
 )
 
-// api is the stand-in for the API: it reads and decodes every voucher and answers with success. It
-// checks nothing, so that little of the machine goes to it.
+// api is the stand-in for the API: it reads and decodes every voucher, notes its order and answers
+// with success. It checks nothing, so that little of the machine goes to it.
 type api struct {
-	buffers sync.Pool // of *apiBuffers
+	server *httptest.Server
 
-	delay atomic.Int64 // ns
+	delay atomic.Int64 // ns, before each answer
 	drip  atomic.Bool  // the delay is spent while reading, not after
+	down  atomic.Bool  // every call is answered with 503
 
-	flying, most         atomic.Int64
-	count, target        atomic.Int64
-	first, last, reached atomic.Int64 // UnixNano
+	flying atomic.Int64 // calls under way
+
+	mu       sync.Mutex
+	most     int64 // calls at a time
+	first    time.Time
+	taken    []call // vouchers that were read to their end, in that order
+	answered []time.Time
 }
 
-type apiBuffers struct {
-	encoded [64 << 10]byte
-	decoded [48 << 10]byte
+// call is a call that brought a voucher.
+type call struct {
+	order int // number of the upload
+	at    time.Time
 }
 
-func newAPI() *api { return &api{buffers: sync.Pool{New: func() any { return new(apiBuffers) }}} }
+func newAPI() *api {
+	a := &api{}
+	a.server = httptest.NewServer(a)
+	return a
+}
+
+func (a *api) close() {
+	a.server.CloseClientConnections()
+	a.server.Close()
+}
 
 // ServeHTTP takes one upload.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	for n := a.flying.Add(1); ; {
-		if most := a.most.Load(); n <= most || a.most.CompareAndSwap(most, n) {
-			break
-		}
+	at := time.Now()
+	if a.down.Load() {
+		http.Error(w, "away", http.StatusServiceUnavailable)
+		return
 	}
+	flying := a.flying.Add(1)
 	defer a.flying.Add(-1)
-	a.first.CompareAndSwap(0, time.Now().UnixNano())
-	if err := a.take(r); err != nil {
+	a.mu.Lock()
+	a.most = max(a.most, flying)
+	if a.first.IsZero() {
+		a.first = at
+	}
+	a.mu.Unlock()
+	order, err := take(a.paced(r.Context(), r), r.ContentLength)
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	n := a.count.Add(1)
+	a.mu.Lock()
+	a.taken = append(a.taken, call{order, at})
+	a.mu.Unlock()
+	if !a.drip.Load() && !process.Sleep(r.Context(), time.Duration(a.delay.Load())) {
+		return
+	}
 	answer := make([]byte, 0, 160)
 	answer = append(answer, `{"requestId":"`...)
 	answer = append(answer, r.Header.Get("nonce-str")...) // 32 characters, and every call's own
@@ -55,105 +86,97 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	_, _ = w.Write(answer) //nolint:gosec // JSON, to programs of ours; a caller that hangs up is measured as missing
-	now := time.Now().UnixNano()
-	a.last.Store(now)
-	if n == a.target.Load() {
-		a.reached.Store(now)
-	}
+	a.mu.Lock()
+	a.answered = append(a.answered, time.Now())
+	a.mu.Unlock()
 }
 
-// take reads and decodes one voucher, and takes the set time for it.
-func (a *api) take(r *http.Request) error {
-	b, ok := a.buffers.Get().(*apiBuffers)
-	if !ok { // the pool is empty
-		b = new(apiBuffers)
+// paced gives a body that takes the delay to be read, if so wanted.
+func (a *api) paced(ctx context.Context, r *http.Request) io.Reader {
+	if !a.drip.Load() {
+		return r.Body
 	}
-	defer a.buffers.Put(b)
-	ctx, delay := r.Context(), time.Duration(a.delay.Load())
-	pace := func() error { return nil }
-	if a.drip.Load() {
-		pieces := max(1, r.ContentLength/int64(len(b.encoded)))
-		each := delay / time.Duration(pieces)
-		pace = func() error { return sleep(ctx, each) }
-		delay = 0
-	}
-	if err := decodeUpload(r.Body, b, pace); err != nil {
-		return err
-	}
-	return sleep(ctx, delay)
+	const piece = 64 << 10
+	each := time.Duration(a.delay.Load() / max(1, r.ContentLength/piece))
+	return bufio.NewReaderSize(dripping{r.Body, func() { process.Sleep(ctx, each) }}, piece)
 }
 
-const uploadPrefix = `{"base64":"`
+const (
+	uploadPrefix = `{"base64":"`
+	uploadMiddle = `","orderId":"`
+	uploadEnd    = `"}`
+)
 
 var errBody = errors.New("not an upload")
 
-// decodeUpload reads the body of an upload and decodes its voucher.
-func decodeUpload(r io.Reader, b *apiBuffers, pace func() error) error {
-	prefix := b.encoded[:len(uploadPrefix)]
-	if _, err := io.ReadFull(r, prefix); err != nil || string(prefix) != uploadPrefix {
-		return errBody
+// take reads the body of an upload, decodes its voucher, and gives the number of its upload.
+func take(body io.Reader, length int64) (int, error) {
+	start, end := make([]byte, len(uploadPrefix)), make([]byte, len(uploadMiddle)+len(orderID(0))+len(uploadEnd))
+	if _, err := io.ReadFull(body, start); err != nil || string(start) != uploadPrefix {
+		return 0, errBody
 	}
-	for n := 0; ; {
-		read, err := r.Read(b.encoded[n:])
-		n += read
-		end := bytes.IndexByte(b.encoded[:n], '"')
-		usable := n / 4 * 4
-		if end >= 0 {
-			usable = end
-		}
-		if _, derr := base64.StdEncoding.Decode(b.decoded[:], b.encoded[:usable]); derr != nil {
-			return errBody
-		}
-		if end >= 0 {
-			_, err = io.Copy(io.Discard, r)
-			return err
-		}
-		if err != nil {
-			return errBody
-		}
-		n = copy(b.encoded[:], b.encoded[usable:n])
-		if err := pace(); err != nil {
-			return err
-		}
+	encoded := io.LimitReader(body, length-int64(len(start)+len(end)))
+	if _, err := io.Copy(io.Discard, base64.NewDecoder(base64.StdEncoding, encoded)); err != nil {
+		return 0, errBody
 	}
+	_, err := io.ReadFull(body, end)
+	order, found := strings.CutPrefix(string(end), uploadMiddle)
+	number, nerr := strconv.Atoi(strings.TrimSuffix(order, uploadEnd))
+	if err != nil || !found || nerr != nil {
+		return 0, errBody
+	}
+	return number - firstOrder, nil
 }
 
-// expect counts from 0 up to n uploads, and answers each after a delay from now on.
-func (a *api) expect(n int, delay time.Duration, drip bool) {
+// dripping takes its time for reading.
+type dripping struct {
+	io.Reader
+
+	pause func()
+}
+
+func (d dripping) Read(p []byte) (int, error) {
+	d.pause()
+	return d.Reader.Read(p)
+}
+
+// reset forgets all calls, and answers each after a delay from now on.
+func (a *api) reset(delay time.Duration, drip bool) {
 	a.delay.Store(int64(delay))
 	a.drip.Store(drip)
-	a.target.Store(int64(n))
-	for _, v := range []*atomic.Int64{&a.count, &a.first, &a.last, &a.reached, &a.most} {
-		v.Store(0)
-	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.most, a.first, a.taken, a.answered = 0, time.Time{}, nil, nil
 }
 
-// wait waits until the expected uploads were answered or the limit is over, and says how many were,
-// and the time from the first request to the last answer.
-func (a *api) wait(ctx context.Context, limit time.Duration) Reply {
+// calls gives the vouchers that were taken since the last reset.
+func (a *api) calls() []call {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clip(a.taken)
+}
+
+func (a *api) mostFlying() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.most
+}
+
+// wait waits until n uploads were answered or the limit is over. It says how many of the n were, and
+// the time from the first request to the last of these answers.
+func (a *api) wait(ctx context.Context, n int, limit time.Duration) (int, time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for err := error(nil); err == nil && a.reached.Load() == 0 && a.count.Load() < a.target.Load(); {
-		err = sleep(ctx, time.Millisecond)
-	}
-	r := Reply{Count: int(a.count.Load())}
-	if first := a.first.Load(); first != 0 {
-		r.Elapsed = time.Duration(cmp.Or(a.reached.Load(), a.last.Load()) - first)
-	}
-	return r
-}
-
-// sleep waits, or gives the context's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		a.mu.Lock()
+		count := min(n, len(a.answered))
+		var took time.Duration
+		if count > 0 {
+			took = a.answered[count-1].Sub(a.first)
+		}
+		a.mu.Unlock()
+		if count == n || !process.Sleep(ctx, time.Millisecond) {
+			return count, took
+		}
 	}
 }

@@ -1,128 +1,327 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/internal/app"
+	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
 	"github.com/voucherd/voucherd/test/bench/naive"
+	"github.com/voucherd/voucherd/test/process"
 )
 
-// deployment is a system at work: its producer and its workers.
-type deployment struct {
-	plan
+// The kinds of child.
+const (
+	kindWorker  = "worker"
+	kindGateway = "gateway"
+	kindNaive   = "naive"
+	kindLoop    = "loop"
+)
 
-	b        *bench
-	number   int
-	producer *child
-	workers  []*child
-	fresh    Usage // of the workers before their first task
-	next     int   // number of the next upload
+// system is what is measured.
+type system struct {
+	name, kind string
+	file       bool          // vouchers lie in a directory
+	retention  time.Duration // how long asynq keeps finished tasks
+}
+
+func httpLoop() system   { return system{name: "http-loop", kind: kindLoop} }
+func naiveQueue() system { return system{name: "naive", kind: kindNaive} }
+func inRedis() system    { return system{name: "redis", kind: kindWorker} }
+func inFiles() system    { return system{name: "file", kind: kindWorker, file: true} }
+
+// hour is the same system with finished tasks kept for an hour, as voucherd does by default.
+func (s system) hour() system {
+	s.name, s.retention = s.name+"-1h", time.Hour
+	return s
+}
+
+// setup says what is deployed.
+type setup struct {
+	system               system
+	workers, concurrency int
+	away                 time.Duration // how far Redis is, there and back
+}
+
+// deployment is a system at work: its workers, and its producers, which run in this process.
+type deployment struct {
+	setup
+
+	b       *bench
+	name    string
+	redis   *process.Redis
+	rdb     *redis.Client
+	proxy   *proxy // before redis; nil where that is not away
+	env     map[string]string
+	api     *api
+	workers []*process.Process
+	gateway *process.Process // nil until startGateway
+	client  *http.Client     // of the gateway
+	enqueue func(ctx context.Context, order string, raw []byte) error
+	close   func() error // of the producers
+	next    int          // number of the next upload
+	idle    int64        // bytes of a worker before its first task
 }
 
 const (
-	mostProducers = 16 // that enqueue at a time, whatever the workers do
-	warmLimit     = 30 * time.Second
-	warmSize      = 200 << 10 // largest voucher of the warm-up: what it prepares does not depend on size
-	settleEvery   = 40 * time.Millisecond
-	settleLimit   = 5 * time.Second
-	quietTimes    = 3    // in a row: a busy machine may just not have let them run
-	idleTrips     = 2    // what a worker that has nothing to do asks of Redis in settleEvery, at most
-	memoryCount   = 1000 // uploads that it takes to tell what Redis holds for one: with fewer, its tables' steps count for more
+	producersAtOnce = 16
+	startLimit      = 30 * time.Second // a busy machine
+	stopLimit       = 20 * time.Second
+	accountName     = "default" // the one that the settings make
+	firstOrder      = 7_000_000_000_000_000_000
 )
 
-// deploy starts a system's processes.
-func (b *bench) deploy(ctx context.Context, p plan) (d *deployment, err error) {
+// deploy starts a system. It must be stopped even after an error.
+func (b *bench) deploy(ctx context.Context, s setup) (d *deployment, err error) {
 	b.started++
-	d = &deployment{plan: p, b: b, number: b.started}
-	s := spec{
-		System: p.system.kind, Redis: p.redisURL, API: b.server.URL, Concurrency: min(p.concurrency, mostProducers),
-		Retention: p.system.retention, Store: "redis:",
+	d = &deployment{setup: s, b: b, name: fmt.Sprintf("%s-%d", s.system.name, b.started), api: newAPI()}
+	a := credentials()
+	d.env = map[string]string{
+		"VOUCHERD_STORE": "redis:", "VOUCHERD_CONCURRENCY": strconv.Itoa(s.concurrency), "PANDAPON_BASE_URL": d.api.server.URL,
+		"PANDAPON_ACCESS_KEY": a.AccessKey, "PANDAPON_ACCESS_SECRET": a.Secret.Reveal(), "PANDAPON_USER_ID": a.UserID,
+		"VOUCHERD_TASK_RETENTION": s.system.retention.String(),
 	}
-	if s.Redis == "" {
-		s.Redis = p.redis.url
-	}
-	if p.system.file {
-		s.Store = "file://" + d.storeDir()
+	if s.system.file {
+		d.env["VOUCHERD_STORE"] = "file://" + d.storeDir()
 		if err = os.Mkdir(d.storeDir(), 0o700); err != nil {
-			return nil, fmt.Errorf("make a directory for vouchers: %w", err)
+			return d, fmt.Errorf("make a directory for vouchers: %w", err)
 		}
 	}
-	if d.producer, err = spawn(ctx, b.dir, fmt.Sprintf("producer-%d", d.number), s); err != nil {
-		return nil, err
+	if s.system.kind == kindLoop {
+		return d, nil
 	}
-	s.Worker, s.Concurrency = true, p.concurrency
-	for i := range p.workers {
-		w, werr := spawn(ctx, b.dir, fmt.Sprintf("worker-%d-%d", d.number, i), s)
-		if werr != nil {
-			return nil, errors.Join(werr, d.stop())
+	if err = d.startRedis(ctx); err != nil {
+		return d, err
+	}
+	if err = d.openProducers(ctx); err != nil {
+		return d, err
+	}
+	for range s.workers {
+		if err = d.startWorker(); err != nil {
+			return d, err
 		}
-		d.workers = append(d.workers, w)
 	}
-	if d.fresh, err = used(ctx, d.workers...); err != nil {
-		return nil, errors.Join(err, d.stop())
-	}
-	return d, nil
+	err = process.Until(ctx, startLimit, "the workers have told asynq of themselves", func() bool {
+		return d.rdb.ZCard(ctx, "asynq:servers").Val() >= int64(s.workers)
+	})
+	u, uerr := d.use(ctx)
+	d.idle = u.resident
+	return d, errors.Join(err, uerr)
 }
 
-func (d *deployment) storeDir() string {
-	return filepath.Join(d.b.dir, fmt.Sprintf("store-%d", d.number))
+// startRedis starts a server as operators run it, but for rewriting the append-only file, which
+// would fall into some measurements only.
+func (d *deployment) startRedis(ctx context.Context) (err error) {
+	dir := filepath.Join(d.b.dir, d.name+"-redis")
+	if err = os.Mkdir(dir, 0o700); err != nil {
+		return fmt.Errorf("make a directory for redis: %w", err)
+	}
+	d.redis, err = process.StartRedis(ctx, process.RedisOptions{Dir: dir, Args: []string{
+		"--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0", "--maxmemory-policy", "noeviction",
+	}})
+	if err != nil {
+		return err
+	}
+	d.rdb = redis.NewClient(&redis.Options{Addr: d.redis.Addr, ReadTimeout: time.Minute})
+	d.env["VOUCHERD_REDIS_URL"] = d.redis.URL()
+	if d.away > 0 {
+		if d.proxy, err = newProxy(ctx, d.redis.Addr, d.away); err != nil {
+			return err
+		}
+		d.env["VOUCHERD_REDIS_URL"] = "redis://" + d.proxy.Addr().String() + "/0"
+	}
+	return nil
 }
 
-// stop ends the processes and removes what they stored and logged.
+func (d *deployment) storeDir() string { return filepath.Join(d.b.dir, d.name+"-store") }
+
+// openProducers opens what enqueues, with as many connections as a worker has.
+func (d *deployment) openProducers(ctx context.Context) error {
+	cfg, err := settings(func(name string) string { return d.env[name] })
+	if err != nil {
+		return err
+	}
+	if d.system.kind == kindNaive {
+		rdb, rerr := plainRedis(cfg)
+		if rerr != nil {
+			return rerr
+		}
+		d.enqueue, d.close = naive.NewProducer(rdb, d.system.retention).Enqueue, rdb.Close
+		return nil
+	}
+	st, err := app.OpenStore(ctx, cfg, connections(producersAtOnce))
+	if err != nil {
+		return err
+	}
+	d.close = st.Close
+	d.enqueue = func(ctx context.Context, order string, raw []byte) error {
+		_, err := st.Tasks.Enqueue(ctx, tasks.Request{Account: accountName, OrderID: order, Voucher: bytes.NewReader(raw)})
+		return err
+	}
+	return nil
+}
+
+// connections is how many voucherd's own worker has to Redis for its one account.
+func connections(concurrency int) int { return 8 + 2*concurrency }
+
+// plainRedis gives the client that go-redis makes by itself, as a handler written by hand has it.
+func plainRedis(cfg config.Config) (*redis.Client, error) {
+	o, err := redis.ParseURL(cfg.RedisURL)
+	if err != nil {
+		return nil, fmt.Errorf("open redis: %w", err)
+	}
+	o.PoolSize = connections(cfg.Accounts[0].Concurrency)
+	return redis.NewClient(o), nil
+}
+
+// start starts a child. What it logs goes to a file.
+func (d *deployment) start(name string, args []string, more ...string) (*process.Process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	env := append(os.Environ(), more...)
+	for name, value := range d.env {
+		env = append(env, name+"="+value)
+	}
+	if d.b.opts.Profiles != "" {
+		env = append(env, profileEnv+"="+filepath.Join(d.b.opts.Profiles, name+".pprof"))
+	}
+	return process.Start(process.Program{
+		Name: name, Path: self, Args: append([]string{childArgument}, args...), Env: env, Dir: d.b.dir,
+	})
+}
+
+func (d *deployment) startWorker() error {
+	p, err := d.start(fmt.Sprintf("%s-worker-%d", d.name, len(d.workers)+1), []string{d.system.kind})
+	if err == nil {
+		d.workers = append(d.workers, p)
+	}
+	return err
+}
+
+// stop ends the processes and removes what they stored.
 func (d *deployment) stop() (err error) {
-	for _, c := range append(d.workers, d.producer) {
-		err = errors.Join(err, c.stop(), os.Remove(filepath.Join(d.b.dir, c.Name()+".log"))) //nolint:gosec // our own directory
+	for _, p := range append(d.workers, d.gateway) {
+		if p == nil {
+			continue
+		}
+		if ended, _ := p.Ended(); !ended {
+			_, serr := p.Stop(stopLimit)
+			err = errors.Join(err, serr)
+		}
 	}
-	return errors.Join(err, os.RemoveAll(d.storeDir())) //nolint:gosec // our own directory
+	if d.close != nil {
+		err = errors.Join(err, d.close())
+	}
+	d.api.close()
+	if d.proxy != nil {
+		err = errors.Join(err, d.proxy.Close())
+	}
+	if d.redis != nil {
+		err = errors.Join(err, d.rdb.Close())
+		d.redis.Kill()
+	}
+	return errors.Join(err, os.RemoveAll(d.storeDir()), os.RemoveAll(filepath.Join(d.b.dir, d.name+"-redis")))
 }
 
 // pause lets nothing be fetched from the queue, with asynq's own mark.
 func (d *deployment) pause(ctx context.Context, on bool) error {
 	queue := naive.Queue
-	if d.system.kind == kindVoucherd {
+	if d.system.kind == kindWorker {
 		queue = ledger.Queue(accountName)
 	}
 	key := "asynq:{" + queue + "}:paused"
-	var err error
 	if on {
-		err = d.redis.rdb.Set(ctx, key, time.Now().Unix(), 0).Err()
-	} else {
-		err = d.redis.rdb.Del(ctx, key).Err()
+		return d.rdb.Set(ctx, key, time.Now().Unix(), 0).Err()
 	}
-	if err != nil {
-		return fmt.Errorf("pause the queue or resume it: %w", err)
-	}
-	return nil
+	return d.rdb.Del(ctx, key).Err()
 }
 
-func (d *deployment) put(ctx context.Context, n, size int, limit time.Duration) (Reply, error) {
-	r, err := d.producer.run(ctx, Order{From: d.next, N: n, Size: size, Limit: limit})
-	d.next += r.Count
-	return r, err
+// put enqueues so many vouchers of a size, or as many as it can within the limit.
+func (d *deployment) put(ctx context.Context, n, size int, limit time.Duration) (int, time.Duration, error) {
+	const tries = 3 // as the errors ask for: a Redis that writes much to a busy disk may answer late
+	raw, from := voucher(size), d.next
+	count, took, err := many(ctx, n, producersAtOnce, limit, func() func(int) error {
+		return func(i int) (err error) {
+			for range tries {
+				if err = d.enqueue(ctx, orderID(from+i), raw); err == nil {
+					return nil
+				}
+			}
+			return err
+		}
+	})
+	d.next += count
+	return count, took, err
 }
 
-// settled waits until the workers have done all that follows a delivery.
+// settled waits until the workers have done all that follows a delivery, and Redis has given back
+// the memory of what was deleted.
 func (d *deployment) settled(ctx context.Context) error {
-	before, err := used(ctx, d.workers...)
-	quiet := 0
-	for began := time.Now(); err == nil && quiet < quietTimes && time.Since(began) < settleLimit; {
-		if err = sleep(ctx, settleEvery); err != nil {
-			break
+	const every, limit, times, idle = 100 * time.Millisecond, 10 * time.Second, 3, 15
+	before, err := process.ReadStats(ctx, d.rdb)
+	for quiet, began := 0, time.Now(); err == nil && quiet < times && time.Since(began) < limit; quiet++ {
+		process.Sleep(ctx, every)
+		now, nerr := process.ReadStats(ctx, d.rdb)
+		if now.Commands()-before.Commands() > float64(idle*len(d.workers)) || now["lazyfree_pending_objects"] > 0 {
+			quiet = -1
 		}
-		now, uerr := used(ctx, d.workers...)
-		// Vouchers that are still to leave the blob store.
-		kept, kerr := d.redis.rdb.ZCard(ctx, "voucherd:{"+ledger.Queue(accountName)+"}:keep").Result()
-		err = errors.Join(uerr, kerr)
-		quiet++
-		if kept > 0 || now.Trips-before.Trips > int64(idleTrips*len(d.workers)) {
-			quiet = 0
-		}
-		before = now
+		before, err = now, nerr
 	}
 	return err
 }
+
+// many does something n times, several at a time, until the limit, and says how often and how long.
+// Each gives one goroutine's loop body.
+func many(ctx context.Context, n, atOnce int, limit time.Duration, each func() func(int) error) (int, time.Duration, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next, done atomic.Int64
+	var all sync.WaitGroup
+	began := time.Now()
+	for range atOnce {
+		all.Go(func() {
+			do := each()
+			for ctx.Err() == nil && time.Since(began) < limit {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := do(i); err != nil {
+					cancel(err)
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return int(done.Load()), time.Since(began), context.Cause(ctx)
+}
+
+// voucher makes the bytes of a voucher: a JPEG by its first bytes, noise behind them. The same size
+// gives the same.
+func voucher(size int) []byte {
+	b := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b) // never fails
+	copy(b, "\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00")
+	return b
+}
+
+// orderID gives the order of an upload: 19 digits, as PandaPon's have.
+func orderID(i int) string { return strconv.Itoa(firstOrder + i) }

@@ -1,149 +1,135 @@
 // Command bench measures voucherd beside a plain HTTP loop and beside the asynq handler that one
-// writes in an afternoon: in one run, on one Redis server, against one API, interleaved and
-// repeated. Everything runs on loopback; every system under test is a process of its own.
+// writes in an afternoon: in one run, interleaved and repeated. Everything runs
+// on loopback; every worker is a process of its own, with a Redis server of its own. It prints Go's benchmark format, which
+// benchstat compares, and leaves tables for people.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
-	"net/http/httptest"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/redis/go-redis/v9/logging"
 )
 
-func main() {
-	if len(os.Args) == 3 && os.Args[1] == childArgument {
-		if err := serve(os.Args[2]); err != nil {
-			complain(err)
-			os.Exit(1) //nolint:forbidigo // a program of its own
-		}
-		return
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:])
-	stop()
-	os.Exit(code) //nolint:forbidigo // a program of its own
+// options are the flags.
+type options struct {
+	Quick       bool          `help:"Small counts, few rounds, no naive handler to be killed: under three minutes, good for a first look."`
+	Scenarios   []string      `help:"What to measure, in order: start, idle, kill, outage, workers, memory, latency, sizes, backlog; or all (default: all but backlog; quick: without latency too)."`
+	Sizes       []int         `help:"Sizes of voucher for the scenario sizes, in KB." default:"2,20,200,1024,5120"`
+	Systems     []string      `help:"Systems to keep in the scenario sizes, as the table has them (default: all)."`
+	Rounds      int           `help:"Rounds of each measurement (default 3, quick 2)."`
+	Concurrency int           `help:"Calls at a time of every system." default:"16"`
+	Waiting     int           `help:"Uploads waiting in the scenario outage." default:"1000"`
+	Outage      time.Duration `help:"How long the API is away in the scenario outage." default:"75s"`
+	Backlog     []int         `help:"Uploads waiting in the scenario backlog." default:"1000,100000,1000000"`
+	Delivered   int           `help:"Uploads delivered before, for the largest backlog." default:"1000000"`
+	Out         string        `help:"Directory for results.txt and tables.md." default:"artefacts/bench"`
+	Profiles    string        `help:"Directory that takes a CPU profile of every process." placeholder:"DIR"`
 }
 
-// run gives 0 when everything could be measured, whatever came out; 1 when not; 2 for wrong
-// arguments.
-func run(ctx context.Context, args []string) int {
-	o, err := parse(args, os.Stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		complain(err)
-		return 2
-	}
-	limited, cancel := context.WithTimeoutCause(ctx, o.hardLimit(), errors.New("the run took far longer than planned"))
-	defer cancel()
-	if err := measureAll(limited, o); err != nil {
-		if cause := context.Cause(limited); cause != nil {
-			err = cause
-		}
-		complain(err)
-		return 1
-	}
-	return 0
-}
-
-func complain(err error) { fmt.Fprintln(os.Stderr, "bench:", err) }
-
-// measureAll measures, prints and saves.
-func measureAll(ctx context.Context, o options) (err error) {
-	b, err := newBench(ctx, o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.close()) }()
-	for _, name := range o.scenarios {
-		s := find(name)
-		b.say("\n== %s", s.title)
-		if err = s.run(b, ctx); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+// fill puts in what was not given, and checks the rest.
+func (o *options) fill() error {
+	if len(o.Scenarios) == 0 {
+		o.Scenarios = []string{"start", "idle", "kill", "outage", "workers", "memory", "latency", "sizes"}
+		if o.Quick {
+			o.Scenarios = slices.DeleteFunc(o.Scenarios, func(s string) bool { return s == "latency" })
 		}
 	}
-	r := b.result(ctx)
-	b.say("%s\nresults: %s", r.tables(), o.out)
-	return r.save(o.out)
-}
-
-// bench is what all measurements of a run share: the Redis server, the API, and what was measured
-// so far.
-type bench struct {
-	opts    options
-	dir     string
-	out     io.Writer // where people read
-	redis   *server
-	api     *api
-	server  *httptest.Server // of api
-	began   time.Time
-	started int // systems so far, for the names of their logs
-	samples []sample
-}
-
-func newBench(ctx context.Context, o options) (b *bench, err error) {
-	b = &bench{opts: o, out: os.Stdout, began: time.Now(), api: newAPI()}
-	b.server = httptest.NewServer(b.api)
-	if b.dir, err = os.MkdirTemp("", "voucherd-bench-"); err == nil && o.profiles != "" {
-		if b.opts.profiles, err = filepath.Abs(o.profiles); err == nil {
-			err = os.MkdirAll(b.opts.profiles, 0o750) //nolint:gosec // where the user wants it
+	if slices.Equal(o.Scenarios, []string{"all"}) {
+		o.Scenarios = nil
+		for _, s := range scenarios() {
+			o.Scenarios = append(o.Scenarios, s.name)
 		}
 	}
-	if err == nil {
-		b.redis, err = startRedis(ctx, b.dir, "redis")
-	}
-	if err != nil {
-		return nil, errors.Join(err, b.close())
-	}
-	return b, nil
-}
-
-// close ends what was started and removes what it left.
-func (b *bench) close() (err error) {
-	b.server.CloseClientConnections()
-	b.server.Close()
-	if b.redis != nil {
-		err = b.redis.close()
-	}
-	return errors.Join(err, os.RemoveAll(b.dir)) //nolint:gosec // our own directory
-}
-
-func (b *bench) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(b.out, format+"\n", args...) // nothing is left to complain to
-}
-
-// spent says how long the run has lasted.
-func (b *bench) spent() time.Duration { return time.Since(b.began) }
-
-// repeat runs rounds until there are enough of them, or the next one would not end before the given
-// share of the run's time. It always runs one.
-func (b *bench) repeat(rounds int, share float64, round func(n int) error) error {
-	for n := 1; n <= rounds; n++ {
-		began := time.Now()
-		if err := round(n); err != nil {
-			return err
+	for _, name := range o.Scenarios {
+		if find(name).run == nil {
+			return fmt.Errorf("--scenarios: there is no %q", name)
 		}
-		took := time.Since(began)
-		b.say("round %d of at most %d took %v", n, rounds, took.Round(100*time.Millisecond))
-		if float64(b.spent()+took) > share*float64(b.opts.time) {
-			return nil
+	}
+	if o.Rounds == 0 {
+		o.Rounds = 3
+		if o.Quick {
+			o.Rounds = 2
 		}
+	}
+	if slices.Min(append(slices.Concat(o.Sizes, o.Backlog), o.Rounds, o.Concurrency, o.Waiting)) < 1 {
+		return errors.New("numbers must be above 0")
 	}
 	return nil
 }
 
-// keep adds a measurement to the results.
-func (b *bench) keep(s sample) {
-	b.samples = append(b.samples, s)
-	if b.opts.verbose {
-		b.say("  %s", s)
+func main() {
+	logging.Disable()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	var err error
+	if len(os.Args) > 2 && os.Args[1] == childArgument {
+		err = child(ctx, os.Args[2:])
+	} else {
+		var o options
+		parser := kong.Parse(&o, kong.Name("bench"), kong.Description("Measures voucherd side by side with others."))
+		parser.FatalIfErrorf(o.fill())
+		err = measureAll(ctx, o)
 	}
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is what all measurements of a run share.
+type bench struct {
+	opts    options
+	dir     string
+	began   time.Time
+	started int // systems so far, for the names of their logs
+	results results
+}
+
+// measureAll measures, prints and saves.
+func measureAll(ctx context.Context, o options) (err error) {
+	b := &bench{opts: o, began: time.Now()}
+	if b.dir, err = os.MkdirTemp("", "voucherd-bench-"); err != nil {
+		return fmt.Errorf("make a directory: %w", err)
+	}
+	defer func() {
+		if err == nil {
+			err = os.RemoveAll(b.dir)
+		} else {
+			err = fmt.Errorf("%w; logs are in %s", err, b.dir)
+		}
+	}()
+	if o.Profiles != "" {
+		if b.opts.Profiles, err = filepath.Abs(o.Profiles); err == nil {
+			err = os.MkdirAll(b.opts.Profiles, 0o750)
+		}
+		if err != nil {
+			return fmt.Errorf("make the directory for profiles: %w", err)
+		}
+	}
+	for _, name := range o.Scenarios {
+		if err = find(name).run(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", name, errors.Join(err, context.Cause(ctx)))
+		}
+	}
+	b.results.compareAll()
+	head := b.about()
+	tables := b.results.tables()
+	fmt.Print(tables)
+	return b.results.save(o.Out, head, tables)
+}
+
+// keep adds a measurement to the results, and prints it.
+func (b *bench) keep(round int, s *sample) {
+	s.round = round
+	b.results = append(b.results, s)
+	fmt.Println(s.line(false))
 }

@@ -4,202 +4,193 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/voucherd/voucherd/test/process"
 )
 
-// plan is one measurement: one system in one situation, and how many uploads of which size.
-type plan struct {
-	scenario    string
-	system      system
-	redis       *server
-	redisURL    string // by which the system reaches it; "": its own
-	workers     int
-	concurrency int
-	delay       time.Duration // of the API
-	drip        bool          // the delay is spent while reading
-
-	size, count, warm int
+// load is what a system is measured with.
+type load struct {
+	size, count, warm int           // of vouchers
+	delay             time.Duration // of the API
+	drip              bool          // the delay is spent while reading
 	limit             time.Duration // of each phase
+	backlog           bool          // more waits than is measured
 }
 
-func (p plan) sample() sample {
-	return sample{
-		Scenario: p.scenario, System: p.system.name, VoucherSize: p.size, Workers: p.workers, Concurrency: p.concurrency,
-		APIMS: float64(p.delay) / float64(time.Millisecond),
+const (
+	warmSize  = 200 << 10       // largest voucher of the warm-up: what it prepares does not depend on size
+	warmLimit = 2 * time.Minute // asynq takes so long to find what a busy Redis gave nobody
+)
+
+// callsInfix stands in the unit of a Redis command's calls.
+const callsInfix = "-calls-"
+
+// use is what some processes and Redis have used.
+type use struct {
+	cpu      time.Duration
+	resident int64 // bytes now, and
+	peak     int64 // most at a time, of one process
+	redis    process.Stats
+}
+
+func (d *deployment) use(ctx context.Context) (u use, err error) {
+	for _, w := range d.workers {
+		u.cpu += process.CPU(w.PID())
+		resident, peak := process.Memory(w.PID())
+		u.resident, u.peak = max(u.resident, resident), max(u.peak, peak)
 	}
+	if d.rdb != nil {
+		u.redis, err = process.ReadStats(ctx, d.rdb)
+	}
+	return u, err
 }
 
-// phase measures what children and Redis use while something is done.
-func (d *deployment) phase(ctx context.Context, children []*child, do func() (Reply, error)) (ph phase, after Usage, err error) {
-	redis := func() (counters, error) {
-		if d.redis == nil {
-			return nil, nil
+// used adds what a phase of n uploads has used of Redis.
+func (s *sample) used(phase string, n int, before, after process.Stats) {
+	if n == 0 {
+		return
+	}
+	grown, each := after.Minus(before), float64(n)
+	s.add("redis-cpu-s/1000-"+phase, grown.CPU()/each*1000)
+	s.add("commands-"+phase, grown.Commands()/each)
+	s.add("reads-"+phase, grown["total_reads_processed"]/each)
+	s.add("KB-to-redis-"+phase, grown["total_net_input_bytes"]/each/1024)
+	s.add("KB-from-redis-"+phase, grown["total_net_output_bytes"]/each/1024)
+	for name, calls := range grown {
+		const seldom = 0.01
+		if command, ok := strings.CutPrefix(name, process.CallsOf); ok && calls/each > seldom && command != "info" {
+			s.add(command+callsInfix+phase, calls/each)
 		}
-		return d.redis.info(ctx)
 	}
-	before, err := used(ctx, children...)
-	if err != nil {
-		return ph, after, err
-	}
-	redisBefore, err := redis()
-	if err != nil {
-		return ph, after, err
-	}
-	r, err := do()
-	if err != nil {
-		return ph, after, err
-	}
-	redisAfter, err := redis()
-	if err != nil {
-		return ph, after, err
-	}
-	after, err = used(ctx, children...)
-	return newPhase(r, after.minus(before), redisAfter.minus(redisBefore)), after, err
 }
 
-func (d *deployment) enqueue(ctx context.Context, s *sample) (err error) {
-	s.Enqueue, _, err = d.phase(ctx, []*child{d.producer}, func() (Reply, error) { return d.put(ctx, d.count, d.size, d.limit) })
-	return err
+// run deploys a system, does something with it, and stops it.
+func (b *bench) run(ctx context.Context, s setup, do func(*deployment) error) error {
+	d, err := b.deploy(ctx, s)
+	if err == nil {
+		err = do(d)
+	}
+	if err = errors.Join(err, d.stop()); err != nil {
+		return fmt.Errorf("%s: %w", d.name, err)
+	}
+	return nil
 }
 
-// drain lets the workers fetch until n uploads have arrived. Unless more wait it ends when what
-// follows a delivery is done too.
-func (d *deployment) drain(ctx context.Context, n int, moreWait bool, s *sample) error {
-	d.b.api.expect(n, d.delay, d.drip)
-	profile := ""
-	if d.b.opts.profiles != "" {
-		name := fmt.Sprintf("%s-%s-%s-%03d.pprof", d.scenario, d.system.name, size(d.size), d.number)
-		profile = filepath.Join(d.b.opts.profiles, strings.ReplaceAll(name, " ", ""))
+// warm delivers some uploads, so that connections are open, scripts loaded, and all slots in use.
+func (d *deployment) warm(ctx context.Context, n, size int) error {
+	limit := warmLimit + time.Duration(n)*time.Millisecond
+	if _, _, err := d.put(ctx, n, min(size, warmSize), limit); err != nil {
+		return err
 	}
-	err := d.workers[0].call(ctx, "Profile", profile, new(bool))
+	if count, _ := d.api.wait(ctx, n, limit); count < n {
+		return fmt.Errorf("warming up, it delivered %d of %d within %v", count, n, limit)
+	}
+	return d.settled(ctx)
+}
+
+// measure enqueues uploads while the workers may not fetch, and lets them drain.
+func (b *bench) measure(ctx context.Context, s setup, l load, name string) (*sample, error) {
+	out := &sample{name: name}
+	return out, b.run(ctx, s, func(d *deployment) error {
+		if s.system.kind == kindLoop {
+			return d.measureLoop(ctx, l, out)
+		}
+		if err := d.warm(ctx, l.warm, l.size); err != nil {
+			return err
+		}
+		return errors.Join(d.pause(ctx, true), d.measure(ctx, l, out))
+	})
+}
+
+func (d *deployment) measure(ctx context.Context, l load, s *sample) error {
+	empty, err := d.use(ctx)
 	if err != nil {
 		return err
 	}
-	var after Usage
-	s.Drain, after, err = d.phase(ctx, d.workers, func() (Reply, error) {
-		if perr := d.pause(ctx, false); perr != nil {
-			return Reply{}, perr
-		}
-		r := d.b.api.wait(ctx, d.limit)
-		switch {
-		case moreWait:
-			r.Count = min(r.Count, n)
-			return r, nil
-		case r.Count >= n:
-			return r, d.settled(ctx)
-		default: // what is left would only take time
-			return r, d.pause(ctx, true)
-		}
-	})
-	s.PeakMemory, s.InFlight = after.Peak, int(d.b.api.most.Load())
-	return errors.Join(err, d.workers[0].call(ctx, "Profile", "", new(bool)))
-}
-
-// measure empties Redis, starts a system, warms it up, enqueues while it may not fetch, and lets it
-// drain.
-func (b *bench) measure(ctx context.Context, p plan) (s sample, err error) {
-	if err = p.redis.clear(ctx); err != nil {
-		return s, err
+	n, took, err := d.put(ctx, l.count, l.size, l.limit)
+	if err == nil && n == 0 {
+		err = errors.New("nothing was enqueued in time")
 	}
-	d, err := b.deploy(ctx, p)
 	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, d.stop()) }()
-	s = p.sample()
-	s.IdleMemory = d.fresh.Resident
-	if err = d.warm(ctx); err != nil {
-		return s, err
-	}
-	empty, err := p.redis.info(ctx)
-	if err != nil {
-		return s, err
-	}
-	if err = d.enqueue(ctx, &s); err != nil {
-		return s, err
-	}
-	full, err := p.redis.info(ctx)
-	if err != nil {
-		return s, err
-	}
-	n := s.Enqueue.Uploads
-	if err = errors.Join(d.drain(ctx, n, false, &s), p.redis.freed(ctx)); err != nil {
-		return s, err
-	}
-	drained, err := p.redis.info(ctx)
-	if n >= memoryCount {
-		s.WaitingBytes = (full.memory() - empty.memory()) / float64(n)
-		if s.Drain.Uploads == n {
-			s.DeliveredBytes = (drained.memory() - empty.memory()) / float64(n)
-		}
-	}
-	return s, err
-}
-
-// warm delivers some uploads, so that connections are open, scripts loaded, and all slots in use,
-// and pauses the queue.
-func (d *deployment) warm(ctx context.Context) error {
-	d.b.api.expect(d.plan.warm, d.delay, d.drip)
-	if _, err := d.put(ctx, d.plan.warm, min(d.size, warmSize), warmLimit); err != nil {
 		return err
 	}
-	if r := d.b.api.wait(ctx, warmLimit); r.Count < d.plan.warm {
-		return fmt.Errorf("warming up, %s delivered %d of %d within %v", d.system.name, r.Count, d.plan.warm, warmLimit)
-	}
-	return errors.Join(d.settled(ctx), d.pause(ctx, true), d.redis.freed(ctx))
-}
-
-// measurePlain lets the plain loop send.
-func (b *bench) measurePlain(ctx context.Context, p plan) (s sample, err error) {
-	loop, err := spawn(ctx, b.dir, "plain", spec{System: kindPlain, API: b.server.URL, Concurrency: p.concurrency})
+	full, err := d.use(ctx)
 	if err != nil {
-		return s, err
+		return err
 	}
-	defer func() { err = errors.Join(err, loop.stop()) }()
-	b.api.expect(p.count, p.delay, p.drip)
-	if _, err = loop.run(ctx, Order{N: p.warm, Size: min(p.size, warmSize), Limit: p.limit}); err != nil {
-		return s, err
+	s.add("enqueued/s", float64(n)/took.Seconds())
+	s.used("in", n, empty.redis, full.redis)
+	if err = d.drain(ctx, n, l, s, full); err != nil {
+		return err
 	}
-	p.redis = nil
-	s = p.sample()
-	var after Usage
-	s.Drain, after, err = (&deployment{plan: p, b: b}).phase(ctx, []*child{loop}, func() (Reply, error) {
-		return loop.run(ctx, Order{N: p.count, Size: p.size, Limit: p.limit})
-	})
-	s.PeakMemory = after.Peak
-	return s, err
+	// With fewer uploads the steps of Redis' tables count for more than what one holds.
+	const enough = 1000
+	if n >= enough && s.uploads == n {
+		drained, err := d.use(ctx)
+		if err != nil {
+			return err
+		}
+		waiting := (full.redis.Memory() - empty.redis.Memory()) / float64(n)
+		if d.system.kind == kindWorker && !d.system.file {
+			waiting -= float64(l.size)
+		}
+		s.add("B-waiting", waiting) // besides the voucher, if voucherd's store is in Redis
+		s.add("B-delivered", (drained.redis.Memory()-empty.redis.Memory())/float64(n))
+	}
+	return nil
 }
 
-// measureBacklog adds as many uploads as it takes out: those for the warm-up and those that are
-// measured.
-func (b *bench) measureBacklog(ctx context.Context, p plan, next *int) (s sample, err error) {
-	d := &deployment{plan: p}
-	if err = d.pause(ctx, true); err != nil {
-		return s, err
+// drain lets the workers fetch until n uploads have arrived, and all that follows is done too.
+func (d *deployment) drain(ctx context.Context, n int, l load, s *sample, before use) error {
+	d.api.reset(l.delay, l.drip)
+	if err := d.pause(ctx, false); err != nil {
+		return err
 	}
-	if d, err = b.deploy(ctx, p); err != nil {
-		return s, err
+	count, took := d.api.wait(ctx, n, l.limit)
+	var err error
+	if count == n && !l.backlog {
+		err = d.settled(ctx)
+	} else { // what is left would only take time
+		err = d.pause(ctx, true)
 	}
-	defer func() { err = errors.Join(err, d.stop()) }()
-	d.next = *next
-	defer func() { *next = d.next }()
-	s = p.sample()
-	s.IdleMemory = d.fresh.Resident
-	if _, err = d.put(ctx, p.warm, p.size, warmLimit); err != nil {
-		return s, err
+	after, uerr := d.use(ctx)
+	if err = errors.Join(err, uerr); err != nil {
+		return err
 	}
-	if err = d.enqueue(ctx, &s); err != nil {
-		return s, err
+	if count == 0 {
+		return errors.New("nothing was delivered in time")
 	}
-	b.api.expect(p.warm, 0, false)
-	if err = d.pause(ctx, false); err != nil {
-		return s, err
+	s.uploads = count
+	s.add("drained/s", float64(count)/took.Seconds())
+	s.add("worker-cpu-s/1000", (after.cpu-before.cpu).Seconds()/float64(count)*1000)
+	s.used("out", count, before.redis, after.redis)
+	s.add("peak-MB", float64(after.peak)/(1<<20))
+	s.add("above-idle-MB", float64(after.peak-d.idle)/(1<<20))
+	s.add("in-flight", float64(d.api.mostFlying()))
+	return nil
+}
+
+// measureLoop lets the plain loop send.
+func (d *deployment) measureLoop(ctx context.Context, l load, s *sample) error {
+	p, err := d.start(d.name, []string{kindLoop, strconv.Itoa(l.count), strconv.Itoa(l.size)})
+	if err != nil {
+		return err
 	}
-	b.api.wait(ctx, warmLimit)
-	if err = errors.Join(d.pause(ctx, true), d.settled(ctx)); err != nil {
-		return s, err
+	d.workers = append(d.workers, p)
+	count, took := d.api.wait(ctx, l.count, warmLimit+3*l.limit)
+	u, err := d.use(ctx)
+	if err == nil && count < l.count {
+		err = fmt.Errorf("it sent %d of %d", count, l.count)
 	}
-	return s, errors.Join(d.drain(ctx, p.count, true, &s), d.pause(ctx, true))
+	if err != nil {
+		return err
+	}
+	s.uploads = count
+	s.add("drained/s", float64(count)/took.Seconds())
+	s.add("worker-cpu-s/1000", u.cpu.Seconds()/float64(count)*1000)
+	s.add("peak-MB", float64(u.peak)/(1<<20))
+	return nil
 }

@@ -3,41 +3,34 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
-	"net/url"
 	"time"
+
+	"github.com/voucherd/voucherd/test/process"
 )
 
 // proxy stands between a system and its Redis and makes the way longer: every byte arrives half of
 // the delay later, in both directions, however many are on their way.
 type proxy struct {
-	listener net.Listener
-	target   string
-	delay    time.Duration // of one way
+	net.Listener
+
+	target string
+	delay  time.Duration // of one way
 }
 
-func newProxy(ctx context.Context, redisURL string, delay time.Duration) (*proxy, error) {
-	u, err := url.Parse(redisURL)
-	if err != nil {
-		return nil, fmt.Errorf("address of redis: %w", err)
-	}
+func newProxy(ctx context.Context, target string, delay time.Duration) (*proxy, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	p := &proxy{listener: l, target: u.Host, delay: delay / 2}
+	p := &proxy{Listener: l, target: target, delay: delay / 2}
 	go p.accept(ctx)
 	return p, nil
 }
 
-func (p *proxy) url() string { return "redis://" + p.listener.Addr().String() + "/0" }
-
-func (p *proxy) close() error { return p.listener.Close() }
-
 func (p *proxy) accept(ctx context.Context) {
 	for {
-		near, err := p.listener.Accept()
+		near, err := p.Accept()
 		if err != nil {
 			return
 		}
@@ -75,14 +68,10 @@ func (p *proxy) carry(ctx context.Context, to, from net.Conn) {
 			}
 		}
 	}()
-	// What arrives after an error is dropped, so that the other half always comes to its end.
-	var out io.Writer = to
-	for b := range road {
-		if sleep(ctx, time.Until(b.at)) != nil {
-			out = io.Discard
-		}
-		if _, err := out.Write(b.bytes); err != nil {
-			out = io.Discard
+	var err error
+	for b := range road { // to its end, so that the other half always comes to its own
+		if err == nil && process.Sleep(ctx, time.Until(b.at)) {
+			_, err = to.Write(b.bytes)
 		}
 	}
 	_ = to.Close() // the end is passed on

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"net/url"
 	"testing"
 	"time"
 )
@@ -25,7 +24,7 @@ func echo(t *testing.T) string {
 		_, _ = io.Copy(conn, conn)
 		_ = conn.Close()
 	}()
-	return "redis://" + l.Addr().String() + "/0"
+	return l.Addr().String()
 }
 
 func TestProxyDelaysWithoutQueueing(t *testing.T) {
@@ -35,12 +34,8 @@ func TestProxyDelaysWithoutQueueing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.close() })
-	u, err := url.Parse(p.url())
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", u.Host)
+	t.Cleanup(func() { _ = p.Close() })
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

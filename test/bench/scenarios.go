@@ -2,18 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
-)
-
-const (
-	scenarioWorkers = "workers"
-	scenarioMemory  = "memory"
-	scenarioLatency = "latency"
-	scenarioSizes   = "sizes"
-	scenarioBacklog = "backlog"
 )
 
 // scenario is one series of measurements.
@@ -25,15 +16,19 @@ type scenario struct {
 // scenarios are all there are, in the order in which they run.
 func scenarios() []scenario {
 	return []scenario{
-		{scenarioWorkers, "several worker processes, API of 50 ms", (*bench).runWorkers},
-		{scenarioMemory, "memory with many large vouchers in flight", (*bench).runMemory},
-		{scenarioLatency, "Redis far away", (*bench).runLatency},
-		{scenarioSizes, "side by side, by size of voucher", (*bench).runSizes},
-		{scenarioBacklog, "rate with much waiting and much delivered", (*bench).runBacklog},
+		{"start", "from the gateway's 202 to the call's arrival at the API", (*bench).runStart},
+		{"idle", "what an idle worker asks of Redis", (*bench).runIdle},
+		{"kill", "kill -9 of a worker in mid-call, started again at once", (*bench).runKill},
+		{"outage", "an outage with much waiting", (*bench).runOutage},
+		{"workers", "several worker processes, API of 50 ms", (*bench).runWorkers},
+		{"memory", "memory with 64 uploads of 5 MB in flight", (*bench).runMemory},
+		{"latency", "Redis far away", (*bench).runLatency},
+		{"sizes", "side by side, by size of voucher", (*bench).runSizes},
+		{"backlog", "rate with much waiting and much delivered", (*bench).runBacklog},
 	}
 }
 
-// find gives the scenario of a name, or one without a name.
+// find gives the scenario of a name, or one without anything.
 func find(name string) scenario {
 	for _, s := range scenarios() {
 		if s.name == name {
@@ -43,42 +38,62 @@ func find(name string) scenario {
 	return scenario{}
 }
 
-// one is the plan of one worker process with the usual concurrency.
-func (b *bench) one(scenario string, sys system, size, count int) plan {
-	return plan{
-		scenario: scenario, system: sys, redis: b.redis, workers: 1, concurrency: b.opts.concurrency, size: size, count: count,
-		warm: warmUp, limit: b.opts.limit,
-	}
+// one is one worker process with the usual concurrency.
+func (b *bench) one(sys system) setup {
+	return setup{system: sys, workers: 1, concurrency: b.opts.Concurrency}
 }
 
 // warmUp is enough for a worker to use all its slots, which takes one success fewer than it has
 // slots at last.
 const warmUp = 150
 
+// load gives a load of so many uploads, fewer in a quick run.
+func (b *bench) load(count, bytes int) load {
+	l := load{size: bytes, count: count, warm: warmUp, limit: 10 * time.Second}
+	if b.opts.Quick {
+		l.count, l.limit = max(8, count/5), 3*time.Second
+	}
+	return l
+}
+
+// rounds repeats something; a quick run does it at most so often.
+func (b *bench) rounds(quick int, do func(round int) error) error {
+	n := b.opts.Rounds
+	if b.opts.Quick {
+		n = min(n, quick)
+	}
+	for round := range n {
+		if err := do(round + 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // runSizes measures every system with every size, in turn, so that what the machine does besides
 // meets them all alike.
 func (b *bench) runSizes(ctx context.Context) error {
-	systems := []system{plainLoop(), naiveQueue(), inRedis(), inFiles()}
-	if !b.opts.quick {
-		systems = append(systems, naiveQueue().retained(), inRedis().retained())
+	systems, sizes := []system{httpLoop(), naiveQueue(), inRedis(), inFiles()}, b.opts.Sizes
+	if !b.opts.Quick {
+		systems = append(systems, naiveQueue().hour(), inRedis().hour())
+	} else {
+		sizes = slices.DeleteFunc(slices.Clone(sizes), func(kb int) bool { return kb > 200 })
 	}
-	if b.opts.systems != nil {
-		systems = slices.DeleteFunc(systems, func(s system) bool { return !slices.Contains(b.opts.systems, s.name) })
+	if b.opts.Systems != nil {
+		systems = slices.DeleteFunc(systems, func(s system) bool { return !slices.Contains(b.opts.Systems, s.name) })
 	}
-	return b.repeat(b.opts.rounds, 1, func(n int) error {
-		for _, bytes := range b.opts.sizes {
+	return b.rounds(2, func(round int) error {
+		for _, kb := range sizes {
 			for _, sys := range systems {
-				p, measure := b.one(scenarioSizes, sys, bytes, b.count(bytes)), b.measure
-				if sys.kind == kindPlain {
-					p.count *= 3 // it is over soon
-					measure = b.measurePlain
+				l := b.load(map[bool]int{true: 5000, false: max(60, min(3000, 250_000/kb))}[kb <= 2], kb<<10)
+				if sys.kind == kindLoop {
+					l.count *= 3 // it is over soon
 				}
-				s, err := measure(ctx, p)
+				s, err := b.measure(ctx, b.one(sys), l, fmt.Sprintf("sizes/voucher=%dKB/system=%s", kb, sys.name))
 				if err != nil {
-					return fmt.Errorf("%s with %s: %w", sys.name, size(bytes), err)
+					return err
 				}
-				s.Round = n
-				b.keep(s)
+				b.keep(round, s)
 			}
 			slices.Reverse(systems) // none is always the first after another
 		}
@@ -86,66 +101,43 @@ func (b *bench) runSizes(ctx context.Context) error {
 	})
 }
 
-// count gives how many uploads of a size make a measurement of a second or more.
-func (b *bench) count(bytes int) int {
-	switch {
-	case bytes <= 2<<10:
-		return b.opts.scaled(5000)
-	case bytes <= 20<<10:
-		return b.opts.scaled(3000)
-	case bytes <= 200<<10:
-		return b.opts.scaled(1000)
-	case bytes <= 1<<20:
-		return b.opts.scaled(250)
-	default:
-		return b.opts.scaled(60)
-	}
-}
-
-// inFlightMost and inFlightSize are what must fit into little memory.
-const (
-	inFlightMost = 64
-	inFlightSize = 5 << 20
-)
-
 // runMemory has many large vouchers under way at a time: the API takes two seconds to read each.
 func (b *bench) runMemory(ctx context.Context) error {
+	const inFlight, bytes = 64, 5 << 20
 	systems := []system{inRedis(), inFiles(), naiveQueue()}
-	if b.opts.quick {
+	if b.opts.Quick {
 		systems = systems[:2]
 	}
 	for _, sys := range systems {
-		p := b.one(scenarioMemory, sys, inFlightSize, 2*inFlightMost)
-		p.concurrency, p.delay, p.drip, p.warm, p.limit = inFlightMost, 2*time.Second, true, 5*inFlightMost, 3*b.opts.limit
-		s, err := b.measure(ctx, p)
+		u := b.one(sys)
+		u.concurrency = inFlight
+		l := load{size: bytes, count: 2 * inFlight, warm: 5 * inFlight, delay: 2 * time.Second, drip: true, limit: 30 * time.Second}
+		s, err := b.measure(ctx, u, l, "memory/system="+sys.name)
 		if err != nil {
-			return fmt.Errorf("%s: %w", sys.name, err)
+			return err
 		}
-		s.Round = 1
-		b.keep(s)
+		b.keep(1, s)
 	}
 	return nil
 }
 
-const (
-	smallVoucher = 2 << 10
-	slowAnswer   = 50 * time.Millisecond
-)
+const small = 2 << 10 // bytes of a voucher
 
 // runWorkers lets one, two and four processes work on one account whose API takes its time.
 func (b *bench) runWorkers(ctx context.Context) error {
-	return b.repeat(min(2, b.opts.rounds), 0.2, func(n int) error {
-		for _, workers := range []int{1, 2, 4} {
+	const answer = 50 * time.Millisecond
+	return b.rounds(1, func(round int) error {
+		for _, n := range []int{1, 2, 4} {
+			u := b.one(inRedis())
+			u.workers = n
 			// What so many calls at a time can do in some seconds.
-			perSecond := float64(workers*b.opts.concurrency) / slowAnswer.Seconds()
-			p := b.one(scenarioWorkers, inRedis(), smallVoucher, b.opts.scaled(int(5*perSecond)))
-			p.workers, p.delay, p.warm = workers, slowAnswer, 3*warmUp*workers
-			s, err := b.measure(ctx, p)
+			l := b.load(int(5*float64(n*u.concurrency)/answer.Seconds()), small)
+			l.delay, l.warm = answer, 3*warmUp*n
+			s, err := b.measure(ctx, u, l, fmt.Sprintf("workers/workers=%d", n))
 			if err != nil {
-				return fmt.Errorf("%d workers: %w", workers, err)
+				return err
 			}
-			s.Round = n
-			b.keep(s)
+			b.keep(round, s)
 		}
 		return nil
 	})
@@ -153,76 +145,66 @@ func (b *bench) runWorkers(ctx context.Context) error {
 
 // runLatency puts Redis farther away.
 func (b *bench) runLatency(ctx context.Context) error {
-	return b.repeat(min(2, b.opts.rounds), 0.4, func(n int) error {
-		for _, delay := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond} {
+	return b.rounds(1, func(round int) error {
+		for _, away := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond} {
 			for _, sys := range []system{naiveQueue(), inRedis()} {
-				s, err := b.far(ctx, sys, delay)
+				u := b.one(sys)
+				u.away = away
+				// So many that neither their fetching one by one nor their round trips are over at once.
+				l := b.load(int(min(3000, 5*time.Second/away)), small)
+				l.warm = 64
+				s, err := b.measure(ctx, u, l, fmt.Sprintf("latency/redis-ms=%d/system=%s", away.Milliseconds(), sys.name))
 				if err != nil {
-					return fmt.Errorf("%s with redis %v away: %w", sys.name, delay, err)
+					return err
 				}
-				s.Round, s.RedisMS = n, float64(delay.Milliseconds())
-				b.keep(s)
+				b.keep(round, s)
 			}
 		}
 		return nil
 	})
 }
 
-// far measures a system whose Redis is a delay away, there and back.
-func (b *bench) far(ctx context.Context, sys system, delay time.Duration) (s sample, err error) {
-	way, err := newProxy(ctx, b.redis.url, delay)
-	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, way.close()) }()
-	// So many that neither their fetching one by one nor their round trips are over at once.
-	p := b.one(scenarioLatency, sys, smallVoucher, b.opts.scaled(int(min(3000, 5*time.Second/delay))))
-	p.redisURL, p.warm = way.url(), 64
-	return b.measure(ctx, p)
-}
-
-// backlog is a Redis server with much in it.
-type backlog struct {
-	server    *server
-	waiting   int // uploads, beside those that are measured
-	delivered int
-	next      int // number of the next upload
-}
-
-// runBacklog compares the rate with little and with much waiting and delivered, each on a Redis
-// server of its own, in turn.
+// runBacklog compares the rate with little and with much waiting and delivered, in turn. Each
+// measurement adds as many uploads as it takes out.
 func (b *bench) runBacklog(ctx context.Context) (err error) {
-	var levels []*backlog
-	defer func() {
-		for _, l := range levels {
-			err = errors.Join(err, l.server.close())
+	levels := make([]*deployment, len(b.opts.Backlog))
+	for i, waiting := range b.opts.Backlog {
+		d, err := b.deploy(ctx, b.one(inRedis()))
+		defer d.stop() //nolint:errcheck // all is measured
+		delivered := 0
+		if waiting == slices.Max(b.opts.Backlog) {
+			delivered = b.opts.Delivered
 		}
-	}()
-	for i, waiting := range b.opts.backlog {
-		l := &backlog{waiting: waiting}
-		if waiting == slices.Max(b.opts.backlog) {
-			l.delivered = b.opts.delivered
+		if err == nil {
+			err = d.fill(ctx, delivered, waiting)
 		}
-		if l.server, err = startRedis(ctx, b.dir, fmt.Sprintf("redis-%d", i)); err != nil {
-			return err
-		}
-		levels = append(levels, l)
-		if err = b.fill(ctx, l); err != nil {
+		if err != nil {
 			return fmt.Errorf("fill a ledger with %d waiting: %w", waiting, err)
 		}
+		levels[i] = d
 	}
-	for n := 1; n <= b.opts.rounds; n++ {
-		for _, l := range levels {
-			p := b.one(scenarioBacklog, inRedis(), smallVoucher, b.opts.scaled(3000))
-			p.redis = l.server
-			s, err := b.measureBacklog(ctx, p, &l.next)
-			if err != nil {
-				return fmt.Errorf("%d waiting: %w", l.waiting, err)
+	return b.rounds(2, func(round int) error {
+		for i, d := range levels {
+			l := b.load(3000, small)
+			l.backlog = true
+			s := &sample{name: fmt.Sprintf("backlog/waiting=%d", b.opts.Backlog[i])}
+			if err := d.measure(ctx, l, s); err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
 			}
-			s.Round, s.Waiting, s.Delivered = n, l.waiting, l.delivered
-			b.keep(s)
+			b.keep(round, s)
 		}
-		slices.Reverse(levels)
+		return nil
+	})
+}
+
+// fill delivers uploads, and lets others wait.
+func (d *deployment) fill(ctx context.Context, delivered, waiting int) error {
+	if err := d.warm(ctx, max(warmUp, delivered), small); err != nil {
+		return err
 	}
-	return nil
+	if err := d.pause(ctx, true); err != nil {
+		return err
+	}
+	_, _, err := d.put(ctx, waiting, small, time.Hour)
+	return err
 }

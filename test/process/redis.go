@@ -45,7 +45,7 @@ type Redis struct {
 // StartRedis starts a server on a free port. Without options it keeps everything in memory.
 func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	for range portTries {
-		addr, err := freeAddr(ctx)
+		addr, err := FreeAddr(ctx)
 		if err != nil {
 			continue
 		}
@@ -59,9 +59,9 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	return nil, fmt.Errorf("no free port in %d tries", portTries)
 }
 
-// freeAddr looks below the ports that outgoing connections use, so that none of those takes the
-// port while a server is being restarted.
-func freeAddr(ctx context.Context) (string, error) {
+// FreeAddr gives a loopback address that nothing listens on. It looks below the ports that outgoing
+// connections use, so that none of those takes the port while a server is being restarted.
+func FreeAddr(ctx context.Context) (string, error) {
 	const lowest, beyond = 15000, 32000
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowest+rand.IntN(beyond-lowest)))
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
