@@ -47,7 +47,7 @@ func (d *deployment) send(ctx context.Context, method, url string, body []byte) 
 // runStart sends vouchers to a real gateway at random moments, while the account is idle.
 func (b *bench) runStart(ctx context.Context) error {
 	const times, bytesEach, shortest, spread = 60, 20 << 10, 50 * time.Millisecond, 250 * time.Millisecond
-	return b.rounds(1, func(round int) error {
+	return b.rounds(func(round int) error {
 		return b.run(ctx, b.one(inRedis().hour()), func(d *deployment) error {
 			url, err := d.startGateway(ctx)
 			if err != nil {
@@ -82,7 +82,11 @@ func (b *bench) runStart(ctx context.Context) error {
 
 // runIdle counts what a worker asks of Redis that has nothing to do, alone and beside a gateway.
 func (b *bench) runIdle(ctx context.Context) error {
-	return b.rounds(1, func(round int) error {
+	idle := 10 * time.Second
+	if b.opts.Quick {
+		idle /= 2
+	}
+	return b.rounds(func(round int) error {
 		return b.run(ctx, b.one(inRedis().hour()), func(d *deployment) error {
 			if err := d.warm(ctx, warmUp, small); err != nil {
 				return err
@@ -93,8 +97,7 @@ func (b *bench) runIdle(ctx context.Context) error {
 						return err
 					}
 				}
-				const lasts = 10 * time.Second
-				rates, err := d.watch(ctx, lasts)
+				rates, err := d.watch(ctx, idle)
 				if err != nil {
 					return err
 				}
@@ -132,7 +135,7 @@ func (b *bench) runKill(ctx context.Context) error {
 	if b.opts.Quick {
 		systems = systems[:1]
 	}
-	return b.rounds(1, func(round int) error {
+	return b.rounds(func(round int) error {
 		var g errgroup.Group
 		samples := make([]*sample, len(systems))
 		for i, sys := range systems {
@@ -213,7 +216,7 @@ func (b *bench) runOutage(ctx context.Context) error {
 		}
 		lasts := b.opts.Outage
 		if b.opts.Quick {
-			lasts = min(lasts, 45*time.Second)
+			lasts = min(lasts, 40*time.Second)
 		}
 		if err := d.pause(ctx, false); err != nil {
 			return err

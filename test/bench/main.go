@@ -21,11 +21,11 @@ import (
 
 // options are the flags.
 type options struct {
-	Quick       bool          `help:"Small counts, few rounds, no naive handler to be killed: under three minutes, good for a first look."`
+	Quick       bool          `help:"Small counts, one round, no naive handler to be killed: under three minutes, good for a first look."`
 	Scenarios   []string      `help:"What to measure, in order: start, idle, kill, outage, workers, memory, latency, sizes, backlog; or all (default: all but backlog; quick: without latency too)."`
 	Sizes       []int         `help:"Sizes of voucher for the scenario sizes, in KB." default:"2,20,200,1024,5120"`
 	Systems     []string      `help:"Systems to keep in the scenario sizes, as the table has them (default: all)."`
-	Rounds      int           `help:"Rounds of each measurement (default 3, quick 2)."`
+	Rounds      int           `help:"Rounds of each measurement (default 3, quick 1)."`
 	Concurrency int           `help:"Calls at a time of every system." default:"16"`
 	Waiting     int           `help:"Uploads waiting in the scenario outage." default:"1000"`
 	Outage      time.Duration `help:"How long the API is away in the scenario outage." default:"75s"`
@@ -57,7 +57,7 @@ func (o *options) fill() error {
 	if o.Rounds == 0 {
 		o.Rounds = 3
 		if o.Quick {
-			o.Rounds = 2
+			o.Rounds = 1
 		}
 	}
 	if slices.Min(append(slices.Concat(o.Sizes, o.Backlog), o.Rounds, o.Concurrency, o.Waiting)) < 1 {

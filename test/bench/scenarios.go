@@ -56,13 +56,9 @@ func (b *bench) load(count, bytes int) load {
 	return l
 }
 
-// rounds repeats something; a quick run does it at most so often.
-func (b *bench) rounds(quick int, do func(round int) error) error {
-	n := b.opts.Rounds
-	if b.opts.Quick {
-		n = min(n, quick)
-	}
-	for round := range n {
+// rounds repeats something.
+func (b *bench) rounds(do func(round int) error) error {
+	for round := range b.opts.Rounds {
 		if err := do(round + 1); err != nil {
 			return err
 		}
@@ -82,7 +78,7 @@ func (b *bench) runSizes(ctx context.Context) error {
 	if b.opts.Systems != nil {
 		systems = slices.DeleteFunc(systems, func(s system) bool { return !slices.Contains(b.opts.Systems, s.name) })
 	}
-	return b.rounds(2, func(round int) error {
+	return b.rounds(func(round int) error {
 		for _, kb := range sizes {
 			for _, sys := range systems {
 				l := b.load(map[bool]int{true: 5000, false: max(60, min(3000, 250_000/kb))}[kb <= 2], kb<<10)
@@ -126,7 +122,7 @@ const small = 2 << 10 // bytes of a voucher
 // runWorkers lets one, two and four processes work on one account whose API takes its time.
 func (b *bench) runWorkers(ctx context.Context) error {
 	const answer = 50 * time.Millisecond
-	return b.rounds(1, func(round int) error {
+	return b.rounds(func(round int) error {
 		for _, n := range []int{1, 2, 4} {
 			u := b.one(inRedis())
 			u.workers = n
@@ -145,7 +141,7 @@ func (b *bench) runWorkers(ctx context.Context) error {
 
 // runLatency puts Redis farther away.
 func (b *bench) runLatency(ctx context.Context) error {
-	return b.rounds(1, func(round int) error {
+	return b.rounds(func(round int) error {
 		for _, away := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond} {
 			for _, sys := range []system{naiveQueue(), inRedis()} {
 				u := b.one(sys)
@@ -183,7 +179,7 @@ func (b *bench) runBacklog(ctx context.Context) (err error) {
 		}
 		levels[i] = d
 	}
-	return b.rounds(2, func(round int) error {
+	return b.rounds(func(round int) error {
 		for i, d := range levels {
 			l := b.load(3000, small)
 			l.backlog = true

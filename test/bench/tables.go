@@ -165,7 +165,11 @@ func (r results) targetTable() string {
 	var rows [][]string
 	for _, t := range targets() {
 		worst, met := r.check(t)
-		rows = append(rows, []string{t.what, t.unit, strings.TrimSpace(t.sign + " " + digits(t.bound)), worst.ranged(), met})
+		bound := ""
+		if t.sign != "" {
+			bound = t.sign + " " + digits(t.bound)
+		}
+		rows = append(rows, []string{t.what, t.unit, bound, worst.ranged(), met})
 	}
 	return markdown("Targets", []string{"what", "unit", "target", "measured", "met"}, rows)
 }

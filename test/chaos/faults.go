@@ -9,6 +9,7 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/test/chaos/plan"
+	"github.com/voucherd/voucherd/test/process"
 )
 
 // refusals refuse some orders for good, whatever else the API does.
@@ -29,19 +30,19 @@ func (w *testbed) failAPI(ctx context.Context, p plan.Plan, began time.Time) {
 	always := refusals(p.Orders)
 	w.api.SetFaults(always...)
 	for _, f := range p.API {
-		if !sleep(ctx, time.Until(began.Add(f.At))) {
+		if !process.Sleep(ctx, time.Until(began.Add(f.At))) {
 			return
 		}
 		w.say("API: %s for %v (probability %.2f, status %d, delay %v, Retry-After %q)", f.Fault.Kind, time.Duration(f.Fault.For),
 			f.Fault.Probability, f.Fault.Status, time.Duration(f.Fault.Delay), f.Fault.RetryAfter)
 		w.api.SetFaults(append([]sandbox.Fault{f.Fault}, always...)...)
 	}
-	if !sleep(ctx, time.Until(began.Add(p.Outage.From))) {
+	if !process.Sleep(ctx, time.Until(began.Add(p.Outage.From))) {
 		return
 	}
 	w.say("API: away for %v", p.Outage.To-p.Outage.From)
 	w.api.SetFaults(sandbox.Fault{Kind: sandbox.Outage})
-	sleep(ctx, time.Until(began.Add(p.Outage.To)))
+	process.Sleep(ctx, time.Until(began.Add(p.Outage.To)))
 	w.say("API: back")
 	w.api.SetFaults(always...)
 }
@@ -49,7 +50,7 @@ func (w *testbed) failAPI(ctx context.Context, p plan.Plan, began time.Time) {
 // failProcesses does to the processes what is planned, one thing after the other.
 func (w *testbed) failProcesses(ctx context.Context, faults []plan.ProcessFault, began time.Time) error {
 	for _, f := range faults {
-		if !sleep(ctx, time.Until(began.Add(f.At))) {
+		if !process.Sleep(ctx, time.Until(began.Add(f.At))) {
 			return nil
 		}
 		w.say("%s", f)
@@ -67,14 +68,14 @@ func (w *testbed) fail(ctx context.Context, f plan.ProcessFault) error {
 	switch f.Kind {
 	case plan.KillWorker:
 		w.workers.kill(f.Worker)
-		sleep(ctx, f.For)
+		process.Sleep(ctx, f.For)
 		return w.workers.start(f.Worker)
 	case plan.StopWorker:
 		w.workers.stop(f.Worker, w.redis.awayAt)
-		sleep(ctx, f.For)
+		process.Sleep(ctx, f.For)
 		return w.workers.start(f.Worker)
-	case plan.PauseWorker:
-		return w.workers.pause(ctx, f.Worker, f.For)
+	case plan.FreezeWorker:
+		return w.workers.freeze(ctx, f.Worker, f.For)
 	case plan.KillRedis:
 		return w.redis.restart(ctx, f.For)
 	case plan.PauseRedis:
@@ -109,11 +110,11 @@ func (w *testbed) waitForCalls(ctx context.Context) {
 func (w *testbed) flush(ctx context.Context, account string) error {
 	const limit = 10 * time.Second // go-redis takes a moment to see that Redis is back
 	var last error
-	err := until(ctx, limit, "the queue's keys are deleted", func() bool {
+	err := process.Until(ctx, limit, "the queue's keys are deleted", func() bool {
 		var keys []string
-		keys, last = w.rdb.Keys(ctx, "asynq:{"+ledger.Queue(account)+"}:*").Result()
+		keys, last = w.Redis.Keys(ctx, "asynq:{"+ledger.Queue(account)+"}:*").Result()
 		if last == nil && len(keys) > 0 {
-			last = w.rdb.Del(ctx, keys...).Err()
+			last = w.Redis.Del(ctx, keys...).Err()
 		}
 		return last == nil
 	})

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 	"github.com/voucherd/voucherd/test/chaos/audit"
 	"github.com/voucherd/voucherd/test/chaos/plan"
+	"github.com/voucherd/voucherd/test/process"
 )
 
 // producers enqueue vouchers, as backends do: what fails they try again.
@@ -26,28 +28,20 @@ type producers struct {
 
 	mu       sync.Mutex
 	enqueued []audit.Enqueued
-	tally    tally
-}
 
-// tally is what the report says of the producers.
-type tally struct {
-	calls, accepted, again int
-	failed, whileAway      int            // and tried again; of these, while Redis was away
-	slowest                time.Duration  // until the producer had its error
-	errors                 map[string]int // by text
-	wrong                  []string       // what Enqueue answered and should not have
-	unnamed                []string       // errors that came while Redis was still away and do not say which Redis
+	made, again       int
+	failed, whileAway int            // and tried again; of these, while Redis was away
+	slowest           time.Duration  // until the producer had its error
+	errors            map[string]int // by text
+	wrong             []string       // what Enqueue answered and should not have
+	unnamed           []string       // errors that came while Redis was still away and do not say which Redis
 }
-
-const (
-	callsAtOnce = 6
-	retryAfter  = 200 * time.Millisecond
-)
 
 func (w *testbed) newProducers() *producers {
+	const callsAtOnce = 6
 	return &producers{
-		client: w.client, seed: w.opts.seed, began: time.Now(), away: w.redis.awayAt, calls: make(chan struct{}, callsAtOnce),
-		tally: tally{errors: map[string]int{}},
+		client: w.client, seed: w.opts.Seed, began: time.Now(), away: w.redis.awayAt, calls: make(chan struct{}, callsAtOnce),
+		errors: map[string]int{},
 	}
 }
 
@@ -70,6 +64,7 @@ type step struct {
 // order enqueues the vouchers of an order. Each waits until the one before it is accepted: a call
 // that failed may have been carried out, so only that settles who comes first.
 func (p *producers) order(ctx context.Context, o plan.Order) {
+	const retryAfter = 200 * time.Millisecond
 	var steps []step
 	for i, v := range o.Vouchers {
 		steps = append(steps, step{place: i, at: v.At})
@@ -80,16 +75,15 @@ func (p *producers) order(ctx context.Context, o plan.Order) {
 	slices.SortStableFunc(steps, func(a, b step) int { return int(a.at - b.at) })
 	ids := make([]string, len(o.Vouchers))
 	for _, s := range steps {
-		if !sleep(ctx, time.Until(p.began.Add(s.at))) {
+		if !process.Sleep(ctx, time.Until(p.began.Add(s.at))) {
 			return
 		}
-		v := o.Vouchers[s.place]
-		u, err := p.enqueue(ctx, o, v)
+		u, err := p.enqueue(ctx, o, o.Vouchers[s.place])
 		for err != nil {
-			if !sleep(ctx, retryAfter) {
+			if !process.Sleep(ctx, retryAfter) {
 				return
 			}
-			u, err = p.enqueue(ctx, o, v)
+			u, err = p.enqueue(ctx, o, o.Vouchers[s.place])
 		}
 		p.accept(o, s, u, ids)
 	}
@@ -104,25 +98,23 @@ func (p *producers) enqueue(ctx context.Context, o plan.Order, v plan.Voucher) (
 	took := time.Since(began)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := &p.tally
-	t.calls++
+	p.made++
 	if err == nil || ctx.Err() != nil {
 		return u, err
 	}
-	t.failed++
-	t.slowest = max(t.slowest, took)
-	var unreachable *tasks.UnreachableError
-	named := errors.As(err, &unreachable)
+	p.failed++
+	p.slowest = max(p.slowest, took)
+	_, named := errors.AsType[*tasks.UnreachableError](err)
 	if p.away(began, time.Now()) {
-		t.whileAway++
+		p.whileAway++
 		if !named && p.away(time.Now(), time.Now().Add(time.Millisecond)) {
-			t.unnamed = sample(t.unnamed, err.Error())
+			p.unnamed = append(p.unnamed, err.Error())
 		}
 	}
 	if named {
-		t.errors["redis could not be reached"]++
+		p.errors["redis could not be reached"]++
 	} else {
-		t.errors[clip(err.Error())]++
+		p.errors[err.Error()]++
 	}
 	return u, err
 }
@@ -135,33 +127,34 @@ func (p *producers) accept(o plan.Order, s step, u ledger.Upload, ids []string) 
 	sum := hex.EncodeToString(hash.Sum(nil))
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := &p.tally
 	if u.SHA256 != sum || u.OrderID != o.ID || u.Account != o.Account {
-		t.wrong = sample(t.wrong, "order "+o.ID+": the answer is about "+u.ID)
+		p.wrong = append(p.wrong, "order "+o.ID+": the answer is about "+u.ID)
 	}
 	if s.again {
-		t.again++
+		p.again++
 		if u.ID != ids[s.place] || !u.Duplicate {
-			t.wrong = sample(t.wrong, "order "+o.ID+": enqueued again, it got "+u.ID+" and not a duplicate of "+ids[s.place])
+			p.wrong = append(p.wrong, "order "+o.ID+": enqueued again, it got "+u.ID+" and not a duplicate of "+ids[s.place])
 		}
 		return
 	}
-	t.accepted++
 	ids[s.place] = u.ID
 	p.enqueued = append(p.enqueued, audit.Enqueued{
 		UploadID: u.ID, Account: o.Account, OrderID: o.ID, SHA256: sum, Place: s.place, At: time.Now(),
 	})
 }
 
-// sample keeps the first few of many.
-func sample(all []string, one string) []string {
-	if len(all) < 10 {
-		all = append(all, clip(one))
+// report says how enqueueing went, and whether Enqueue kept its word.
+func (p *producers) report(r *report) {
+	r.row("accepted by Enqueue", "%d, and %d again (in %d calls; %d failed, %d of them while Redis was away; slowest error after %v)",
+		len(p.enqueued), p.again, p.made, p.failed, p.whileAway, short(p.slowest))
+	for text, n := range p.errors {
+		r.row("", "%d × %.300s", n, text)
 	}
-	return all
-}
-
-func clip(s string) string {
-	const most = 300
-	return s[:min(len(s), most)]
+	r.check("Enqueue answers what it should, duplicates too", len(p.enqueued)+p.again, p.wrong...)
+	var slow []string
+	if p.slowest > 5*time.Second {
+		slow = append(slow, fmt.Sprintf("the slowest error came after %v", p.slowest))
+	}
+	r.check("a producer that cannot reach Redis knows within 5 s", p.failed, slow...)
+	r.check("an error while Redis is away says which Redis", p.whileAway, p.unnamed...)
 }

@@ -40,7 +40,7 @@ func startRedis(ctx context.Context, dir string) (*redisServer, error) {
 func (s *redisServer) restart(ctx context.Context, after time.Duration) error {
 	return s.whileAway(func() error {
 		s.Kill()
-		if !sleep(ctx, after) {
+		if !process.Sleep(ctx, after) {
 			return nil
 		}
 		return s.Start(ctx)
@@ -56,7 +56,7 @@ func pause(ctx context.Context, p *process.Process, d time.Duration) error {
 	if err := p.Pause(); err != nil {
 		return err
 	}
-	sleep(ctx, d)
+	process.Sleep(ctx, d)
 	return p.Resume()
 }
 
@@ -75,7 +75,7 @@ func (s *redisServer) failOver(ctx context.Context, lacking time.Duration) (l au
 	rdb := replica.Client()
 	defer rdb.Close() //nolint:errcheck // nothing is left to lose
 	if err = rdb.ReplicaOf(ctx, host, port).Err(); err == nil {
-		err = until(ctx, 20*time.Second, "a replica follows", func() bool {
+		err = process.Until(ctx, 20*time.Second, "a replica follows", func() bool {
 			return strings.Contains(rdb.Info(ctx, "replication").Val(), "master_link_status:up\r\n")
 		})
 	}
@@ -87,7 +87,7 @@ func (s *redisServer) failOver(ctx context.Context, lacking time.Duration) (l au
 		replica.Kill()
 		return l, fmt.Errorf("let a replica follow: %w", err)
 	}
-	sleep(ctx, lacking)
+	process.Sleep(ctx, lacking)
 	err = s.whileAway(func() error {
 		s.Kill()
 		l.Gone = time.Now()

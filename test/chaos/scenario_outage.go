@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
@@ -15,7 +15,7 @@ import (
 const (
 	awayFor      = time.Minute
 	mostCalls    = 5 + 3 + int(awayFor/(5*time.Second)) // those that open the breaker, workers, and a probe every 5 s
-	mostCommands = 100.0                                // of one worker, a second
+	mostCommands = 200                                  // of one worker, a second
 )
 
 // runOutage lets many uploads wait while the API is away, with the settings that users have.
@@ -25,20 +25,21 @@ func (w *testbed) runOutage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.say("%d uploads wait, the API is away, starting %d workers", len(enqueued), w.opts.workers)
-	began := time.Now()
-	if err := w.workers.startAll(); err != nil {
+	w.say("%d uploads wait, the API is away, starting %d workers", len(enqueued), w.opts.Workers)
+	until := time.Now().Add(awayFor)
+	if err = w.workers.startAll(); err != nil {
 		return err
 	}
-	if err := w.countCommands(ctx, began.Add(awayFor)); err != nil {
+	commands, err := w.commandsUntil(ctx, until)
+	if err != nil {
 		return err
 	}
+	w.report.atMost(mostCommands, "Redis commands a second and worker while the API is away", commands)
 	back := time.Now()
 	w.api.SetFaults()
-	calls := len(w.api.Requests())
-	w.checkCalls(calls, mostCalls, back.Sub(began))
-	w.say("%d calls; the API is back", calls)
-	if err := w.drain(ctx, drainLimit); err != nil {
+	w.report.atMost(float64(mostCalls), "calls while the API is away", float64(len(w.api.Requests())))
+	w.say("the API is back")
+	if err := w.drain(ctx, w.opts.Drain); err != nil {
 		return err
 	}
 	if err := w.countRefusals(ctx); err != nil {
@@ -50,51 +51,16 @@ func (w *testbed) runOutage(ctx context.Context) error {
 
 // enqueueAll enqueues one small voucher for each of many orders, as fast as can be.
 func (w *testbed) enqueueAll(ctx context.Context) ([]audit.Enqueued, error) {
-	w.say("enqueueing %d vouchers", w.opts.vouchers)
 	var orders []plan.Order
-	for n := range w.opts.vouchers {
+	for n := range w.opts.N {
 		orders = append(orders, plan.Order{
 			ID: fmt.Sprintf("20225-%d", n), Account: w.accounts[0].name, Vouchers: []plan.Voucher{{Number: n, Size: 2 << 10}},
 		})
 	}
 	p := w.newProducers()
 	p.run(ctx, orders)
-	w.reportProducers(p.tally)
+	p.report(w.report)
 	return p.enqueued, context.Cause(ctx)
-}
-
-// countCommands counts what the workers ask of Redis until an instant, second by second.
-func (w *testbed) countCommands(ctx context.Context, till time.Time) error {
-	began := time.Now()
-	m, err := listen(ctx, w.redis.Addr)
-	if err != nil {
-		return err
-	}
-	defer m.close()
-	last, most, mostAt := int64(0), 0.0, time.Duration(0)
-	for time.Until(till) > 0 {
-		at := time.Now()
-		if !sleep(ctx, min(time.Second, time.Until(till))) {
-			return context.Cause(ctx)
-		}
-		now, took := m.asked.Load(), time.Since(at)
-		if rate := float64(now-last) / took.Seconds() / float64(w.opts.workers); rate > most && took > time.Second/2 {
-			most, mostAt = rate, time.Since(began)
-		}
-		last = now
-	}
-	asked := w.commands(m, time.Since(began))
-	w.report.row("", "the busiest second saw %.0f Redis commands of each worker, %.0f s after the start", most, mostAt.Seconds())
-	w.report.check(fmt.Sprintf("under %.0f Redis commands a second and worker while the API is away", mostCommands),
-		int(last), exceeds(asked, mostCommands)...)
-	return nil
-}
-
-func exceeds(n, most float64) []string {
-	if n <= most {
-		return nil
-	}
-	return []string{fmt.Sprintf("%.1f, where %.0f are the most", n, most)}
 }
 
 // countRefusals looks for refusals that an outage was taken for.
@@ -127,33 +93,21 @@ func (w *testbed) list(ctx context.Context) (all []ledger.Upload, err error) {
 // growth looks at how the workers came back: each begins with one call at a time, and n successes
 // allow at most n more.
 func (w *testbed) growth(back time.Time) {
-	var ends []time.Time // of calls under way
-	examined, answered, top := 0, 0, 1
+	var under []time.Time // ends of calls under way
+	examined, answered := 0, 0
 	var many []string
-	var steps strings.Builder
 	for _, r := range w.api.Requests() {
 		if r.At.Before(back) {
 			continue
 		}
-		var still []time.Time
-		for _, end := range ends {
-			if end.After(r.At) {
-				still = append(still, end)
-			} else {
-				answered++
-			}
-		}
-		ends = append(still, r.AnsweredAt)
-		under := len(ends)
 		examined++
-		if under > w.opts.workers+answered {
-			many = append(many, fmt.Sprintf("request %d is the %dth at a time after %d successes", r.Number, under, answered))
-		}
-		if under >= top {
-			fmt.Fprintf(&steps, " %d at %.1f s", under, r.At.Sub(back).Seconds())
-			top = 2 * top
+		before := len(under)
+		under = slices.DeleteFunc(under, func(end time.Time) bool { return !end.After(r.At) })
+		answered += before - len(under)
+		under = append(under, r.AnsweredAt)
+		if len(under) > w.opts.Workers+answered {
+			many = append(many, fmt.Sprintf("request %d is the %dth at a time after %d successes", r.Number, len(under), answered))
 		}
 	}
 	w.report.check("after an outage the calls at a time grow step by step", examined, many...)
-	w.report.row("", "calls at a time after the API was back:%s", steps.String())
 }

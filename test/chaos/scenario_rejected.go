@@ -25,7 +25,7 @@ func (w *testbed) runRejected(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err = w.drain(ctx, drainLimit); err != nil {
+	if err = w.drain(ctx, w.opts.Drain); err != nil {
 		return err
 	}
 	if err = w.listed(ctx, enqueued); err != nil {
@@ -37,16 +37,16 @@ func (w *testbed) runRejected(ctx context.Context) error {
 		return err
 	}
 	var some []string
-	if n != w.opts.vouchers {
+	if n != w.opts.N {
 		some = append(some, strconv.Itoa(n))
 	}
-	w.report.check("every upload was rejected", w.opts.vouchers, some...)
+	w.report.check("every upload was rejected", w.opts.N, some...)
 	return w.reconcile(ctx, enqueued, began)
 }
 
 // listed asks the command line for what was rejected.
 func (w *testbed) listed(ctx context.Context, enqueued []audit.Enqueued) error {
-	out, _, err := w.voucherd(ctx, "list", "--state", "rejected", "--json", "--limit", strconv.Itoa(2*len(enqueued)))
+	out, err := w.voucherd(ctx, "list", "--state", "rejected", "--json", "--limit", strconv.Itoa(2*len(enqueued)))
 	if err != nil {
 		return err
 	}

@@ -3,11 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/voucherd/voucherd/test/chaos/audit"
 	"github.com/voucherd/voucherd/test/process"
 )
 
@@ -18,22 +17,23 @@ type workers struct {
 
 	mu     sync.Mutex
 	all    []*worker
-	killed map[string]time.Time // by name in the ledger
-	errs   []string             // what a worker did wrong
+	killed map[string]time.Time    // by name in the ledger
+	frozen map[string][]audit.Span // likewise
+	errs   []string                // what a worker did wrong
 }
 
 // worker is one worker through all its lives.
 type worker struct {
-	name                string
-	lives, kills, stops int
-	slow                time.Duration // slowest stop
-	peak                int64         // most bytes in memory of any life
+	name                         string
+	lives, kills, stops, freezes int
+	slow                         time.Duration // slowest stop
+	peak                         int64         // most bytes in memory of any life
 
 	proc *process.Process
 }
 
 func newWorkers(bin, dir string, set settings, n int) *workers {
-	ws := &workers{bin: bin, dir: dir, settings: set, killed: map[string]time.Time{}}
+	ws := &workers{bin: bin, dir: dir, settings: set, killed: map[string]time.Time{}, frozen: map[string][]audit.Span{}}
 	for i := range n {
 		ws.all = append(ws.all, &worker{name: fmt.Sprintf("w%d", i+1)})
 	}
@@ -95,15 +95,19 @@ func (ws *workers) kill(i int) {
 	w.kills++
 }
 
-// pause stops a worker for a while, as a machine does that is short of everything.
-func (ws *workers) pause(ctx context.Context, i int, d time.Duration) error {
+// freeze stops a worker with SIGSTOP for a while, as a machine does that is short of everything.
+func (ws *workers) freeze(ctx context.Context, i int, d time.Duration) error {
 	w, proc := ws.take(i)
 	if proc == nil {
 		return nil
 	}
+	from := time.Now()
 	err := pause(ctx, proc, d)
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
+	const wakes = time.Second // what it did just before, or does next, others may have taken over too
+	ws.frozen[proc.Name()] = append(ws.frozen[proc.Name()], audit.Span{From: from, To: time.Now().Add(wakes)})
+	w.freezes++
 	w.proc = proc
 	return err
 }
@@ -121,16 +125,16 @@ func (ws *workers) stop(i int, excused func(from, to time.Time) bool) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	w.stops++
-	switch {
-	case late && err != nil:
-		ws.killed[proc.Name()] = time.Now() // it was, at its limit
-	case late:
-	case err != nil:
-		ws.errs = append(ws.errs, err.Error())
-		fallthrough
-	default:
-		w.slow = max(w.slow, took)
+	if late {
+		if err != nil {
+			ws.killed[proc.Name()] = time.Now() // it was, at its limit
+		}
+		return
 	}
+	if err != nil {
+		ws.errs = append(ws.errs, err.Error())
+	}
+	w.slow = max(w.slow, took)
 }
 
 // stopAll ends all workers with SIGTERM, at the same time.
@@ -149,13 +153,13 @@ func (ws *workers) close() {
 	}
 }
 
-// summary gives what the report says of the workers, which were killed when, and what they did
-// wrong.
-func (ws *workers) summary() (all []worker, killed map[string]time.Time, errs []string) {
+// report says how the workers fared.
+func (ws *workers) report(r *report) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for _, w := range ws.all {
-		all = append(all, *w)
+		r.row("worker "+w.name, "%d lives, %d kills, %d stops (slowest %v), %d freezes, at most %.1f MiB", w.lives, w.kills, w.stops,
+			short(w.slow), w.freezes, float64(w.peak)/(1<<20))
 	}
-	return all, maps.Clone(ws.killed), slices.Clone(ws.errs)
+	r.check("workers end only when told to, and in time", len(ws.all), ws.errs...)
 }

@@ -20,10 +20,11 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 
 // Until asks every so often whether something is so, and fails when it is not in time.
 func Until(ctx context.Context, limit time.Duration, what string, so func() bool) error {
+	const every = 20 * time.Millisecond
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for !so() {
-		if !Sleep(ctx, askEvery) {
+		if !Sleep(ctx, every) {
 			return fmt.Errorf("waited %v until %s: %w", limit, what, context.Cause(ctx))
 		}
 	}

@@ -4,7 +4,6 @@ package audit
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -20,10 +19,11 @@ type Facts struct {
 	Found    map[string][]string      // by request id: the uploads that a search for it gave
 
 	Killed      map[string]time.Time // workers that were killed, by their names in the ledger
+	Frozen      map[string][]Span    // when workers were stopped and let go on, by their names
 	RedisAway   []Span               // when Redis was killed or paused
 	RetriedFrom time.Time            // from when rejected uploads were sent again, at the end of their order queue
 	ThrottleFor time.Duration        // what the API asks for when it throttles
-	Losses      []Loss               // when Redis forgot, for RunLosses
+	Losses      []Loss               // when Redis forgot; what it did not forget must still hold
 	InRedis     bool                 // vouchers lie in Redis, and are lost with it
 }
 
@@ -49,10 +49,8 @@ type Check struct {
 	Where    []string // the first of them
 }
 
-// shown is how many breaches are told of each kind.
-const shown = 20
-
 func (c *Check) breach(format string, args ...any) {
+	const shown = 20
 	c.Broken++
 	if len(c.Where) < shown {
 		c.Where = append(c.Where, fmt.Sprintf(format, args...))
@@ -62,26 +60,28 @@ func (c *Check) breach(format string, args ...any) {
 // Resent is an upload that the API took more than once, and what the ledger says of each time.
 type Resent struct {
 	UploadID string
-	OrderID  string
 	Attempts []string
 }
 
 // Result is what an audit found.
 type Result struct {
-	Checks   []Check
-	Resent   []Resent
-	Attempts map[int]int // number of uploads by their attempts
-	Outcomes map[ledger.Outcome]int
-	Late     int             // calls that had left when their account was told to wait, and arrived a tenth of a second later or more
-	Resumed  []time.Duration // after which uploads went on whose attempt was interrupted, shortest first
+	Checks    []Check
+	Resent    []Resent
+	Forgotten Forgotten
+	Attempts  map[int]int // number of uploads by their attempts
+	Outcomes  map[ledger.Outcome]int
+	Late      int             // calls that had left when their account was told to wait, and arrived a tenth of a second later or more
+	Resumed   []time.Duration // after which uploads went on whose attempt was interrupted, shortest first
 }
 
 // index is the facts, made searchable.
 type index struct {
 	Facts
 
-	tries    map[string]try // by nonce
-	accepted map[string]int // by order and hash: how often the API took it
+	tries    map[string]try               // by nonce
+	taken    map[string][]sandbox.Request // by order and hash: those that the API accepted
+	byID     map[string]Enqueued
+	enqueued map[string]Enqueued // by order and hash
 }
 
 // try is an attempt and its upload.
@@ -91,24 +91,32 @@ type try struct {
 	upload ledger.Upload
 }
 
+// voucher tells vouchers apart where the ledger may have forgotten their ids.
+func voucher(order, hash string) string { return order + " " + hash }
+
 func newIndex(f Facts) index {
 	f.Requests = slices.Clone(f.Requests)
 	slices.SortFunc(f.Requests, func(a, b sandbox.Request) int { return a.Number - b.Number })
-	x := index{Facts: f, tries: map[string]try{}, accepted: map[string]int{}}
+	x := index{
+		Facts: f, tries: map[string]try{}, taken: map[string][]sandbox.Request{}, byID: map[string]Enqueued{}, enqueued: map[string]Enqueued{},
+	}
 	for _, u := range f.Uploads {
 		for _, a := range u.Attempts {
 			x.tries[a.Nonce] = try{a, u}
 		}
 	}
 	for _, r := range f.Requests {
-		if r.Accepted {
-			x.accepted[r.OrderID+" "+r.SHA256]++
+		if v := voucher(r.OrderID, r.SHA256); r.Accepted {
+			x.taken[v] = append(x.taken[v], r)
 		}
+	}
+	for _, h := range f.Enqueued {
+		x.byID[h.UploadID], x.enqueued[voucher(h.OrderID, h.SHA256)] = h, h
 	}
 	return x
 }
 
-// Run makes all checks of a run in which Redis forgets nothing.
+// Run makes all checks; of a run in which Redis forgot, those that hold all the same.
 func Run(f Facts) Result {
 	x := newIndex(f)
 	r := Result{Attempts: map[int]int{}, Outcomes: map[ledger.Outcome]int{}}
@@ -122,70 +130,31 @@ func Run(f Facts) Result {
 		}
 	}
 	slices.Sort(r.Resumed)
-	var resent Check
-	resent, r.Resent = x.resent()
-	r.Checks = []Check{
-		x.lost(), x.unknown(), x.written(), x.outcomes(), x.answers(), x.searchable(), resent,
-		x.interrupted(), x.order(), x.oneAtATime(),
+	r.Checks = []Check{x.lost(&r.Forgotten), x.written(&r.Forgotten), x.resent(&r), x.order()}
+	if len(f.Losses) == 0 {
+		r.Checks = append(r.Checks, x.unknown(), x.outcomes(), x.answers(), x.searchable(), x.interrupted(), x.oneAtATime(), x.throttled(&r))
 	}
-	throttled, late := x.throttled()
-	r.Checks, r.Late = append(r.Checks, throttled), late
 	return r
 }
 
-// lost looks for accepted vouchers that did not arrive.
-func (x index) lost() Check {
-	c := Check{Name: "every voucher that Enqueue accepted is delivered", Examined: len(x.Enqueued)}
-	for _, h := range x.Enqueued {
-		u, ok := x.Uploads[h.UploadID]
-		switch {
-		case !ok:
-			c.breach("%s (order %s) is not in the ledger", h.UploadID, h.OrderID)
-		case u.State != ledger.Delivered:
-			c.breach("%s (order %s) is %s: %s %s", h.UploadID, h.OrderID, u.State, u.Outcome, u.Msg)
-		case x.accepted[h.OrderID+" "+h.SHA256] == 0:
-			c.breach("%s (order %s) counts as delivered, but the API never took it", h.UploadID, h.OrderID)
-		}
+// enqueuedBy gives the voucher that a request is about.
+func (x index) enqueuedBy(r sandbox.Request) (Enqueued, bool) {
+	if t, ok := x.tries[r.Nonce]; ok {
+		h, ok := x.byID[t.upload.ID]
+		return h, ok
 	}
-	return c
+	h, ok := x.enqueued[voucher(r.OrderID, r.SHA256)]
+	return h, ok
 }
 
-// unknown looks for vouchers that the API took and nobody enqueued.
-func (x index) unknown() Check {
-	c := Check{Name: "the API took nothing that was not enqueued", Examined: len(x.accepted)}
-	rest := maps.Clone(x.accepted)
-	for _, h := range x.Enqueued {
-		delete(rest, h.OrderID+" "+h.SHA256)
-	}
-	for what := range rest {
-		c.breach("order and voucher %s", what)
-	}
-	return c
+// frozen says whether a worker was stopped at some time between these: then others may have taken
+// its uploads over, and it goes on with them unaware.
+func (x index) frozen(worker string, from, to time.Time) bool {
+	return slices.ContainsFunc(x.Frozen[worker], func(s Span) bool { return s.Overlaps(from, to) })
 }
 
-// written looks for requests that left without their attempt.
-func (x index) written() Check {
-	c := Check{Name: "every request at the API is recorded as one attempt", Examined: len(x.Requests)}
-	seen := map[string]int{}
-	for _, r := range x.Requests {
-		t, ok := x.tries[r.Nonce]
-		switch {
-		case !ok:
-			c.breach("request %d (order %s, at %s, fault %q): nonce %s is no attempt's", r.Number, r.OrderID, clock(r.At), r.Fault, r.Nonce)
-		case seen[r.Nonce] > 0:
-			c.breach("request %d (order %s) repeats the nonce of request %d", r.Number, r.OrderID, seen[r.Nonce])
-		case r.Complete && (t.upload.OrderID != r.OrderID || t.upload.SHA256 != r.SHA256):
-			c.breach("request %d carries order %s and voucher %.8s, its attempt is of order %s and voucher %.8s",
-				r.Number, r.OrderID, r.SHA256, t.upload.OrderID, t.upload.SHA256)
-		}
-		seen[r.Nonce] = r.Number
-	}
-	for id, u := range x.Uploads {
-		if u.AttemptCount <= ledger.KeptAttempts && len(u.Attempts) != u.AttemptCount {
-			c.breach("%s counts %d attempts and lists %d", id, u.AttemptCount, len(u.Attempts))
-		}
-	}
-	return c
+func (x index) redisAway(from, to time.Time) bool {
+	return slices.ContainsFunc(x.RedisAway, func(s Span) bool { return s.Overlaps(from, to) })
 }
 
 // clock writes an instant for comparing with logs.

@@ -143,6 +143,10 @@ func TestEveryBreachIsFound(t *testing.T) {
 			change(f, "u1", 0, func(a *ledger.Attempt) { a.Outcome = ledger.OutcomeInterrupted })
 			f.RedisAway = []audit.Span{{From: at(0), To: at(3000)}}
 		}, "interrupted only"},
+		{"sent again after it was delivered, by a worker that was frozen later", func(f *audit.Facts) {
+			change(f, "u1", 0, func(a *ledger.Attempt) { a.Outcome = ledger.OutcomeDelivered })
+			f.Frozen = map[string][]audit.Span{"w1": {{From: at(36), To: at(3000)}}}
+		}, "sent again"},
 		{"the second voucher came first", func(f *audit.Facts) { f.Enqueued[0].Place, f.Enqueued[1].Place = 1, 0 }, "in the order"},
 		{"two at a time", func(f *audit.Facts) { f.Requests[2].At = at(40) }, "at a time"},
 		{"a call while the account was told to wait", func(f *audit.Facts) {
@@ -170,6 +174,7 @@ func TestExcuses(t *testing.T) {
 		change func(*audit.Facts)
 	}{
 		{"interrupted by a kill", func(f *audit.Facts) { f.Killed = map[string]time.Time{"w1": at(15)} }},
+		{"interrupted by a freeze", func(f *audit.Facts) { f.Frozen = map[string][]audit.Span{"w1": {{From: at(15), To: at(3000)}}} }},
 		{"unsent while Redis was away", func(f *audit.Facts) {
 			f.RedisAway = []audit.Span{{From: at(0), To: at(3000)}}
 			f.Requests = f.Requests[1:]
@@ -189,6 +194,16 @@ func TestExcuses(t *testing.T) {
 			}
 		})
 	}
+	t.Run("delivered late by a worker that was frozen, and sent again meanwhile", func(t *testing.T) {
+		t.Parallel()
+		f := agreeing()
+		change(&f, "u1", 0, func(a *ledger.Attempt) { a.Outcome, a.RequestID, a.HTTPStatus = ledger.OutcomeDelivered, "r1", 200 })
+		f.Frozen = map[string][]audit.Span{"w1": {{From: at(15), To: at(3000)}}}
+		f.Found["r1"] = []string{"u1"}
+		if b := broken(audit.Run(f)); len(b) > 0 {
+			t.Errorf("broken: %q", b)
+		}
+	})
 	t.Run("retried uploads join the end of their order queue", func(t *testing.T) {
 		t.Parallel()
 		f := agreeing()

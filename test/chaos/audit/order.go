@@ -1,45 +1,34 @@
 package audit
 
 import (
-	"slices"
 	"time"
 
+	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 )
 
-// position is where a voucher stands among those of its order.
-type position struct {
-	queue string // account and order
-	place int
-}
-
-func (x index) positions() map[string]position {
-	all := map[string]position{}
-	for _, h := range x.Enqueued {
-		all[h.UploadID] = position{h.Account + " " + h.OrderID, h.Place}
-	}
-	return all
-}
-
-// order looks for vouchers that were sent before an earlier one of their order was finished. What
-// was rejected and sent again stands at the end of its order queue.
+// order looks for vouchers that were sent after a later one of their order. What was rejected and
+// sent again stands at the end of its order queue. Where Redis forgot, only when a voucher first
+// arrived counts.
 func (x index) order() Check {
 	c := Check{Name: "vouchers of one order are sent in the order in which they were enqueued"}
-	positions, last := x.positions(), map[string]position{}
+	last := map[string]Enqueued{}
 	for _, r := range x.Requests {
-		t, ok := x.tries[r.Nonce]
-		s, known := positions[t.upload.ID]
-		if !ok || !known || !x.RetriedFrom.IsZero() && r.At.After(x.RetriedFrom) {
+		h, known := x.enqueuedBy(r)
+		again := len(x.Losses) > 0 && (!r.Accepted || x.taken[voucher(r.OrderID, r.SHA256)][0].Number != r.Number)
+		if !known || again || !x.RetriedFrom.IsZero() && r.At.After(x.RetriedFrom) {
 			continue
 		}
-		before, follows := last[s.queue]
+		queue, t := h.Account+" "+h.OrderID, x.tries[r.Nonce]
+		before, follows := last[queue]
 		if follows {
 			c.Examined++
 		}
-		if follows && before.place > s.place {
-			c.breach("request %d at %s sends voucher %d of order %s after voucher %d", r.Number, clock(r.At), s.place+1, t.upload.OrderID, before.place+1)
+		if follows && before.Place > h.Place && !x.lossReorders(h, before) && !x.frozen(t.Worker, t.StartedAt.Time, r.At) {
+			c.breach("request %d at %s sends voucher %d of order %s after voucher %d (enqueued at %s and %s)",
+				r.Number, clock(r.At), h.Place+1, h.OrderID, before.Place+1, clock(h.At), clock(before.At))
 		}
-		last[s.queue] = s
+		last[queue] = h
 	}
 	return c
 }
@@ -47,21 +36,22 @@ func (x index) order() Check {
 // oneAtATime looks for requests of one order that were under way together.
 func (x index) oneAtATime() Check {
 	c := Check{Name: "never two requests of one order at a time"}
-	positions, last := x.positions(), map[string]sandbox.Request{}
+	last := map[string]sandbox.Request{}
 	for _, r := range x.Requests {
-		t, ok := x.tries[r.Nonce]
-		s, known := positions[t.upload.ID]
-		if !ok || !known {
+		h, known := x.enqueuedBy(r)
+		if !known {
 			continue
 		}
-		if before, follows := last[s.queue]; follows {
+		queue := h.Account + " " + h.OrderID
+		if before, follows := last[queue]; follows {
 			c.Examined++
-			if end := x.end(before); end.After(r.At) {
-				c.breach("order %s: request %d came at %s, request %d ended at %s",
-					t.upload.OrderID, r.Number, clock(r.At), before.Number, clock(end))
+			first, second := x.tries[before.Nonce], x.tries[r.Nonce]
+			unaware := x.frozen(first.Worker, first.StartedAt.Time, r.At) || x.frozen(second.Worker, second.StartedAt.Time, r.At)
+			if end := x.end(before); end.After(r.At) && !unaware {
+				c.breach("order %s: request %d came at %s, request %d ended at %s", h.OrderID, r.Number, clock(r.At), before.Number, clock(end))
 			}
 		}
-		last[s.queue] = r
+		last[queue] = r
 	}
 	return c
 }
@@ -76,16 +66,14 @@ func (x index) end(r sandbox.Request) time.Time {
 	return r.AnsweredAt
 }
 
-// throttleGrace is how long it may take until all workers know.
-const throttleGrace = 100 * time.Millisecond
-
 // throttled looks for calls that an account made although the API had told it to wait. A call that
 // left before the answer was written down counts as one that had left.
-func (x index) throttled() (c Check, late int) {
-	c = Check{Name: "no call leaves while the API has told its account to wait"}
+func (x index) throttled(out *Result) Check {
+	const grace = 100 * time.Millisecond // until all workers know
+	c := Check{Name: "no call leaves while the API has told its account to wait"}
 	for i, r := range x.Requests {
 		t := x.tries[r.Nonce]
-		if r.Fault != sandbox.Throttle || t.Outcome != "throttled" || x.redisAway(r.At, r.AnsweredAt.Add(x.ThrottleFor)) {
+		if r.Fault != sandbox.Throttle || t.Outcome != ledger.OutcomeThrottled || x.redisAway(r.At, r.AnsweredAt.Add(x.ThrottleFor)) {
 			continue
 		}
 		c.Examined++
@@ -95,11 +83,11 @@ func (x index) throttled() (c Check, late int) {
 				break
 			}
 			next := x.tries[q.Nonce]
-			if next.upload.Account != t.upload.Account || q.At.Before(r.AnsweredAt.Add(throttleGrace)) {
+			if next.upload.Account != t.upload.Account || q.At.Before(r.AnsweredAt.Add(grace)) {
 				continue
 			}
 			if !next.StartedAt.After(t.EndedAt.Time) {
-				late++
+				out.Late++
 			} else if !told {
 				told = true
 				c.breach("account %s: request %d came at %s, %v after request %d was told to wait for %v",
@@ -107,9 +95,5 @@ func (x index) throttled() (c Check, late int) {
 			}
 		}
 	}
-	return c, late
-}
-
-func (x index) redisAway(from, to time.Time) bool {
-	return slices.ContainsFunc(x.RedisAway, func(s Span) bool { return s.Overlaps(from, to) })
+	return c
 }

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -78,35 +77,6 @@ func (x index) searchable() Check {
 	return c
 }
 
-// resent lists what the API took more than once, and looks for those where the ledger does not say
-// why.
-func (x index) resent() (Check, []Resent) {
-	c := Check{Name: "sent again after the API took it only where the earlier attempt says that it may have arrived", Examined: len(x.Uploads)}
-	taken := map[string][]sandbox.Request{}
-	for _, r := range x.Requests {
-		if t, ok := x.tries[r.Nonce]; ok && r.Accepted {
-			taken[t.upload.ID] = append(taken[t.upload.ID], r)
-		}
-	}
-	var all []Resent
-	for id, rs := range taken {
-		if len(rs) == 1 {
-			continue
-		}
-		one := Resent{UploadID: id, OrderID: rs[0].OrderID}
-		for i, r := range rs {
-			t := x.tries[r.Nonce]
-			one.Attempts = append(one.Attempts, fmt.Sprintf("attempt %d by %s: %s (API: fault %q)", t.Number, t.Worker, t.Outcome, r.Fault))
-			if i < len(rs)-1 && !mayHaveArrived(t.Outcome) {
-				c.breach("%s (order %s) was sent again after attempt %d, which says %s", id, r.OrderID, t.Number, t.Outcome)
-			}
-		}
-		all = append(all, one)
-	}
-	slices.SortFunc(all, func(x, y Resent) int { return taken[x.UploadID][0].Number - taken[y.UploadID][0].Number })
-	return c, all
-}
-
 // soon is within how long an attempt has ended and is written down, whatever happens to Redis: the
 // longest that a run keeps it away, a call's limit, and a command's.
 const soon = 15 * time.Second
@@ -115,7 +85,7 @@ const soon = 15 * time.Second
 // was away a worker may not have learned that its attempt had begun, and then sent nothing; but
 // what it has sent it writes down, however late.
 func (x index) interrupted() Check {
-	c := Check{Name: "attempts are interrupted only where a worker was killed, or unsent where Redis was away"}
+	c := Check{Name: "attempts are interrupted only where a worker was killed or frozen, or unsent where Redis was away"}
 	arrived := map[string]bool{}
 	for _, r := range x.Requests {
 		arrived[r.Nonce] = true
@@ -128,7 +98,7 @@ func (x index) interrupted() Check {
 		killed, ok := x.Killed[t.Worker]
 		cut := ok && killed.After(t.StartedAt.Add(-time.Second)) && killed.Before(t.StartedAt.Add(soon))
 		unsent := !arrived[nonce] && x.redisAway(t.StartedAt.Add(-soon), t.StartedAt.Add(soon))
-		if !cut && !unsent {
+		if !cut && !unsent && !x.frozen(t.Worker, t.StartedAt.Add(-time.Second), t.StartedAt.Add(soon)) {
 			c.breach("%s attempt %d by %s at %s, which reached the API: %v", t.upload.ID, t.Number, t.Worker, clock(t.StartedAt.Time), arrived[nonce])
 		}
 	}

@@ -28,7 +28,8 @@ const FinalCode = 4711
 type Plan struct {
 	Orders    []Order
 	API       []APIFault     // in order of time, one after the other
-	Processes []ProcessFault // in order of time
+	Processes []ProcessFault // in order of time, one after the other
+	Freezes   []ProcessFault // likewise, beside them, of a worker that they spare
 	Outage    Outage         // the long one, after all faults of API
 	Length    time.Duration  // until the API works again for good
 }
@@ -70,13 +71,13 @@ type Kind string
 
 // The kinds of process fault.
 const (
-	KillWorker  Kind = "kill -9 worker"  // and started again after For
-	StopWorker  Kind = "SIGTERM worker"  //nolint:gosec // no credentials; started again after For
-	PauseWorker Kind = "SIGSTOP worker"  // for For
-	KillRedis   Kind = "kill -9 redis"   // and started again after For
-	PauseRedis  Kind = "SIGSTOP redis"   // for For
-	FlushQueue  Kind = "flush queue"     // of Account
-	LoseWrites  Kind = "fail over redis" // to a replica without the writes of For
+	KillWorker   Kind = "kill -9 worker"  // and started again after For
+	StopWorker   Kind = "SIGTERM worker"  //nolint:gosec // no credentials; started again after For
+	FreezeWorker Kind = "SIGSTOP worker"  // for For
+	KillRedis    Kind = "kill -9 redis"   // and started again after For
+	PauseRedis   Kind = "SIGSTOP redis"   // for For
+	FlushQueue   Kind = "flush queue"     // of Account
+	LoseWrites   Kind = "fail over redis" // to a replica without the writes of For
 )
 
 // ProcessFault is one thing that is done to a process.
@@ -93,7 +94,7 @@ func (b ProcessFault) String() string {
 	switch b.Kind {
 	case KillWorker, StopWorker:
 		return fmt.Sprintf("%s %d, back after %v", b.Kind, b.Worker+1, b.For)
-	case PauseWorker:
+	case FreezeWorker:
 		return fmt.Sprintf("%s %d for %v", b.Kind, b.Worker+1, b.For)
 	case KillRedis, PauseRedis:
 		return fmt.Sprintf("%s for %v", b.Kind, b.For)
@@ -139,6 +140,7 @@ func New(o Options) Plan {
 	out.Outage = Outage{From: at, Quiet: at + length/4, To: at + length}
 	out.Length = out.Outage.To
 	out.Orders = p.orders(out.Outage.Quiet - time.Second)
+	out.Freezes = p.freezes(at)
 	return out
 }
 
@@ -206,21 +208,19 @@ const longPause = 7 * time.Second
 // processFaults come one after the other within a round, in any order. What a killed worker leaves
 // takes asynq half a minute to give up; so the first of them come early.
 func (p planner) processFaults(from, to time.Duration, first bool) []ProcessFault {
-	account := p.Accounts[p.rng.IntN(len(p.Accounts))]
+	account, victims := p.Accounts[p.rng.IntN(len(p.Accounts))], max(1, p.Workers-1) // the last one is frozen
 	rest := []ProcessFault{
-		{Kind: StopWorker, Worker: p.rng.IntN(p.Workers), For: p.between(0, time.Second)},
+		{Kind: StopWorker, Worker: p.rng.IntN(victims), For: p.between(0, time.Second)},
 		{Kind: KillRedis, For: p.between(0, 2*time.Second)},
 		{Kind: PauseRedis, For: p.between(time.Second, 3*time.Second)},
 		{Kind: FlushQueue, Account: account},
 	}
 	if first {
 		rest[2].For = longPause
-	} else { // there is time for it
-		rest = append(rest, ProcessFault{Kind: PauseWorker, Worker: p.rng.IntN(p.Workers), For: p.between(time.Second, 4*time.Second)})
 	}
 	p.rng.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
-	victim := p.rng.IntN(p.Workers)
-	all := slices.Concat([]ProcessFault{p.kill(victim)}, rest[:2], []ProcessFault{p.kill((victim + 1) % p.Workers)}, rest[2:])
+	victim := p.rng.IntN(victims)
+	all := slices.Concat([]ProcessFault{p.kill(victim)}, rest[:2], []ProcessFault{p.kill((victim + 1) % victims)}, rest[2:])
 	idle := to - from
 	for _, b := range all {
 		idle -= b.For
@@ -229,6 +229,21 @@ func (p planner) processFaults(from, to time.Duration, first bool) []ProcessFaul
 	for i := range all {
 		all[i].At = from + p.between(0, gap/2+grain)
 		from += all[i].For + gap
+	}
+	return all
+}
+
+// freezes stop the last worker again and again until the outage: the first time for so long that
+// its uploads are taken over, then for up to half a minute. They follow the faults that a seed has
+// always made.
+func (p planner) freezes(until time.Duration) (all []ProcessFault) {
+	const longest = 30 * time.Second
+	shortest := longest / 3
+	for at := p.between(time.Second, 4*time.Second); at < until && p.Workers > 1; at += p.between(time.Second, 4*time.Second) {
+		f := ProcessFault{At: at, Kind: FreezeWorker, Worker: p.Workers - 1, For: p.between(shortest, longest)}
+		all = append(all, f)
+		at += f.For
+		shortest = time.Second / 2
 	}
 	return all
 }

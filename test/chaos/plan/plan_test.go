@@ -13,7 +13,7 @@ import (
 )
 
 func options(seed uint64, vouchers int) plan.Options {
-	return plan.Options{Seed: seed, Vouchers: vouchers, Workers: 2, Accounts: []string{"a", "b"}}
+	return plan.Options{Seed: seed, Vouchers: vouchers, Workers: 3, Accounts: []string{"a", "b"}}
 }
 
 func TestTheSameSeedGivesTheSamePlan(t *testing.T) {
@@ -46,6 +46,15 @@ func TestEveryPlanDoesEverything(t *testing.T) {
 				t.Errorf("seed %d: no %s", seed, kind)
 			}
 		}
+		frozen := func(f plan.ProcessFault) bool { return f.Kind == plan.FreezeWorker }
+		if len(p.Freezes) == 0 || p.Freezes[0].For < 10*time.Second || slices.ContainsFunc(p.Processes, frozen) {
+			t.Errorf("seed %d: freezes %v", seed, p.Freezes)
+		}
+		for _, f := range p.Processes {
+			if f.Worker == p.Freezes[0].Worker {
+				t.Errorf("seed %d: %v hits the worker that is frozen", seed, f)
+			}
+		}
 		check(t, p, 400)
 	}
 }
@@ -70,6 +79,11 @@ func check(t *testing.T, p plan.Plan, vouchers int) {
 			}
 			last = v.At
 			n++
+		}
+	}
+	for i, f := range p.Freezes {
+		if f.For <= 0 || f.For > 30*time.Second || i > 0 && f.At < p.Freezes[i-1].At+p.Freezes[i-1].For {
+			t.Errorf("freezes overlap, or last too long: %v", p.Freezes)
 		}
 	}
 	if n != vouchers || p.Length > 35*time.Second {

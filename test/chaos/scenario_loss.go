@@ -14,7 +14,59 @@ import (
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/test/chaos/audit"
 	"github.com/voucherd/voucherd/test/chaos/plan"
+	"github.com/voucherd/voucherd/test/process"
 )
+
+// runFailover lets Redis forget the last writes again and again, while vouchers come in and go out.
+// With a file store an operator rebuilds each time.
+func (w *testbed) runFailover(ctx context.Context) error {
+	const overAfter = time.Minute // a loss, and everything goes on
+	p := plan.NewFailovers(w.planOptions())
+	if err := w.workers.startAll(); err != nil {
+		return err
+	}
+	producers := w.newProducers()
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { producers.run(gctx, p.Orders); return nil })
+	g.Go(func() error { return w.failProcesses(gctx, p.Processes, producers.began) })
+	if err := errors.Join(g.Wait(), context.Cause(ctx)); err != nil {
+		return err
+	}
+	producers.report(w.report)
+	err := w.drain(ctx, time.Until(w.losses[len(w.losses)-1].Back.Add(overAfter)))
+	err = errors.Join(err, w.reconcile(ctx, producers.enqueued, time.Time{}))
+	w.workersIdle()
+	return err
+}
+
+// failOver lets Redis forget its last writes, and puts back what a file store holds.
+func (w *testbed) failOver(ctx context.Context, lacking time.Duration) error {
+	l, err := w.redis.failOver(ctx, lacking)
+	if err != nil {
+		return err
+	}
+	w.losses = append(w.losses, l)
+	if w.opts.Store == storeFile {
+		_, err = w.rebuild(ctx)
+		return err
+	}
+	w.losses[len(w.losses)-1].Back = time.Now()
+	return nil
+}
+
+// workersIdle looks for workers that still had something to do when everything was delivered: a
+// worker with nothing to do stops at once, one that waits for an attempt takes the time it is
+// given.
+func (w *testbed) workersIdle() {
+	const idleStop = 2 * time.Second
+	var busy []string
+	for _, m := range w.workers.all {
+		if m.slow > idleStop {
+			busy = append(busy, fmt.Sprintf("%s took %v to stop", m.name, m.slow))
+		}
+	}
+	w.report.check("no worker is left waiting for what Redis forgot", len(w.workers.all), busy...)
+}
 
 // runRebuild empties Redis while vouchers come in and go out, and rebuilds it from the blob store
 // on disk. Then it does so once more while nothing moves, to see that rebuilding twice changes
@@ -32,31 +84,25 @@ func (w *testbed) runRebuild(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { producers.run(gctx, p.Orders); return nil })
 	g.Go(func() error { return w.loseMidRun(gctx, p) })
-	if err := g.Wait(); err != nil {
+	if err := errors.Join(g.Wait(), context.Cause(ctx)); err != nil {
 		return err
 	}
-	w.reportProducers(producers.tally)
+	producers.report(w.report)
 	if err := w.rebuildTwice(ctx); err != nil {
 		return err
 	}
 	w.api.SetFaults(refusals(p.Orders)...)
-	err := w.drain(ctx, drainLimit)
-	retried := time.Now()
-	_, rerr := w.retryRejected(ctx)
-	after, cancel := lastLook(ctx)
-	defer cancel()
-	w.storeEmpties(after, producers.enqueued)
-	return errors.Join(err, rerr, w.reconcileLosses(after, producers.enqueued, retried))
+	return w.finish(ctx, producers.enqueued)
 }
 
 // loseMidRun loses Redis while the API fails half of the time and producers go on, and leaves the
 // API away at the end, so that there is a backlog.
 func (w *testbed) loseMidRun(ctx context.Context, p plan.Plan) error {
 	length, always := p.Outage.Quiet, refusals(p.Orders)
-	sleep(ctx, length/3)
+	process.Sleep(ctx, length/3)
 	w.say("API: away half of the time")
 	w.api.SetFaults(append([]sandbox.Fault{{Kind: sandbox.Outage, Probability: 0.5}}, always...)...)
-	if !sleep(ctx, length/6) {
+	if !process.Sleep(ctx, length/6) {
 		return nil
 	}
 	if err := w.lose(ctx); err != nil {
@@ -68,7 +114,7 @@ func (w *testbed) loseMidRun(ctx context.Context, p plan.Plan) error {
 		}
 	}
 	w.api.SetFaults(always...)
-	sleep(ctx, length/6)
+	process.Sleep(ctx, length/6)
 	w.say("API: away")
 	w.api.SetFaults(sandbox.Fault{Kind: sandbox.Outage})
 	return nil
@@ -77,20 +123,18 @@ func (w *testbed) loseMidRun(ctx context.Context, p plan.Plan) error {
 func (w *testbed) lose(ctx context.Context) error {
 	w.say("FLUSHALL")
 	w.losses = append(w.losses, audit.Loss{Gone: time.Now()})
-	if err := w.rdb.FlushAll(ctx).Err(); err != nil {
+	if err := w.Redis.FlushAll(ctx).Err(); err != nil {
 		return fmt.Errorf("empty redis: %w", err)
 	}
 	return nil
 }
 
 func (w *testbed) rebuild(ctx context.Context) (string, error) {
-	out, _, err := w.voucherd(ctx, "rebuild")
+	out, err := w.voucherd(ctx, "rebuild")
 	if last := &w.losses[len(w.losses)-1]; last.Back.IsZero() {
 		last.Back = time.Now()
 	}
-	out = strings.TrimSpace(out)
-	w.say("voucherd rebuild: %s", strings.ReplaceAll(out, "\n", " "))
-	w.report.row("voucherd rebuild", "%s", strings.ReplaceAll(out, "\n", " "))
+	w.report.row("voucherd rebuild", "%s", strings.ReplaceAll(strings.TrimSpace(out), "\n", " "))
 	return out, err
 }
 
