@@ -160,7 +160,7 @@ func (d *deployment) openProducers(ctx context.Context) error {
 		if rerr != nil {
 			return rerr
 		}
-		d.enqueue, d.close = naive.NewProducer(rdb, d.system.retention).Enqueue, rdb.Close
+		d.enqueue, d.close = naive.Producer(rdb, d.system.retention), rdb.Close
 		return nil
 	}
 	st, err := app.OpenStore(ctx, cfg, connections(producersAtOnce))

@@ -22,7 +22,7 @@ import (
 // options are the flags.
 type options struct {
 	Quick       bool          `help:"Small counts, one round, no naive handler to be killed: under three minutes, good for a first look."`
-	Scenarios   []string      `help:"What to measure, in order: start, idle, kill, outage, workers, memory, latency, sizes, backlog; or all (default: all but backlog; quick: without latency too)."`
+	Scenarios   []string      `help:"What to measure, in order: start, idle, kill, outage, workers, memory, sizes, latency, backlog (default: all but backlog; quick: without latency too)."`
 	Sizes       []int         `help:"Sizes of voucher for the scenario sizes, in KB." default:"2,20,200,1024,5120"`
 	Systems     []string      `help:"Systems to keep in the scenario sizes, as the table has them (default: all)."`
 	Rounds      int           `help:"Rounds of each measurement (default 3, quick 1)."`
@@ -38,19 +38,13 @@ type options struct {
 // fill puts in what was not given, and checks the rest.
 func (o *options) fill() error {
 	if len(o.Scenarios) == 0 {
-		o.Scenarios = []string{"start", "idle", "kill", "outage", "workers", "memory", "latency", "sizes"}
-		if o.Quick {
-			o.Scenarios = slices.DeleteFunc(o.Scenarios, func(s string) bool { return s == "latency" })
-		}
-	}
-	if slices.Equal(o.Scenarios, []string{"all"}) {
-		o.Scenarios = nil
-		for _, s := range scenarios() {
-			o.Scenarios = append(o.Scenarios, s.name)
+		o.Scenarios = []string{"start", "idle", "kill", "outage", "workers", "memory", "sizes"}
+		if !o.Quick {
+			o.Scenarios = append(o.Scenarios, "latency")
 		}
 	}
 	for _, name := range o.Scenarios {
-		if find(name).run == nil {
+		if scenarios()[name] == nil {
 			return fmt.Errorf("--scenarios: there is no %q", name)
 		}
 	}
@@ -116,7 +110,7 @@ func measureAll(ctx context.Context, o options) (err error) {
 		}
 	}
 	for _, name := range o.Scenarios {
-		if err = find(name).run(b, ctx); err != nil {
+		if err = scenarios()[name](b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", name, errors.Join(err, context.Cause(ctx)))
 		}
 	}

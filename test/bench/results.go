@@ -135,22 +135,14 @@ func (r results) of(name, unit string) spread {
 
 // about says what was run where, as the head of a file in Go's benchmark format.
 func (b *bench) about() string {
-	cpu, redis := "", "unknown"
-	if text, err := exec.Command("redis-server", "--version").Output(); err == nil { //nolint:noctx // it ends at once
-		_, redis, _ = strings.Cut(string(text), "v=")
-		redis, _, _ = strings.Cut(redis, " ")
+	version, verr := exec.Command("redis-server", "--version").Output() //nolint:noctx // it ends at once
+	load, lerr := os.ReadFile("/proc/loadavg")                          // what else it was busy with, the benchmark included
+	if verr != nil || lerr != nil {
+		load = []byte("unknown")
 	}
-	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		_, rest, _ := strings.Cut(string(text), "model name")
-		cpu, _, _ = strings.Cut(strings.TrimLeft(rest, "\t :"), "\n")
-	}
-	load, err := os.ReadFile("/proc/loadavg") // what else it was busy with, the benchmark included
-	if err != nil {
-		load = nil
-	}
-	return fmt.Sprintf("goos: %s\ngoarch: %s\npkg: voucherd\ncpu: %s\ncpus: %d\ngo: %s\nredis: %s\nmeasured: %s\ntook: %s\nload-at-end: %.14s\ncalls-at-a-time: %d\n",
-		runtime.GOOS, runtime.GOARCH, cpu, runtime.NumCPU(), runtime.Version(), redis, time.Now().UTC().Format(time.DateOnly),
-		time.Since(b.began).Round(time.Second), load, b.opts.Concurrency)
+	return fmt.Sprintf("goos: %s\ngoarch: %s\npkg: voucherd\ncpus: %d\ngo: %s\nredis: %.21s\nmeasured: %s\ntook: %s\nload-at-end: %.14s\nrounds: %d\nquick: %t\n",
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), version, time.Now().UTC().Format(time.DateOnly),
+		time.Since(b.began).Round(time.Second), load, b.opts.Rounds, b.opts.Quick)
 }
 
 // save writes results.txt and tables.md into a directory.

@@ -7,35 +7,13 @@ import (
 	"time"
 )
 
-// scenario is one series of measurements.
-type scenario struct {
-	name, title string
-	run         func(*bench, context.Context) error
-}
-
-// scenarios are all there are, in the order in which they run.
-func scenarios() []scenario {
-	return []scenario{
-		{"start", "from the gateway's 202 to the call's arrival at the API", (*bench).runStart},
-		{"idle", "what an idle worker asks of Redis", (*bench).runIdle},
-		{"kill", "kill -9 of a worker in mid-call, started again at once", (*bench).runKill},
-		{"outage", "an outage with much waiting", (*bench).runOutage},
-		{"workers", "several worker processes, API of 50 ms", (*bench).runWorkers},
-		{"memory", "memory with 64 uploads of 5 MB in flight", (*bench).runMemory},
-		{"latency", "Redis far away", (*bench).runLatency},
-		{"sizes", "side by side, by size of voucher", (*bench).runSizes},
-		{"backlog", "rate with much waiting and much delivered", (*bench).runBacklog},
+// scenarios are all series of measurements there are, by name.
+func scenarios() map[string]func(*bench, context.Context) error {
+	return map[string]func(*bench, context.Context) error{
+		"start": (*bench).runStart, "idle": (*bench).runIdle, "kill": (*bench).runKill, "outage": (*bench).runOutage,
+		"workers": (*bench).runWorkers, "memory": (*bench).runMemory, "latency": (*bench).runLatency, "sizes": (*bench).runSizes,
+		"backlog": (*bench).runBacklog,
 	}
-}
-
-// find gives the scenario of a name, or one without anything.
-func find(name string) scenario {
-	for _, s := range scenarios() {
-		if s.name == name {
-			return s
-		}
-	}
-	return scenario{}
 }
 
 // one is one worker process with the usual concurrency.

@@ -75,29 +75,20 @@ func (r results) table(scenario, title string, units ...string) string {
 // tables writes what people read; scenarios that were not run are left out.
 func (r results) tables() string {
 	var b strings.Builder
-	for _, s := range scenarios() {
-		title := strings.ToUpper(s.title[:1]) + s.title[1:]
-		switch s.name {
-		case "start":
-			b.WriteString(r.table(s.name, title, "p50-ms", "p95-ms", "p99-ms"))
-		case "idle":
-			b.WriteString(r.table(s.name, title, "commands/s", "busiest-second"))
-		case "kill":
-			b.WriteString(r.table(s.name, title, "in-mid-call", "lost", "doubled", "p50-s", "p99-s"))
-		case "outage":
-			b.WriteString(r.table(s.name, title, "commands/s", "worst-10-s", "busiest-second", "first-call-after-s"))
-		case "memory":
-			b.WriteString(r.table(s.name, title, "in-flight", "peak-MB", "above-idle-MB"))
-		case "sizes":
-			b.WriteString(r.table(s.name, "Uploads per second: median (range)", "enqueued/s", "drained/s", "enqueued×naive", "drained×naive",
-				"drained×http-loop"))
-			b.WriteString(r.table(s.name, "What one upload costs", "worker-cpu-s/1000", "redis-cpu-s/1000-out", "reads-in", "reads-out",
-				"commands-in", "commands-out"))
-			b.WriteString(r.table(s.name, "What one upload takes", "KB-to-redis-out", "KB-from-redis-out", "B-waiting", "B-delivered", "peak-MB"))
-		default:
-			b.WriteString(r.table(s.name, title, "delivered", "enqueued/s", "drained/s", "drained×naive", "drained×one", "drained×1000",
-				"redis-cpu-s/1000-out"))
-		}
+	for _, t := range []struct{ scenario, title, units string }{
+		{"start", "From the gateway's 202 to the call's arrival at the API", "p50-ms p95-ms p99-ms"},
+		{"idle", "What an idle worker asks of Redis", "commands/s busiest-second"},
+		{"kill", "Kill -9 of a worker in mid-call, started again at once", "in-mid-call lost doubled p50-s p99-s"},
+		{"outage", "An outage with much waiting", "commands/s worst-10-s busiest-second first-call-after-s"},
+		{"sizes", "Uploads per second: median (range)", "enqueued/s drained/s enqueued×naive drained×naive drained×http-loop"},
+		{"sizes", "What one upload costs", "worker-cpu-s/1000 redis-cpu-s/1000-out reads-in reads-out commands-in commands-out"},
+		{"sizes", "What one upload takes", "KB-to-redis-out KB-from-redis-out B-waiting B-delivered peak-MB"},
+		{"memory", "Memory with 64 uploads of 5 MB in flight", "in-flight peak-MB above-idle-MB"},
+		{"workers", "Several worker processes, API of 50 ms", "enqueued/s drained/s drained×one redis-cpu-s/1000-out"},
+		{"latency", "Redis far away", "enqueued/s drained/s drained×naive reads-out"},
+		{"backlog", "Rate with much waiting and much delivered", "delivered enqueued/s drained/s drained×1000 redis-cpu-s/1000-out"},
+	} {
+		b.WriteString(r.table(t.scenario, t.title, strings.Fields(t.units)...))
 	}
 	return b.String() + r.targetTable()
 }

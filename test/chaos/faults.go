@@ -65,17 +65,18 @@ func (w *testbed) fail(ctx context.Context, f plan.ProcessFault) error {
 	if f.Kind != plan.FlushQueue {
 		w.waitForCalls(ctx)
 	}
+	worker := w.workers[f.Worker]
 	switch f.Kind {
 	case plan.KillWorker:
-		w.workers.kill(f.Worker)
+		worker.kill()
 		process.Sleep(ctx, f.For)
-		return w.workers.start(f.Worker)
+		return worker.start()
 	case plan.StopWorker:
-		w.workers.stop(f.Worker, w.redis.awayAt)
+		worker.stop(w.redis.awayAt)
 		process.Sleep(ctx, f.For)
-		return w.workers.start(f.Worker)
+		return worker.start()
 	case plan.FreezeWorker:
-		return w.workers.freeze(ctx, f.Worker, f.For)
+		return worker.freeze(ctx, f.For)
 	case plan.KillRedis:
 		return w.redis.restart(ctx, f.For)
 	case plan.PauseRedis:

@@ -24,7 +24,6 @@ func main() {
 	logging.Disable() // Redis is away on purpose
 	var o options
 	parser := kong.Parse(&o, kong.Name("chaos"), kong.Description("Kills and breaks everything for a while, then counts the vouchers."))
-	parser.FatalIfErrorf(o.check())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	good, err := run(ctx, o)
 	stop()
@@ -73,9 +72,7 @@ func runScenario(ctx context.Context, o options) *report {
 		err = s.run(w, ctx)
 	}
 	w.report.err, w.report.took = err, time.Since(w.began)
-	if w.workers != nil {
-		w.workers.report(w.report)
-	}
+	w.reportWorkers()
 	w.close(o.Keep || !w.report.good() && !errors.Is(ctx.Err(), context.Canceled))
 	return w.report
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"time"
 )
 
@@ -58,18 +57,6 @@ type options struct {
 	Store    string        `help:"Where vouchers lie: redis or file (default redis; rebuild file)." enum:",redis,file" default:""`
 	Bin      string        `help:"voucherd to run, instead of one built from the source." type:"existingfile"`
 	Keep     bool          `help:"Keep logs and data even when all went well."`
-}
-
-func (o options) check() error {
-	for _, r := range o.runs() {
-		switch {
-		case r.N < 1 || r.Workers < 1 || r.N > 100_000 || r.Workers > 20:
-			return errors.New("--n must be 1 to 100000 and --workers 1 to 20")
-		case r.Scenario == "rebuild" && r.Store != storeFile:
-			return errors.New("only a file store outlives Redis: --scenario rebuild needs --store file")
-		}
-	}
-	return nil
 }
 
 // runs gives the options of each scenario to run.

@@ -28,11 +28,12 @@ func (w *testbed) reconcile(ctx context.Context, enqueued []audit.Enqueued, retr
 	if w.opts.Scenario != scenarioFailover { // where Redis may forget that a voucher is to go
 		w.storeEmpties(ctx)
 	}
-	w.workers.stopAll()
+	w.stopWorkers()
 	w.say("reconciling the ledger with the API's log")
+	killed, frozen := w.interruptions()
 	f := audit.Facts{
 		Enqueued: enqueued, Requests: w.api.Requests(), Uploads: map[string]ledger.Upload{}, Found: map[string][]string{},
-		Killed: w.workers.killed, Frozen: w.workers.frozen, RedisAway: w.redis.absences(), ThrottleFor: time.Second,
+		Killed: killed, Frozen: frozen, RedisAway: w.redis.absences(), ThrottleFor: time.Second,
 		RetriedFrom: retriedFrom, Losses: w.losses, InRedis: w.opts.Store == storeRedis,
 	}
 	if err := w.lookUp(ctx, &f); err != nil {

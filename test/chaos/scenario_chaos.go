@@ -18,7 +18,7 @@ import (
 // runChaos does everything at once, and then reconciles.
 func (w *testbed) runChaos(ctx context.Context) error {
 	p := plan.New(w.planOptions())
-	if err := w.workers.startAll(); err != nil {
+	if err := w.startWorkers(); err != nil {
 		return err
 	}
 	producers := w.newProducers()

@@ -22,7 +22,7 @@ import (
 func (w *testbed) runFailover(ctx context.Context) error {
 	const overAfter = time.Minute // a loss, and everything goes on
 	p := plan.NewFailovers(w.planOptions())
-	if err := w.workers.startAll(); err != nil {
+	if err := w.startWorkers(); err != nil {
 		return err
 	}
 	producers := w.newProducers()
@@ -60,24 +60,27 @@ func (w *testbed) failOver(ctx context.Context, lacking time.Duration) error {
 func (w *testbed) workersIdle() {
 	const idleStop = 2 * time.Second
 	var busy []string
-	for _, m := range w.workers.all {
+	for _, m := range w.workers {
 		if m.slow > idleStop {
 			busy = append(busy, fmt.Sprintf("%s took %v to stop", m.name, m.slow))
 		}
 	}
-	w.report.check("no worker is left waiting for what Redis forgot", len(w.workers.all), busy...)
+	w.report.check("no worker is left waiting for what Redis forgot", len(w.workers), busy...)
 }
 
 // runRebuild empties Redis while vouchers come in and go out, and rebuilds it from the blob store
 // on disk. Then it does so once more while nothing moves, to see that rebuilding twice changes
 // nothing.
 func (w *testbed) runRebuild(ctx context.Context) error {
+	if w.opts.Store != storeFile {
+		return errors.New("only a file store outlives Redis: it needs --store file")
+	}
 	p := plan.New(w.planOptions())
 	for _, o := range p.Orders {
 		o.Once()
 	}
 	w.api.SetFaults(refusals(p.Orders)...)
-	if err := w.workers.startAll(); err != nil {
+	if err := w.startWorkers(); err != nil {
 		return err
 	}
 	producers := w.newProducers()

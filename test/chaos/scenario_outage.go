@@ -27,7 +27,7 @@ func (w *testbed) runOutage(ctx context.Context) error {
 	}
 	w.say("%d uploads wait, the API is away, starting %d workers", len(enqueued), w.opts.Workers)
 	until := time.Now().Add(awayFor)
-	if err = w.workers.startAll(); err != nil {
+	if err = w.startWorkers(); err != nil {
 		return err
 	}
 	commands, err := w.commandsUntil(ctx, until)

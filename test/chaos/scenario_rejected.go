@@ -18,7 +18,7 @@ import (
 // and then sends all again with one command.
 func (w *testbed) runRejected(ctx context.Context) error {
 	w.api.SetFaults(sandbox.Fault{Kind: sandbox.Refuse, Code: plan.FinalCode, Msg: "no such order"})
-	if err := w.workers.startAll(); err != nil {
+	if err := w.startWorkers(); err != nil {
 		return err
 	}
 	enqueued, err := w.enqueueAll(ctx)

@@ -29,7 +29,7 @@ type testbed struct {
 	redis   *redisServer
 	api     *sandbox.Sandbox // its log is the independent witness
 	server  *httptest.Server // of api
-	workers *workers
+	workers []*worker
 	client  *tasks.Client
 	losses  []audit.Loss // of what Redis knew
 
@@ -94,8 +94,8 @@ func (w *testbed) say(format string, args ...any) {
 
 // close ends all that was started, and removes what it left unless that is to be kept.
 func (w *testbed) close(keep bool) {
-	if w.workers != nil {
-		w.workers.close()
+	for _, m := range w.workers {
+		m.kill()
 	}
 	if w.server != nil {
 		w.api.Close()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -10,156 +11,137 @@ import (
 	"github.com/voucherd/voucherd/test/process"
 )
 
-// workers are real processes, each with a name of its own for each of its lives.
-type workers struct {
+// worker is one worker through all its lives, each a process with a name of its own. It is used by
+// one goroutine at a time.
+type worker struct {
+	name     string
 	bin, dir string
 	settings settings
+	proc     *process.Process // nil when it does not run
 
-	mu     sync.Mutex
-	all    []*worker
-	killed map[string]time.Time    // by name in the ledger
-	frozen map[string][]audit.Span // likewise
-	errs   []string                // what a worker did wrong
+	lives, kills, stops int
+	slow                time.Duration           // slowest stop
+	peak                int64                   // most bytes in memory of any life
+	killed              map[string]time.Time    // by name in the ledger
+	frozen              map[string][]audit.Span // likewise
+	errs                []string                // what it did wrong
 }
 
-// worker is one worker through all its lives.
-type worker struct {
-	name                         string
-	lives, kills, stops, freezes int
-	slow                         time.Duration // slowest stop
-	peak                         int64         // most bytes in memory of any life
-
-	proc *process.Process
-}
-
-func newWorkers(bin, dir string, set settings, n int) *workers {
-	ws := &workers{bin: bin, dir: dir, settings: set, killed: map[string]time.Time{}, frozen: map[string][]audit.Span{}}
+func newWorkers(bin, dir string, set settings, n int) (all []*worker) {
 	for i := range n {
-		ws.all = append(ws.all, &worker{name: fmt.Sprintf("w%d", i+1)})
+		all = append(all, &worker{
+			name: fmt.Sprintf("w%d", i+1), bin: bin, dir: dir, settings: set,
+			killed: map[string]time.Time{}, frozen: map[string][]audit.Span{},
+		})
 	}
-	return ws
+	return all
 }
 
 // start starts a worker that does not run, in a new life.
-func (ws *workers) start(i int) (err error) {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	w := ws.all[i]
+func (w *worker) start() (err error) {
 	w.lives++
 	name := fmt.Sprintf("%s.%d", w.name, w.lives)
 	w.proc, err = process.Start(process.Program{
-		Name: name, Path: ws.bin, Args: []string{"worker", "--listen", "127.0.0.1:0"}, Dir: ws.dir,
-		Env: append(ws.settings.environ(), "VOUCHERD_WORKER_NAME="+name),
+		Name: name, Path: w.bin, Args: []string{"worker", "--listen", "127.0.0.1:0"}, Dir: w.dir,
+		Env: append(w.settings.environ(), "VOUCHERD_WORKER_NAME="+name),
 	})
 	return err
 }
 
-func (ws *workers) startAll() error {
-	for i := range ws.all {
-		if err := ws.start(i); err != nil {
+func (w *testbed) startWorkers() error {
+	for _, m := range w.workers {
+		if err := m.start(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// take gives a worker and its process, which nobody else touches then; nil when it does not run.
-func (ws *workers) take(i int) (*worker, *process.Process) {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	w := ws.all[i]
-	proc := w.proc
-	w.proc = nil
-	if proc == nil {
-		return w, nil
+// runs says whether the worker runs, and notes when it has ended by itself.
+func (w *worker) runs() bool {
+	if w.proc == nil {
+		return false
 	}
-	if ended, err := proc.Ended(); ended {
-		ws.errs = append(ws.errs, fmt.Sprintf("%s ended by itself: %v", proc.Name(), err))
-		return w, nil
+	if ended, err := w.proc.Ended(); ended {
+		w.errs = append(w.errs, fmt.Sprintf("%s ended by itself: %v", w.proc.Name(), err))
+		w.proc = nil
+		return false
 	}
-	_, peak := process.Memory(proc.PID())
+	_, peak := process.Memory(w.proc.PID())
 	w.peak = max(w.peak, peak)
-	return w, proc
+	return true
 }
 
-// kill ends a worker with SIGKILL.
-func (ws *workers) kill(i int) {
-	w, proc := ws.take(i)
-	if proc == nil {
+// kill ends the worker with SIGKILL.
+func (w *worker) kill() {
+	if !w.runs() {
 		return
 	}
-	proc.Kill()
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	ws.killed[proc.Name()] = time.Now()
+	w.proc.Kill()
+	w.killed[w.proc.Name()] = time.Now()
 	w.kills++
+	w.proc = nil
 }
 
-// freeze stops a worker with SIGSTOP for a while, as a machine does that is short of everything.
-func (ws *workers) freeze(ctx context.Context, i int, d time.Duration) error {
-	w, proc := ws.take(i)
-	if proc == nil {
+// freeze stops the worker with SIGSTOP for a while, as a machine does that is short of everything.
+func (w *worker) freeze(ctx context.Context, d time.Duration) error {
+	const wakes = time.Second // what it does next others may have taken over too
+	if !w.runs() {
 		return nil
 	}
-	from := time.Now()
-	err := pause(ctx, proc, d)
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	const wakes = time.Second // what it did just before, or does next, others may have taken over too
-	ws.frozen[proc.Name()] = append(ws.frozen[proc.Name()], audit.Span{From: from, To: time.Now().Add(wakes)})
-	w.freezes++
-	w.proc = proc
+	from, name := time.Now(), w.proc.Name()
+	err := pause(ctx, w.proc, d)
+	w.frozen[name] = append(w.frozen[name], audit.Span{From: from, To: time.Now().Add(wakes)})
 	return err
 }
 
-// stop ends a worker with SIGTERM. Excused says that it may take its time: what it has to write
+// stop ends the worker with SIGTERM. Excused says that it may take its time: what it has to write
 // down it cannot.
-func (ws *workers) stop(i int, excused func(from, to time.Time) bool) {
-	w, proc := ws.take(i)
-	if proc == nil {
+func (w *worker) stop(excused func(from, to time.Time) bool) {
+	if !w.runs() {
 		return
 	}
-	began := time.Now()
-	took, err := proc.Stop(ws.settings.stopLimit())
-	late := excused(began, time.Now())
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
+	began, name := time.Now(), w.proc.Name()
+	took, err := w.proc.Stop(w.settings.stopLimit())
+	w.proc = nil
 	w.stops++
-	if late {
+	switch {
+	case !excused(began, time.Now()):
+		w.slow = max(w.slow, took)
 		if err != nil {
-			ws.killed[proc.Name()] = time.Now() // it was, at its limit
+			w.errs = append(w.errs, err.Error())
 		}
-		return
+	case err != nil:
+		w.killed[name] = time.Now() // it was, at its limit
 	}
-	if err != nil {
-		ws.errs = append(ws.errs, err.Error())
-	}
-	w.slow = max(w.slow, took)
 }
 
-// stopAll ends all workers with SIGTERM, at the same time.
-func (ws *workers) stopAll() {
+// stopWorkers ends all workers with SIGTERM, at the same time.
+func (w *testbed) stopWorkers() {
 	var wg sync.WaitGroup
-	for i := range ws.all {
-		wg.Go(func() { ws.stop(i, func(time.Time, time.Time) bool { return false }) })
+	for _, m := range w.workers {
+		wg.Go(func() { m.stop(func(time.Time, time.Time) bool { return false }) })
 	}
 	wg.Wait()
 }
 
-// close kills what still runs.
-func (ws *workers) close() {
-	for i := range ws.all {
-		ws.kill(i)
+// interruptions gives when which worker was killed, and when frozen, by names in the ledger.
+func (w *testbed) interruptions() (killed map[string]time.Time, frozen map[string][]audit.Span) {
+	killed, frozen = map[string]time.Time{}, map[string][]audit.Span{}
+	for _, m := range w.workers {
+		maps.Copy(killed, m.killed)
+		maps.Copy(frozen, m.frozen)
 	}
+	return killed, frozen
 }
 
-// report says how the workers fared.
-func (ws *workers) report(r *report) {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	for _, w := range ws.all {
-		r.row("worker "+w.name, "%d lives, %d kills, %d stops (slowest %v), %d freezes, at most %.1f MiB", w.lives, w.kills, w.stops,
-			short(w.slow), w.freezes, float64(w.peak)/(1<<20))
+// reportWorkers says how the workers fared.
+func (w *testbed) reportWorkers() {
+	var errs []string
+	for _, m := range w.workers {
+		w.report.row("worker "+m.name, "%d lives, %d kills, %d stops (slowest %v), frozen %d times, at most %.1f MiB", m.lives, m.kills,
+			m.stops, short(m.slow), len(m.frozen), float64(m.peak)/(1<<20))
+		errs = append(errs, m.errs...)
 	}
-	r.check("workers end only when told to, and in time", len(ws.all), ws.errs...)
+	w.report.check("workers end only when told to, and in time", len(w.workers), errs...)
 }

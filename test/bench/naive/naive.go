@@ -25,39 +25,29 @@ import (
 // Queue is the asynq queue of the tasks.
 const Queue = "naive"
 
-const typeUpload = "voucher:naive"
-
 // payload is what a task carries, and what the API takes.
 type payload struct {
 	Base64  string `json:"base64"`
 	OrderID string `json:"orderId"`
 }
 
-// Producer enqueues vouchers. It is safe for concurrent use.
-type Producer struct {
-	queue     *asynq.Client
-	retention time.Duration
-}
-
-// NewProducer gives a producer. The client stays the caller's to close. Retention is how long asynq
-// keeps a finished task; 0: not at all.
-func NewProducer(rdb redis.UniversalClient, retention time.Duration) *Producer {
-	return &Producer{queue: asynq.NewClientFromRedisClient(rdb), retention: retention}
-}
-
-// Enqueue puts a voucher's task.
-func (p *Producer) Enqueue(ctx context.Context, orderID string, voucher []byte) error {
-	text, err := json.Marshal(payload{Base64: base64.StdEncoding.EncodeToString(voucher), OrderID: orderID})
-	if err != nil {
-		return fmt.Errorf("write the task of %s: %w", orderID, err)
+// Producer gives what enqueues vouchers, safe for concurrent use. The client stays the caller's to
+// close. Retention is how long asynq keeps a finished task; 0: not at all.
+func Producer(rdb redis.UniversalClient, retention time.Duration) func(ctx context.Context, orderID string, voucher []byte) error {
+	queue := asynq.NewClientFromRedisClient(rdb)
+	return func(ctx context.Context, orderID string, voucher []byte) error {
+		text, err := json.Marshal(payload{Base64: base64.StdEncoding.EncodeToString(voucher), OrderID: orderID})
+		if err != nil {
+			return fmt.Errorf("write the task of %s: %w", orderID, err)
+		}
+		_, err = queue.EnqueueContext(ctx, asynq.NewTask("voucher:naive", text),
+			asynq.Queue(Queue), asynq.TaskID(orderID), asynq.MaxRetry(25), asynq.Timeout(time.Minute), asynq.Retention(retention))
+		// A client that got no answer in time asks again, and finds its own task.
+		if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+			return fmt.Errorf("enqueue %s: %w", orderID, err)
+		}
+		return nil
 	}
-	_, err = p.queue.EnqueueContext(ctx, asynq.NewTask(typeUpload, text),
-		asynq.Queue(Queue), asynq.TaskID(orderID), asynq.MaxRetry(25), asynq.Timeout(time.Minute), asynq.Retention(p.retention))
-	// A client that got no answer in time asks again, and finds its own task.
-	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
-		return fmt.Errorf("enqueue %s: %w", orderID, err)
-	}
-	return nil
 }
 
 // Handler delivers. It is safe for concurrent use.

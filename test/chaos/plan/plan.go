@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/voucherd/voucherd/pandapon/sandbox"
@@ -91,20 +92,11 @@ type ProcessFault struct {
 
 // String tells what is done.
 func (b ProcessFault) String() string {
-	switch b.Kind {
-	case KillWorker, StopWorker:
-		return fmt.Sprintf("%s %d, back after %v", b.Kind, b.Worker+1, b.For)
-	case FreezeWorker:
-		return fmt.Sprintf("%s %d for %v", b.Kind, b.Worker+1, b.For)
-	case KillRedis, PauseRedis:
-		return fmt.Sprintf("%s for %v", b.Kind, b.For)
-	case FlushQueue:
-		return fmt.Sprintf("%s of account %s", b.Kind, b.Account)
-	case LoseWrites:
-		return fmt.Sprintf("%s, without the last writes of %v", b.Kind, b.For)
-	default:
-		return string(b.Kind)
+	whom := b.Account
+	if strings.HasSuffix(string(b.Kind), " worker") {
+		whom = strconv.Itoa(b.Worker + 1)
 	}
+	return fmt.Sprintf("%s %s for %v", b.Kind, whom, b.For)
 }
 
 const (
