@@ -15,7 +15,7 @@ import (
 const (
 	awayFor      = time.Minute
 	mostCalls    = 5 + 3 + int(awayFor/(5*time.Second)) // those that open the breaker, workers, and a probe every 5 s
-	mostCommands = 200                                  // of one worker, a second
+	mostCommands = 300                                  // of one worker, a second, those within scripts included
 )
 
 // runOutage lets many uploads wait while the API is away, with the settings that users have.
