@@ -141,16 +141,15 @@ func (b *bench) runLatency(ctx context.Context) error {
 // runBacklog compares the rate with little and with much waiting and delivered, in turn. Each
 // measurement adds as many uploads as it takes out.
 func (b *bench) runBacklog(ctx context.Context) (err error) {
-	levels := make([]*deployment, len(b.opts.Backlog))
+	levels, delivered := make([]*deployment, len(b.opts.Backlog)), make([]int, len(b.opts.Backlog))
 	for i, waiting := range b.opts.Backlog {
 		d, err := b.deploy(ctx, b.one(inRedis()))
 		defer d.stop() //nolint:errcheck // all is measured
-		delivered := 0
 		if waiting == slices.Max(b.opts.Backlog) {
-			delivered = b.opts.Delivered
+			delivered[i] = b.opts.Delivered
 		}
 		if err == nil {
-			err = d.fill(ctx, delivered, waiting)
+			err = d.fill(ctx, delivered[i], waiting)
 		}
 		if err != nil {
 			return fmt.Errorf("fill a ledger with %d waiting: %w", waiting, err)
@@ -162,6 +161,7 @@ func (b *bench) runBacklog(ctx context.Context) (err error) {
 			l := b.load(3000, small)
 			l.backlog = true
 			s := &sample{name: fmt.Sprintf("backlog/waiting=%d", b.opts.Backlog[i])}
+			s.add("delivered", float64(delivered[i]))
 			if err := d.measure(ctx, l, s); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
