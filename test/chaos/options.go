@@ -71,7 +71,7 @@ func (o options) runs() []options {
 	}
 	file := failover
 	file.Store = storeFile
-	return []options{chaos.filled(), failover.filled(), file}
+	return []options{chaos.filled(), failover.filled(), file.filled()}
 }
 
 // filled puts defaults where nothing was given.

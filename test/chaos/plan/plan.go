@@ -96,7 +96,7 @@ func (b ProcessFault) String() string {
 	if strings.HasSuffix(string(b.Kind), " worker") {
 		whom = strconv.Itoa(b.Worker + 1)
 	}
-	return fmt.Sprintf("%s %s for %v", b.Kind, whom, b.For)
+	return fmt.Sprintf("%s for %v", strings.TrimSpace(string(b.Kind)+" "+whom), b.For)
 }
 
 const (
