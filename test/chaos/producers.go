@@ -78,14 +78,16 @@ func (p *producers) order(ctx context.Context, o plan.Order) {
 		if !process.Sleep(ctx, time.Until(p.began.Add(s.at))) {
 			return
 		}
+		asked := time.Now()
 		u, err := p.enqueue(ctx, o, o.Vouchers[s.place])
 		for err != nil {
 			if !process.Sleep(ctx, retryAfter) {
 				return
 			}
+			asked = time.Now()
 			u, err = p.enqueue(ctx, o, o.Vouchers[s.place])
 		}
-		p.accept(o, s, u, ids)
+		p.accept(o, s, u, ids, asked)
 	}
 }
 
@@ -121,7 +123,7 @@ func (p *producers) enqueue(ctx context.Context, o plan.Order, v plan.Voucher) (
 
 // accept notes what Enqueue promised, and what it answered wrongly. Ids are those of the order's
 // uploads.
-func (p *producers) accept(o plan.Order, s step, u ledger.Upload, ids []string) {
+func (p *producers) accept(o plan.Order, s step, u ledger.Upload, ids []string, asked time.Time) {
 	hash := sha256.New()
 	_, _ = io.Copy(hash, o.Vouchers[s.place].Open(p.seed)) // neither fails
 	sum := hex.EncodeToString(hash.Sum(nil))
@@ -139,7 +141,7 @@ func (p *producers) accept(o plan.Order, s step, u ledger.Upload, ids []string) 
 	}
 	ids[s.place] = u.ID
 	p.enqueued = append(p.enqueued, audit.Enqueued{
-		UploadID: u.ID, Account: o.Account, OrderID: o.ID, SHA256: sum, Place: s.place, At: time.Now(),
+		UploadID: u.ID, Account: o.Account, OrderID: o.ID, SHA256: sum, Place: s.place, Asked: asked, At: time.Now(),
 	})
 }
 

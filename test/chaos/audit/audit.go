@@ -31,8 +31,8 @@ type Facts struct {
 type Enqueued struct {
 	UploadID, Account, OrderID, SHA256 string
 
-	Place int       // among the vouchers of its order
-	At    time.Time // when the producer was told
+	Place     int       // among the vouchers of its order
+	Asked, At time.Time // when the producer asked, and when it was told
 }
 
 // Span is a time from one instant to another.

@@ -68,6 +68,6 @@ func (x index) lossResends(first, second sandbox.Request) bool {
 // had their answer after the loss.
 func (x index) lossReorders(earlier, later Enqueued) bool {
 	return slices.ContainsFunc(x.Losses, func(l Loss) bool {
-		return earlier.At.Before(l.Gone.Add(replicates)) && later.At.After(l.Gone) && later.At.Before(l.Back)
+		return earlier.At.Before(l.Gone.Add(replicates)) && later.At.After(l.Gone) && later.Asked.Before(l.Back)
 	})
 }

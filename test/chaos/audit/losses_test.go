@@ -106,8 +106,13 @@ func TestWhatRedisMayForget(t *testing.T) {
 		{"the first voucher until it was put back", func(f *audit.Facts) {
 			once(f)
 			f.Enqueued[0].Place, f.Enqueued[1].Place = 1, 0
-			f.Enqueued[0].At = at(110_500)
+			f.Enqueued[0].Asked, f.Enqueued[0].At = at(110_500), at(111_500)
 		}, "", audit.Forgotten{}},
+		{"the first voucher, and it was back before the second", func(f *audit.Facts) {
+			once(f)
+			f.Enqueued[0].Place, f.Enqueued[1].Place = 1, 0
+			f.Enqueued[0].Asked, f.Enqueued[0].At = at(111_100), at(111_500)
+		}, "in the order", audit.Forgotten{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
