@@ -25,7 +25,7 @@ func (l *Ledger) Reopen(ctx context.Context, id string) (Task, error) {
 	// Redis may get the call twice, when its reply is lost: by the token it knows that it is one
 	// and the same.
 	token := strconv.FormatUint(rand.Uint64(), 36)
-	r, err := l.run(ctx, l.scripts.reopen, account, key, l.set.Grace.Milliseconds(), token)
+	r, err := l.run(ctx, l.scripts.reopen, account, key, token)
 	if err != nil {
 		return Task{}, fmt.Errorf("retry %s: %w", id, err)
 	}
@@ -49,7 +49,7 @@ func (l *Ledger) Discard(ctx context.Context, id string) (next Task, worthless i
 	if err != nil {
 		return Task{}, 0, err
 	}
-	r, err := l.run(ctx, l.scripts.discard, account, key, l.set.Grace.Milliseconds())
+	r, err := l.run(ctx, l.scripts.discard, account, key)
 	if err != nil {
 		return Task{}, 0, fmt.Errorf("discard %s: %w", id, err)
 	}

@@ -42,6 +42,7 @@ type NewAttempt struct {
 	Generation int64
 	Nonce      string        // made by the caller, unique to this attempt
 	Worker     string        // who makes it
+	Instance   string        // the worker's, as it beats
 	Lease      time.Duration // how long no other attempt may start; longer than the call can take
 }
 
@@ -72,7 +73,8 @@ func (l *Ledger) Begin(ctx context.Context, a NewAttempt) (BeginResult, error) {
 	if err != nil {
 		return BeginResult{Answer: Stale, Wait: Wait{Reason: "unknown"}}, nil //nolint:nilerr // a task with such an id can only be dropped
 	}
-	r, err := l.run(ctx, l.scripts.begin, account, key, a.Generation, a.Nonce, line(a.Worker, 64), a.Lease.Milliseconds(), beginMost)
+	r, err := l.run(ctx, l.scripts.begin, account, key, a.Generation, a.Nonce, line(a.Worker, 64), a.Instance,
+		a.Lease.Milliseconds(), beginMost)
 	if err != nil {
 		return BeginResult{}, fmt.Errorf("begin an attempt of %s: %w", a.ID, err)
 	}
@@ -114,7 +116,7 @@ func (l *Ledger) Release(ctx context.Context, run Running, storeAway bool) error
 		reason = "store"
 	}
 	g := l.set.Breaker
-	_, err = l.run(ctx, l.scripts.release, account, key, run.Number, run.Nonce, reason, l.set.Grace.Milliseconds(),
+	_, err = l.run(ctx, l.scripts.release, account, key, run.Nonce, reason,
 		jitter(), g.ProbeBase.Milliseconds(), g.ProbeMax.Milliseconds())
 	if err != nil {
 		return fmt.Errorf("release attempt %d of %s: %w", run.Number, run.ID, err)

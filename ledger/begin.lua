@@ -1,19 +1,19 @@
 -- begin writes an attempt down before it is sent, or says why it must not start. ARGV: key,
--- generation, nonce, worker, lease ms, bring: most bytes of a voucher of the ledger itself to give
+-- generation, nonce, worker, its instance, lease ms, bring: most bytes of a voucher of the ledger itself to give
 -- along Returns: { "started", now, number, started at, probe, interrupted, order, user, sha, size,
 -- store key, since,
 --   refusals, soft, crc, inline, pieces of the voucher } or { "breaker open", reason, wait ms } or { "busy", wait ms } or { "early", wait ms } or
 --   { "stale", why }.
-local generation, nonce, worker, lease = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
+local generation, nonce, lease = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[6])
 local u, now = upload_key(KEY), now_ms()
-local r = redis.call('HMGET', u, 'state', 'gen', 'order', 'nonce', 'lease', 'next', 'n', 'v', 'made', 'user', 'sha', 'size',
+local r = redis.call('HMGET', u, 'state', 'gen', 'order', 'run', 'lease', 'next', 'n', 'v', 'made', 'user', 'sha', 'size',
   'store', 'since', 'refusals', 'soft', 'crc', 'inline')
 local state, order, number = r[1], r[3], tonumber(r[7] or '0')
 local size, store, soft = tonumber(r[12]), r[13] or '', tonumber(r[16] or '0')
 
 if not state then return { 'stale', 'unknown' } end
 if tonumber(r[8] or '1') > 1 then return { 'newer' } end
-local repeated = state == 'sending' and r[4] == nonce
+local repeated = state == 'sending' and r[4] and field(r[4], F_NONCE) == nonce
 if not repeated then
   if FINAL[state] then return { 'stale', state } end
   if tonumber(r[2]) ~= generation then return { 'stale', 'generation' } end
@@ -39,26 +39,26 @@ end
 
 local interrupted, started = 0, now
 if repeated then
-  started = tonumber(field(redis.call('LINDEX', P .. 'a:' .. KEY, -1) or '', F_STARTED) or now)
+  started = tonumber(field(r[4], F_STARTED))
 else
   if state == 'sending' and interrupt(KEY, now) then
     soft = redis.call('HINCRBY', u, 'soft', 1)
     interrupted = 1
   end
   number = number + 1
-  local attempts = redis.call('RPUSH', P .. 'a:' .. KEY,
-    number .. '\t' .. generation .. '\t' .. now .. '\t' .. nonce .. '\t' .. worker)
-  if attempts > KEEP_ATTEMPTS then trim(KEY) end
-  local change = { 'n', number, 'nonce', nonce, 'lease', now + lease, 'idle', 0 }
   if state ~= 'sending' then
-    redis.call('ZREM', P .. 's:' .. state, KEY)
+    unindex(KEY, state)
     redis.call('ZADD', P .. 's:sending', r[9], KEY)
-    for _, v in ipairs({ 'state', 'sending', 'was', state }) do table.insert(change, v) end
+  end
+  local change = { 'state', 'sending', 'n', number, 'run', table.concat({ number, generation, now, nonce }, '\t'),
+    'worker', ARGV[4], 'instance', ARGV[5], 'lease', now + lease }
+  if state ~= 'queued' then -- as release finds it again; an attempt that was cut off has failed
+    table.insert(change, 'was')
+    table.insert(change, 'waiting')
   end
   redis.call('HSET', u, unpack(change))
-  redis.call('ZADD', P .. 'look', now + lease, KEY)
 end
 local pieces = {}
-if r[18] and size <= tonumber(ARGV[6]) then pieces = redis.call('LRANGE', bytes_of(KEY), 0, -1) end
+if r[18] and size <= tonumber(ARGV[7]) then pieces = redis.call('LRANGE', bytes_of(KEY), 0, -1) end
 return { 'started', now, number, started, probe and 1 or 0, interrupted, order, r[10] or '', r[11], size, store,
   tonumber(r[14]), tonumber(r[15] or '0'), soft, r[17] or '', r[18] and 1 or 0, pieces }

@@ -185,10 +185,10 @@ func (b *bundle) later(d time.Duration) {
 		kind, _, _ := strings.Cut(name, ":")
 		switch kind {
 		case "u":
-			b.earlier(key, ms, "lease", "next", "made", "since", "done")
+			b.earlier(key, ms, "lease", "next", "made", "since", "done", "assigned")
 		case "breaker":
 			b.earlier(key, ms, "since", "until", "bound", "probe_till", "last_at")
-		case "s", "look", "keep":
+		case "s", "keep":
 			zs, err := b.rdb.ZRangeWithScores(b.ctx, key, 0, -1).Result()
 			b.must(err)
 			for _, z := range zs {

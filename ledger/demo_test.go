@@ -101,13 +101,16 @@ func TestDemoRedisReconciler(t *testing.T) {
 		b.open(fmt.Sprint("order-", i), "receipt")
 	}
 	b.later(b.set.Grace)
-	found, err := b.Due(b.ctx, b.account)
+	found, err := b.Pass(b.ctx, b.account, "w", time.Minute)
 	b.must(err)
-	if len(found.Repairs) != 3 || found.Needed != 3 || found.Repairs[0].Generation != 2 {
-		t.Fatalf("looked %+v, want three tasks to put", found)
+	if !found.Lead || found.Needed != 3 || found.Tasks != 0 {
+		t.Fatalf("passed %+v, want three tasks to be missing", found)
 	}
-	if swept, err := b.Sweep(b.ctx, b.account, "", 500); err != nil || swept.Cursor != "waiting:0" || len(swept.Repairs) != 0 {
-		t.Fatalf("swept %+v, %v, want nothing to repair", swept, err)
+	for _, want := range []int{3, 0} {
+		swept, err := b.Sweep(b.ctx, b.account, "queued:0", 500)
+		if err != nil || swept.Cursor != "behind:0" || len(swept.Repairs) != want || want > 0 && swept.Repairs[0].Generation != 2 {
+			t.Fatalf("swept %+v, %v, want %d tasks to put", swept, err, want)
+		}
 	}
 	n := b.upload("order-1", "corrected")
 	n.Replace = true

@@ -1,4 +1,4 @@
--- discard gives up on an upload that is not being sent. ARGV: key, grace ms Returns: { "discarded",
+-- discard gives up on an upload that is not being sent. ARGV: key Returns: { "discarded",
 -- head of the order queue or "", its generation, generation of the discarded } or
 --   { "refused", state } or { "unknown" }
 local u, now = upload_key(KEY), now_ms()
@@ -13,10 +13,9 @@ end
 if state == 'discarded' then return reply() end
 if state == 'delivered' or (state == 'sending' and tonumber(r[3]) > now) then return { 'refused', state } end
 if state == 'sending' then interrupt(KEY, now) end
-move(KEY, state, 'discarded', now)
-redis.call('HSET', u, 'done', now)
-redis.call('HDEL', u, 'next', 'nonce', 'lease', 'was', 'idle')
+move(KEY, state, 'discarded', now, 'done', now)
+redis.call('HDEL', u, 'next')
 drop_bytes(KEY)
 redis.call('ZADD', P .. 'keep', now, KEY)
-leave(KEY, order, now + tonumber(ARGV[2]))
+leave(KEY, order, now)
 return reply()

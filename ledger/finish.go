@@ -116,7 +116,6 @@ func finishArgsOf(run Running, o AttemptResult, ended Time) finishArgs {
 
 // finishSettings is what finish.lua takes of the settings, in ms and counts.
 type finishSettings struct {
-	Grace        int64 `json:"grace"`
 	Keep         int64 `json:"keep"` // a delivered voucher
 	KeepDead     int64 `json:"keep_dead"`
 	RowOutage    int   `json:"row_outage"`
@@ -134,7 +133,7 @@ type finishSettings struct {
 func encodeFinishSettings(s Settings) []byte {
 	b, ms := s.Breaker, time.Duration.Milliseconds
 	text, err := json.Marshal(finishSettings{
-		Grace: ms(s.Grace), Keep: ms(s.KeepSent), KeepDead: ms(s.KeepDead),
+		Keep: ms(s.KeepSent), KeepDead: ms(s.KeepDead),
 		RowOutage: b.OutageRow, RowAccount: b.AccountRow, RowRefusing: b.RefusingRow,
 		OutageBase: ms(b.OutageBase), OutageMax: ms(b.OutageMax), ProbeBase: ms(b.ProbeBase), ProbeMax: ms(b.ProbeMax),
 		ThrottleBase: ms(b.ThrottleBase), ThrottleMax: ms(b.ThrottleMax),

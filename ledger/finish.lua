@@ -7,17 +7,21 @@ local attempt, cfg = cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
 cfg.jitter = tonumber(ARGV[4])
 local number, nonce, outcome, request_id = attempt.number, attempt.nonce, attempt.outcome, attempt.request_id
 local u, list, now = upload_key(KEY), P .. 'a:' .. KEY, now_ms()
-local r = redis.call('HMGET', u, 'state', 'order', 'nonce', 'n', 'next', 'inline', 'made')
-local state, order, current, count = r[1], r[2], r[3] == nonce, tonumber(r[4] or '0')
+local r = redis.call('HMGET', u, 'state', 'order', 'run', 'n', 'next', 'inline', 'made', 'worker')
+local state, order, run, count = r[1], r[2], r[3], tonumber(r[4] or '0')
 if not state then return { 'unknown', '', 0, now, 0, '', 0, '', 0 } end
 
--- The attempt's own line; nil when it was trimmed, or when Redis has lost it.
-local at = number - count - 1
-local line = at < 0 and redis.call('LINDEX', list, at)
-if not line or field(line, F_NONCE) ~= nonce then
-  line = nil
-  for i, l in ipairs(redis.call('LRANGE', list, 0, -1)) do
-    if field(l, F_NONCE) == nonce then at, line = i - 1, l end
+-- Current: it is the attempt that runs. Else its line is sought; nil when it was trimmed, or when
+-- Redis has lost it.
+local current = run and field(run, F_NONCE) == nonce
+local at, line = number - count - (run and 0 or 1)
+if not current then
+  line = at < 0 and redis.call('LINDEX', list, at)
+  if not line or field(line, F_NONCE) ~= nonce then
+    line = nil
+    for i, l in ipairs(redis.call('LRANGE', list, 0, -1)) do
+      if field(l, F_NONCE) == nonce then at, line = i - 1, l end
+    end
   end
 end
 local before = line and field(line, F_OUTCOME)
@@ -38,40 +42,33 @@ local function reply(how, account)
 end
 if before and before ~= 'interrupted' then return reply('repeated') end
 
--- ending is what the attempt's line has from its end on; insert puts a line where Redis has lost
--- it. Its number may be another's by now, and one that runs stays the last.
-local ended_at = attempt.ended
-local ending = '\t' .. (ended_at > 0 and ended_at or now) .. '\t' .. table.concat({ attempt.duration, outcome, attempt.http,
-  attempt.code, request_id, attempt.develop_id, attempt.error, attempt.msg }, '\t')
-local function insert()
-  if not current then
-    count = math.max(count + 1, number)
-    redis.call('HSET', u, 'n', count)
-  end
-  local made = table.concat({ count, attempt.generation, attempt.started, nonce, attempt.worker }, '\t') .. ending
-  local last = redis.call('LINDEX', list, -1)
-  if last and state == 'sending' and not field(last, F_OUTCOME) then
-    redis.call('LINSERT', list, 'BEFORE', last, made)
-  else
-    redis.call('RPUSH', list, made)
-  end
-  if redis.call('LLEN', list) > KEEP_ATTEMPTS then trim(KEY) end
-  return made
+-- written gives the attempt's line, from its number and what Begin had written down.
+local function written(n)
+  return table.concat({ n, attempt.generation, attempt.started, nonce, attempt.worker,
+    attempt.ended > 0 and attempt.ended or now, attempt.duration, outcome, attempt.http, attempt.code, request_id,
+    attempt.develop_id, attempt.error, attempt.msg }, '\t')
 end
 
-local first = not line and redis.call('LINDEX', list, 0)
+local first = not current and not line and redis.call('LINDEX', list, 0)
 local trimmed = first and number < tonumber(field(first, F_NUMBER))
-local lost = not line and not trimmed
+local lost = not current and not line and not trimmed
 -- Begin was lost and nothing has begun since: the attempt counts as if it had not been.
 local adopted = lost and number > count and not FINAL[state] and state ~= 'sending'
 local ended
-if line then
-  ended = string.match(line, '^[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*') .. ending
+if current then
+  ended = written(number)
+  append(KEY, ended)
+elseif line then
+  ended = written(field(line, F_NUMBER))
   redis.call('LSET', list, at, ended)
 elseif lost then
-  ended = insert()
+  -- Its number may be another's by now.
+  count = math.max(count + 1, number)
+  redis.call('HSET', u, 'n', count)
+  ended = written(count)
+  append(KEY, ended)
 else
-  ended = table.concat({ number, attempt.generation, attempt.started, nonce, attempt.worker }, '\t') .. ending
+  ended = written(number)
   if request_id ~= '' and redis.call('HGET', bucket_of(request_id), request_id) ~= KEY then
     redis.call('RPUSH', P .. 'x:' .. KEY, request_id)
   end
@@ -84,7 +81,7 @@ local account = judge(cfg, now, { outcome = outcome, fault = attempt.fault, hold
   answer = attempt.http .. ':' .. attempt.code })
 
 -- Late: the attempt was taken for cut off, or trimmed, or the upload was given up on.
-local late = not adopted and (before == 'interrupted' or not current or state ~= 'sending')
+local late = not adopted and not current
 if late and (outcome ~= 'delivered' or state == 'delivered') then return reply('late', account) end
 
 -- The upload is over: what else runs is taken for cut off until it says otherwise, and this is the
@@ -96,19 +93,17 @@ end
 
 -- finishes moves the upload to a final state, and gives the next in the order queue.
 local function finishes(to, keep)
-  redis.call('ZREM', P .. 's:' .. state, KEY)
-  redis.call('ZADD', P .. 's:' .. to, now, KEY)
-  redis.call('HSET', u, 'state', to, 'done', now)
+  move(KEY, state, to, now, 'done', now)
   state = to
   if to == 'delivered' and r[6] and cfg.keep == 0 then
     redis.call('UNLINK', bytes_of(KEY))
-    redis.call('HDEL', u, 'next', 'nonce', 'lease', 'was', 'idle', 'inline')
+    end_run(KEY, 'next', 'inline')
     if late then redis.call('ZREM', P .. 'keep', KEY) end
   else
-    redis.call('HDEL', u, 'next', 'nonce', 'lease', 'was', 'idle')
+    end_run(KEY, 'next')
     redis.call('ZADD', P .. 'keep', now + keep, KEY)
   end
-  return leave(KEY, order, now + cfg.grace)
+  return leave(KEY, order, now)
 end
 
 -- A probe costs its upload nothing: only an answer that is beyond doubt its own ends it.
@@ -131,9 +126,7 @@ if not probe and not account then
     redis.call('HINCRBY', u, 'soft', 1)
   end
 end
-move(KEY, state, 'waiting', r[7])
-redis.call('HSET', u, 'next', due, 'idle', 0)
-redis.call('HDEL', u, 'nonce', 'lease', 'was')
-redis.call('ZADD', P .. 'look', math.max(due, now) + cfg.grace, KEY)
+move(KEY, state, 'waiting', r[7], 'next', due, 'assigned', now) -- its worker is about to give the task back
+end_run(KEY)
 state = 'waiting'
 return reply('recorded', account)

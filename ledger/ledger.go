@@ -56,8 +56,6 @@ type Settings struct {
 	KeepDead   time.Duration // how long the voucher of a rejected or expired upload stays; 90 days
 	KeepSent   time.Duration // how long the voucher of a delivered upload stays; 0: it leaves at once
 	Grace      time.Duration // how long a producer or worker may take to put a task; 30 s
-	FirstLook  time.Duration // when the reconciler looks again at an upload that has its task; 30 s, doubling
-	LongLook   time.Duration // … up to this; 1 h
 	Breaker    BreakerSettings
 	lookAtOnce int
 }
@@ -83,8 +81,6 @@ func (s Settings) withDefaults() Settings {
 	s.Retention = cmp.Or(s.Retention, 30*day)
 	s.KeepDead = cmp.Or(s.KeepDead, 90*day)
 	s.Grace = cmp.Or(s.Grace, 30*time.Second)
-	s.FirstLook = cmp.Or(s.FirstLook, 30*time.Second)
-	s.LongLook = cmp.Or(s.LongLook, time.Hour)
 	s.lookAtOnce = cmp.Or(s.lookAtOnce, 500)
 	s.Breaker.OutageRow = cmp.Or(s.Breaker.OutageRow, 5)
 	s.Breaker.AccountRow = cmp.Or(s.Breaker.AccountRow, 3)

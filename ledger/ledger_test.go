@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -66,11 +67,10 @@ func TestRedisAway(t *testing.T) {
 		"release":  func() error { return b.Release(b.ctx, run, true) },
 		"reopen":   func() error { _, err := b.Reopen(b.ctx, o.ID); return err },
 		"discard":  func() error { _, _, err := b.Discard(b.ctx, o.ID); return err },
-		"due":      func() error { _, err := b.Due(b.ctx, b.account); return err },
+		"pass":     func() error { _, err := b.Pass(b.ctx, b.account, "w", time.Minute); return err },
 		"remove":   func() error { _, err := b.Remove(b.ctx, b.account); return err },
 		"leaving":  func() error { _, err := b.Leaving(b.ctx, b.account); return err },
 		"left":     func() error { return b.Left(b.ctx, b.account, []ledger.Kept{{ID: o.ID, StoreKey: "k"}}) },
-		"lead":     func() error { _, err := b.Lead(b.ctx, b.account, "w", lease); return err },
 		"breaker":  func() error { _, err := b.Breaker(b.ctx, b.account); return err },
 		"get":      func() error { _, err := b.Get(b.ctx, o.ID); return err },
 		"find":     func() error { _, err := b.Find(b.ctx, "order"); return err },

@@ -4,17 +4,20 @@
 -- built from it and share its hash tag with asynq's "asynq:{vouchers-<account>}:", so an account
 -- lives in one cluster slot. ARGV[1] is the upload's key: its id without the account.
 --
---   u:<key>     hash    the upload
---   a:<key>     list    its last attempts, oldest first, one line of tab-separated fields each
+--   u:<key>     hash    the upload, and its attempt while one runs (see interrupt)
+--   a:<key>     list    its last attempts that ended, oldest first, one line of tab-separated fields each
 --   x:<key>     list    request ids of attempts that were trimmed from a:<key>
---   o:<order>   zset    uploads of one order; score > 0: place in its order queue, its record's `since`; score <= 0: ended
+--   o:<order>   zset    uploads of one order; score > 0: place in its order queue, its record's `since`; score <= 0:
+--                       ended. The last that ended may keep its place until another joins.
 --   s:<state>   zset    uploads by state; score: creation while unfinished, end once final (ms)
---   look        zset    uploads that must have a task, by the time the reconciler looks at them next (ms)
---   keep        zset    uploads whose voucher may leave the store, by the time it may (ms); with a store key behind
---                       it: a voucher that a revived upload no longer holds
+--   s:behind    zset    queued uploads that are not the head of their order queue, instead of s:queued: so what is in
+--                       s:queued, s:sending and s:waiting must have a task, and nothing else must
+--   keep        zset    ended uploads that hold a voucher, by the time it may leave (ms); with a store key behind it: a
+--                       voucher that a revived upload no longer holds
 --   b:<key>     list    the bytes of a small voucher, in pieces
 --   r:<bucket>  hash    request id -> upload key
 --   breaker     hash    the account's breaker
+--   workers     hash    instance of a worker -> what it says of itself with each beat
 --   store       string  identity of the store that holds the account's vouchers
 local P = KEYS[1]
 local KEY = ARGV[1]
@@ -56,22 +59,29 @@ local function head_of(order, joining)
   end
 end
 
--- is_head says whether an unfinished upload is the head of its order queue. One that it has lost
--- goes back to its place.
+-- is_head says whether an unfinished upload is the head of its order queue, and whether it had to
+-- go back to its place there, because the order queue was lost.
 local function is_head(key, order, since)
   local queue = P .. 'o:' .. order
-  if redis.call('ZRANGEBYSCORE', queue, '(0', '+inf', 'LIMIT', 0, 1)[1] == key then return true end
-  if tonumber(redis.call('ZSCORE', queue, key) or '0') <= 0 then redis.call('ZADD', queue, since, key) end
-  return head_of(order) == key
+  if redis.call('ZRANGEBYSCORE', queue, '(0', '+inf', 'LIMIT', 0, 1)[1] == key then return true, false end
+  local lost = tonumber(redis.call('ZSCORE', queue, key) or '0') <= 0
+  if lost then redis.call('ZADD', queue, since, key) end
+  return head_of(order) == key, lost
 end
 
--- move puts an upload into another state and keeps the index of states true.
-local function move(key, from, to, score)
+-- unindex takes an upload out of the index of a state.
+local function unindex(key, state)
+  if redis.call('ZREM', P .. 's:' .. state, key) == 0 and state == 'queued' then redis.call('ZREM', P .. 's:behind', key) end
+end
+
+-- move puts an upload into another state, with other fields of its record, and keeps the index of
+-- states true.
+local function move(key, from, to, score, ...)
   if from ~= to then
-    if from then redis.call('ZREM', P .. 's:' .. from, key) end
+    if from then unindex(key, from) end
     redis.call('ZADD', P .. 's:' .. to, score, key)
   end
-  redis.call('HSET', upload_key(key), 'state', to)
+  redis.call('HSET', upload_key(key), 'state', to, ...)
 end
 
 -- join puts an upload at the end of its order queue. It gives its place, which the record keeps as
@@ -84,24 +94,31 @@ local function join(key, order, now)
   return place, last <= 0 or head_of(order, key) == key
 end
 
--- assign gives an upload the next generation: of all tasks ever put for it only this one counts.
--- The reconciler looks at it soon, should the task never be put.
-local function assign(key, look_at)
+-- place_queued puts a queued upload into the index that is right for it.
+local function place_queued(key, head, made)
+  redis.call('ZREM', P .. (head and 's:behind' or 's:queued'), key)
+  redis.call('ZADD', P .. (head and 's:queued' or 's:behind'), 'NX', made, key)
+end
+
+-- assign gives an upload the next generation: of all tasks ever put for it only this one counts. It
+-- notes when, so that nobody misses the task before it can be put.
+local function assign(key, now)
   local generation = redis.call('HINCRBY', upload_key(key), 'gen', 1)
-  redis.call('HSET', upload_key(key), 'idle', 0)
-  redis.call('ZADD', P .. 'look', look_at, key)
+  redis.call('HSET', upload_key(key), 'assigned', now)
   return generation
 end
 
 -- leave takes an upload that has ended out of its order queue and, if it was the head, gives the
 -- next one its task. It returns the key and the generation of the next, or false.
-local function leave(key, order, look_at)
+local function leave(key, order, now)
   local queue = redis.call('ZRANGEBYSCORE', P .. 'o:' .. order, '(0', '+inf', 'LIMIT', 0, 2)
+  -- With nobody behind it, it need not move: head_of does it once somebody is.
+  if queue[1] == key and not queue[2] then return false end
   redis.call('ZADD', P .. 'o:' .. order, 0, key)
-  redis.call('ZREM', P .. 'look', key)
-  local head = queue[1] == key and queue[2] and head_of(order)
+  local head = queue[1] == key and head_of(order)
   if not head then return false end
-  return head, assign(head, look_at)
+  place_queued(head, true, redis.call('HGET', upload_key(head), 'made'))
+  return head, assign(head, now)
 end
 
 -- field gives the n-th (from 1) field of an attempt's line.
@@ -122,19 +139,32 @@ local function index_request(request_id, key)
   if request_id and request_id ~= '' then redis.call('HSET', bucket_of(request_id), request_id, key) end
 end
 
--- trim keeps the last attempts only; the request ids of the others stay findable.
-local function trim(key)
+-- append adds an attempt that has ended. It keeps the last ones only; the request ids of the others
+-- stay findable.
+local function append(key, line)
   local list = P .. 'a:' .. key
-  while redis.call('LLEN', list) > KEEP_ATTEMPTS do
+  for _ = KEEP_ATTEMPTS + 1, redis.call('RPUSH', list, line) do
     local request_id = field(redis.call('LPOP', list), F_REQUEST)
     if request_id and request_id ~= '' then redis.call('RPUSH', P .. 'x:' .. key, request_id) end
   end
 end
 
--- interrupt marks the last attempt as cut off, unless it has ended; it says whether it had not.
+-- While an attempt runs, its upload's record has
+--   run       the first four fields of its line: number, generation, start, nonce (short, so that Redis keeps the
+--             record compact)
+--   worker, instance   who makes it
+--   lease     until when nobody else may, ms
+--   was       the state before, when that was not queued
+-- end_run forgets it.
+local function end_run(key, ...)
+  redis.call('HDEL', upload_key(key), 'run', 'worker', 'instance', 'lease', 'was', ...)
+end
+
+-- interrupt records the attempt that runs, if one does, as cut off; it says whether one did.
 local function interrupt(key, now)
-  local line = redis.call('LINDEX', P .. 'a:' .. key, -1)
-  if not line or field(line, F_OUTCOME) then return false end
-  redis.call('LSET', P .. 'a:' .. key, -1, line .. '\t' .. now .. '\t\tinterrupted')
+  local r = redis.call('HMGET', upload_key(key), 'run', 'worker')
+  if not r[1] then return false end
+  append(key, r[1] .. '\t' .. (r[2] or '') .. '\t' .. now .. '\t\tinterrupted')
+  end_run(key)
   return true
 end

@@ -119,13 +119,25 @@ func (l *Ledger) sources(ctx context.Context, q Query, from place) (merge, error
 			all.sources = append(all.sources, s)
 			continue
 		}
-		for _, state := range states {
+		for _, index := range indexes(states) {
 			all.sources = append(all.sources, &source{
-				index: prefix(account) + "s:" + string(state), account: account, from: from, chunk: int64(min(q.Limit, readAtOnce)) + 1,
+				index: prefix(account) + index, account: account, from: from, chunk: int64(min(q.Limit, readAtOnce)) + 1,
 			})
 		}
 	}
 	return all, nil
+}
+
+// indexes gives the names of the indexes that hold the uploads of these states.
+func indexes(states []State) []string {
+	var names []string
+	for _, s := range states {
+		names = append(names, "s:"+string(s))
+		if s == Queued {
+			names = append(names, "s:behind")
+		}
+	}
+	return names
 }
 
 // orderSource reads all uploads of an order at once: an order queue is short.
@@ -157,7 +169,7 @@ func (l *Ledger) loadEntries(ctx context.Context, entries []entry) ([]Upload, er
 	}
 	byID := map[string]Upload{}
 	for account, keys := range byAccount {
-		us, err := l.load(ctx, account, keys, -2)
+		us, err := l.load(ctx, account, keys, -1)
 		if err != nil {
 			return nil, err
 		}

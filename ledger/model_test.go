@@ -137,6 +137,7 @@ func (m *model) begin(u *modelUpload, generation int64) ledger.Answer {
 func (m *model) started(u *modelUpload, run ledger.Running) *modelAttempt {
 	if u.state == ledger.Sending {
 		u.running.outcome = ledger.OutcomeInterrupted
+		u.was = ledger.Waiting
 	} else {
 		u.was = u.state
 	}

@@ -71,7 +71,7 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	}
 	args := []any{
 		key, u.OrderID, u.UserID, u.Reference, base64.RawURLEncoding.EncodeToString(hash), u.Size, u.MediaType, u.StoreKey,
-		flag(u.Again), flag(u.Replace), l.set.Grace.Milliseconds(), string(u.Ended), l.set.KeepDead.Milliseconds(), u.CRC32C,
+		flag(u.Again), flag(u.Replace), string(u.Ended), l.set.KeepDead.Milliseconds(), l.set.Grace.Milliseconds(), u.CRC32C,
 	}
 	if u.StoreKey == "" {
 		args = append(args, rand.Text())

@@ -1,12 +1,12 @@
 -- open records an upload, or finds the one that is there already. ARGV: key, order, user,
--- reference, sha256, size, media type, store key, again, replace, grace ms, ended ("" or the
---   final state in which it is recorded), keep of the dead ms, crc32c or "", token, then the pieces of a voucher that
---   the ledger keeps itself. The token is this call's, and stands instead of a store key.
+-- reference, sha256, size, media type, store key, again, replace, ended ("" or the
+--   final state in which it is recorded), keep of the dead ms, grace ms, crc32c or "", token, then the pieces of a
+--   voucher that the ledger keeps itself. The token is this call's, and stands instead of a store key.
 -- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the
 -- store key to drop ("": none), now, its place in its order queue when it was made or revived, the
 -- store key that is held.
-local order, store, again, replace, grace = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
-local token, FIRST_PIECE = ARGV[15], 16
+local order, store, again, replace, final = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', ARGV[11]
+local keep_dead, grace, crc, token, FIRST_PIECE = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14], ARGV[15], 16
 local u, now = upload_key(KEY), now_ms()
 local was = redis.call('HMGET', u, 'state', 'store', 'leaving', 'gen', 'made', 'since', 'inline')
 local state = was[1]
@@ -16,12 +16,15 @@ local ended = state and FINAL[state]
 -- producer that died before it put it; what the indexes have lost of the upload is put back.
 local function task()
   if ended then return 0 end
-  redis.call('ZADD', P .. 's:' .. state, 'NX', was[5], KEY)
-  if not is_head(KEY, order, was[6]) then return 0 end
+  local head = is_head(KEY, order, was[6])
+  if state == 'queued' then
+    place_queued(KEY, head, was[5])
+  else
+    redis.call('ZADD', P .. 's:' .. state, 'NX', was[5], KEY)
+  end
+  if not head then return 0 end
   local generation = tonumber(redis.call('HGET', u, 'gen') or '0')
-  if generation == 0 then return assign(KEY, now + grace) end
-  redis.call('ZADD', P .. 'look', 'NX', now + grace, KEY)
-  return generation
+  return generation > 0 and generation or assign(KEY, now)
 end
 
 -- The same call again (a reply that was lost): all is done, and the voucher it put is the one that
@@ -35,11 +38,10 @@ if replace then
   for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'o:' .. order, '(0', '+inf')) do
     local r = redis.call('HMGET', upload_key(other), 'state', 'n')
     if other ~= KEY and r[1] == 'queued' and (r[2] or '0') == '0' then
-      move(other, 'queued', 'discarded', now)
-      redis.call('HSET', upload_key(other), 'done', now)
+      move(other, 'queued', 'discarded', now, 'done', now)
       drop_bytes(other)
       redis.call('ZADD', P .. 'keep', now, other)
-      leave(other, order, now + grace)
+      leave(other, order, now)
     end
   end
 end
@@ -56,31 +58,30 @@ if state then
   redis.call('ZREM', P .. 'keep', KEY)
 end
 if token ~= '' then note('inline', token) else note('store', store) end
-if ARGV[14] ~= '' then note('crc', ARGV[14]) end
+if crc ~= '' then note('crc', crc) end
 if ARGV[3] ~= '' then note('user', ARGV[3]) end
 if ARGV[4] ~= '' then note('ref', ARGV[4]) end
-if ARGV[12] ~= '' then
+if final ~= '' then
   note('since', now, 'done', now)
   redis.call('HSET', u, unpack(record))
   redis.call('ZADD', P .. 'o:' .. order, 0, KEY)
-  redis.call('ZADD', P .. 'keep', now + tonumber(ARGV[13]), KEY)
-  move(KEY, state, ARGV[12], now)
+  redis.call('ZADD', P .. 'keep', now + keep_dead, KEY)
+  move(KEY, state, final, now)
   return { 'created', 0, '', now, now }
 end
 local drop = was[2] or was[3] or ''
 -- The caller drops the old voucher. Should it die before it can, the reconciler does.
 if drop ~= '' then redis.call('ZADD', P .. 'keep', now + grace, KEY .. ' ' .. drop) end
-if state then redis.call('ZREM', P .. 's:' .. state, KEY) end
-redis.call('ZADD', P .. 's:queued', now, KEY)
+if state then unindex(KEY, state) end
 note('state', 'queued')
 local generation = 0
 local place, head = join(KEY, order, now)
+redis.call('ZADD', P .. (head and 's:queued' or 's:behind'), now, KEY)
 note('since', place)
-if head then
-  -- As assign does, in the one write of the record.
+if head then -- as assign does, in the one write of the record
   generation = tonumber(was[4] or '0') + 1
-  note('gen', generation, 'idle', 0)
-  redis.call('ZADD', P .. 'look', now + grace, KEY)
+  note('gen', generation)
+  if state then note('assigned', now) end
 end
 redis.call('HSET', u, unpack(record))
 return { state and 'revived' or 'created', generation, drop, now, place }

@@ -162,20 +162,24 @@ func (c Counts) Unfinished() int64 {
 func (l *Ledger) Counts(ctx context.Context, account string) (Counts, error) {
 	pipe := l.rdb.Pipeline()
 	clock := pipe.Time(ctx)
-	sizes := map[State]*redis.IntCmd{}
-	oldest := map[State]*redis.ZSliceCmd{}
+	sizes := map[State][]*redis.IntCmd{}
+	var oldest []*redis.ZSliceCmd
 	for _, s := range States() {
-		sizes[s] = pipe.ZCard(ctx, prefix(account)+"s:"+string(s))
-		if !s.Final() {
-			oldest[s] = pipe.ZRangeWithScores(ctx, prefix(account)+"s:"+string(s), 0, 0)
+		for _, index := range indexes([]State{s}) {
+			sizes[s] = append(sizes[s], pipe.ZCard(ctx, prefix(account)+index))
+			if !s.Final() {
+				oldest = append(oldest, pipe.ZRangeWithScores(ctx, prefix(account)+index, 0, 0))
+			}
 		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return Counts{}, fmt.Errorf("count uploads of account %s: %w", account, err)
 	}
 	c := Counts{ByState: map[State]int64{}}
-	for s, n := range sizes {
-		c.ByState[s] = n.Val()
+	for s, ns := range sizes {
+		for _, n := range ns {
+			c.ByState[s] += n.Val()
+		}
 	}
 	for _, z := range oldest {
 		if e := z.Val(); len(e) > 0 {
@@ -185,7 +189,7 @@ func (l *Ledger) Counts(ctx context.Context, account string) (Counts, error) {
 	return c, nil
 }
 
-// Sizes compares what must agree: where they differ for long, keys were lost.
+// Sizes compares what must agree: where tasks are missing for long, keys were lost.
 type Sizes struct {
 	Unfinished int64 // uploads in the states that are not final
 	Needed     int64 // uploads that must have a task: the heads of their order queues
@@ -196,21 +200,22 @@ type Sizes struct {
 func (l *Ledger) Sizes(ctx context.Context, account string) (Sizes, error) {
 	p, q := prefix(account), "asynq:{"+Queue(account)+"}:"
 	pipe := l.rdb.TxPipeline()
-	needed := pipe.ZCard(ctx, p+"look")
-	unfinished := []*redis.IntCmd{pipe.ZCard(ctx, p+"s:queued"), pipe.ZCard(ctx, p+"s:sending"), pipe.ZCard(ctx, p+"s:waiting")}
+	needed := []*redis.IntCmd{pipe.ZCard(ctx, p+"s:queued"), pipe.ZCard(ctx, p+"s:sending"), pipe.ZCard(ctx, p+"s:waiting")}
+	behind := pipe.ZCard(ctx, p+"s:behind")
 	tasks := []*redis.IntCmd{
 		pipe.LLen(ctx, q+"pending"), pipe.LLen(ctx, q+"active"), pipe.ZCard(ctx, q+"retry"), pipe.ZCard(ctx, q+"scheduled"),
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return Sizes{}, fmt.Errorf("compare the indexes of account %s: %w", account, err)
 	}
-	s := Sizes{Needed: needed.Val()}
-	for _, n := range unfinished {
-		s.Unfinished += n.Val()
+	var s Sizes
+	for _, n := range needed {
+		s.Needed += n.Val()
 	}
 	for _, n := range tasks {
 		s.Tasks += n.Val()
 	}
+	s.Unfinished = s.Needed + behind.Val()
 	return s, nil
 }
 

@@ -24,7 +24,10 @@ type queue struct {
 
 func setupQueue(t *testing.T) *queue {
 	t.Helper()
-	b := setup(t, ledger.Settings{})
+	return queueOf(setup(t, ledger.Settings{}))
+}
+
+func queueOf(b *bundle) *queue {
 	return &queue{
 		bundle: b, client: asynq.NewClientFromRedisClient(b.rdb), inspector: asynq.NewInspectorFromRedisClient(b.rdb),
 	}
@@ -43,11 +46,14 @@ func (q *queue) put(id string, generation int64, opts ...asynq.Option) {
 }
 
 // due gives the tasks that are to be put.
-func (q *queue) due() []ledger.Repair {
+func (q *queue) due() (all []ledger.Repair) {
 	q.t.Helper()
-	found, err := q.Due(q.ctx, q.account)
-	q.must(err)
-	return found.Repairs
+	for cursor := ""; cursor != ledger.SweepRecords; {
+		found, err := q.Sweep(q.ctx, q.account, cursor, 500)
+		q.must(err)
+		all, cursor = append(all, found.Repairs...), found.Cursor
+	}
+	return all
 }
 
 // quiet asserts that nothing is to be repaired.

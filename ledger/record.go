@@ -13,6 +13,9 @@ func (l *Ledger) readUpload(account, key string, f map[string]string, lines []st
 		CreatedAt: at(integer(f["made"])), Since: at(integer(f["since"])), StoreKey: f["store"], Inline: f["inline"] != "", CRC32C: f["crc"],
 	}
 	u.UpdatedAt = u.Since
+	if run := f["run"]; run != "" {
+		lines = append(lines, run+"\t"+f["worker"])
+	}
 	for _, s := range lines {
 		a := readAttempt(s)
 		u.Attempts = append(u.Attempts, a)

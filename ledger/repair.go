@@ -3,11 +3,8 @@ package ledger
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // Repair is one task that must be put because an unfinished upload has none that lives.
@@ -16,48 +13,57 @@ type Repair struct {
 	Wait time.Duration // until the upload's next attempt is due
 }
 
-// ScanResult is what a look at the unfinished uploads found.
-type ScanResult struct {
+// PassResult is what a pass over an account found.
+type PassResult struct {
+	Lead    bool // it is this worker's turn to reconcile the account; else the rest is zero
 	Repairs []Repair
-	Full    bool   // there may be more that is due
-	Needed  int64  // uploads that must have a task
-	Tasks   int64  // tasks there are
-	Cursor  string // of the next page of a sweep; "": the sweep is over
+	Needed  int64 // uploads that must have a task
+	Tasks   int64 // tasks there are
 }
 
-// Due looks at the unfinished uploads whose time for it has come, at most 500, and gives a new
-// generation to those without a task. The caller puts the tasks.
-func (l *Ledger) Due(ctx context.Context, account string) (ScanResult, error) {
-	return l.look(ctx, account, "-", l.set.lookAtOnce)
+// Pass begins a round of reconciling an account, if it is this worker's turn: one worker at a time
+// does it, and renews its turn with each call. It looks at uploads whose attempt has outlived its
+// lease, and compares counts; where these disagree for long, Sweep finds out why. The caller puts
+// the tasks.
+func (l *Ledger) Pass(ctx context.Context, account, worker string, turn time.Duration) (PassResult, error) {
+	r, err := l.run(ctx, l.scripts.pass, account, "", worker, turn.Milliseconds(), l.set.lookAtOnce, l.set.Grace.Milliseconds())
+	if err != nil {
+		return PassResult{}, fmt.Errorf("reconcile account %s: %w", account, err)
+	}
+	return PassResult{Lead: r.num(0) == 1, Needed: r.num(1), Tasks: r.num(2), Repairs: readRepairs(account, r, 3)}, nil
+}
+
+// SweepResult is one page of a sweep.
+type SweepResult struct {
+	Repairs []Repair
+	Cursor  string // of the next page; "": the sweep is over
 }
 
 // SweepRecords is the cursor at which a sweep has seen every upload that an index of unfinished
 // ones names, and goes on to the records themselves, finished ones too.
 const SweepRecords = "records:0"
 
-// Sweep looks at a page of everything, for when tasks or index entries were lost: it finds what Due
-// would not, and puts it back into the indexes that lack it. It begins and ends with the cursor "";
-// a page has about limit entries.
-func (l *Ledger) Sweep(ctx context.Context, account, cursor string, limit int) (ScanResult, error) {
-	return l.look(ctx, account, cmp.Or(cursor, "sending:0"), limit)
+// Sweep looks at a page of everything, for when tasks or index entries were lost: an unfinished
+// upload whose task is gone for longer than the grace gets a new generation, and what the indexes
+// lack is put back. It begins and ends with the cursor ""; a page has about limit entries. The
+// caller puts the tasks.
+func (l *Ledger) Sweep(ctx context.Context, account, cursor string, limit int) (SweepResult, error) {
+	r, err := l.run(ctx, l.scripts.sweep, account, "", limit, cmp.Or(cursor, "sending:0"),
+		l.set.Grace.Milliseconds(), l.set.KeepDead.Milliseconds())
+	if err != nil {
+		return SweepResult{}, fmt.Errorf("look at the uploads of account %s: %w", account, err)
+	}
+	return SweepResult{Cursor: r.text(0), Repairs: readRepairs(account, r, 1)}, nil
 }
 
-func (l *Ledger) look(ctx context.Context, account, cursor string, limit int) (ScanResult, error) {
-	r, err := l.run(ctx, l.scripts.due, account, "", limit, "asynq:{"+Queue(account)+"}:", account,
-		l.set.Grace.Milliseconds(), l.set.FirstLook.Milliseconds(), l.set.LongLook.Milliseconds(),
-		l.set.KeepDead.Milliseconds(), cursor)
-	if err != nil {
-		return ScanResult{}, fmt.Errorf("look at the uploads of account %s: %w", account, err)
-	}
-	found := ScanResult{
-		Full: r.num(0) >= int64(limit), Needed: r.num(1), Tasks: r.num(2), Cursor: r.text(3),
-	}
-	for i := 4; i+2 < len(r); i += 3 {
-		found.Repairs = append(found.Repairs, Repair{
+// readRepairs reads the rest of a reply from index i on.
+func readRepairs(account string, r reply, i int) (found []Repair) {
+	for ; i+2 < len(r); i += 3 {
+		found = append(found, Repair{
 			Task: Task{ID: account + "-" + r.text(i), Generation: r.num(i + 1)}, Wait: millis(r.num(i + 2)),
 		})
 	}
-	return found, nil
+	return found
 }
 
 // stuckAfter is how long a lease of asynq's must have run out before its task counts as stuck.
@@ -66,7 +72,7 @@ const stuckAfter = 3 * time.Minute
 
 // RemoveStuck takes tasks out of the account's queue that asynq took up and never ends, such as one
 // that it cannot decode, and gives their ids. An unfinished upload that loses its task so gets
-// another with Due.
+// another with Sweep.
 func (l *Ledger) RemoveStuck(ctx context.Context, account string) ([]string, error) {
 	r, err := l.run(ctx, l.scripts.stuck, account, "", "asynq:{"+Queue(account)+"}:", int(stuckAfter.Seconds()))
 	if err != nil {
@@ -127,31 +133,4 @@ func (l *Ledger) Left(ctx context.Context, account string, ks []Kept) error {
 		return fmt.Errorf("note vouchers of account %s as gone: %w", account, err)
 	}
 	return nil
-}
-
-// Lead says whether this worker may reconcile the account for the next while: one at a time does.
-// It renews its turn each time it asks.
-func (l *Ledger) Lead(ctx context.Context, account, worker string, turn time.Duration) (bool, error) {
-	key := prefix(account) + "reconciler"
-	got, err := l.rdb.SetNX(ctx, key, worker, turn).Result()
-	if err != nil {
-		return false, fmt.Errorf("ask to reconcile account %s: %w", account, err)
-	}
-	if got {
-		return true, nil
-	}
-	holder, err := l.rdb.Get(ctx, key).Result()
-	if errors.Is(err, redis.Nil) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("ask who reconciles account %s: %w", account, err)
-	}
-	if holder != worker {
-		return false, nil
-	}
-	if err := l.rdb.PExpire(ctx, key, turn).Err(); err != nil {
-		return false, fmt.Errorf("go on reconciling account %s: %w", account, err)
-	}
-	return true, nil
 }

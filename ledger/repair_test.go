@@ -23,26 +23,6 @@ func TestDueAfterACrashBetweenLedgerAndQueue(t *testing.T) {
 	q.quiet()
 }
 
-func TestDueLooksLessOftenAtWhatLives(t *testing.T) {
-	t.Parallel()
-	q := setupQueue(t)
-	o := q.open("order", "receipt")
-	q.put(o.ID, 1)
-	q.later(q.set.Grace)
-	for want := q.set.FirstLook; want < 3*q.set.LongLook; want *= 2 {
-		q.quiet()
-		z, err := q.rdb.ZScore(q.ctx, q.prefix()+"look", q.key(o.ID)).Result()
-		q.must(err)
-		now, err := q.rdb.Time(q.ctx).Result()
-		q.must(err)
-		wait := time.UnixMilli(int64(z)).Sub(now)
-		if limit := min(want, q.set.LongLook); wait > limit || wait < limit-10*time.Second {
-			t.Fatalf("looks again after %v, want %v", wait, limit)
-		}
-		q.later(wait + time.Millisecond)
-	}
-}
-
 func TestDueWhateverBecameOfTheTask(t *testing.T) {
 	t.Parallel()
 	name := func(q *queue) string { return ledger.Queue(q.account) }
@@ -87,7 +67,7 @@ func TestDueScheduledTask(t *testing.T) {
 	q.later(q.set.Grace)
 	q.quiet()
 	q.must(q.rdb.Del(q.ctx, q.asynqKey("scheduled")).Err())
-	q.later(q.set.FirstLook)
+	q.later(q.set.Grace)
 	q.repairs(o.ID, 2)
 }
 
@@ -102,7 +82,7 @@ func TestDueActiveTask(t *testing.T) {
 	q.quiet()
 	// Stuck: no worker has it any more, and asynq will not take it back.
 	q.must(q.rdb.ZRem(q.ctx, q.asynqKey("lease"), ledger.TaskID(o.ID, 1)).Err())
-	q.later(q.set.FirstLook)
+	q.later(q.set.Grace)
 	q.repairs(o.ID, 2)
 	end <- nil
 }
@@ -126,7 +106,7 @@ func TestDueActiveTaskOfADeadWorker(t *testing.T) {
 	lease(q.set.Grace / 2)
 	q.quiet() // asynq may still find it
 	lease(2 * q.set.Grace)
-	q.later(q.set.FirstLook)
+	q.later(q.set.Grace)
 	q.repairs(o.ID, 2)
 }
 
@@ -148,7 +128,7 @@ func TestDueTaskInRetry(t *testing.T) {
 	q.later(time.Hour + q.set.Grace)
 	q.quiet()
 	q.must(q.rdb.Del(q.ctx, q.asynqKey("retry")).Err())
-	q.later(q.set.FirstLook)
+	q.later(q.set.Grace)
 	q.repairs(o.ID, 2)
 }
 
@@ -157,17 +137,9 @@ func TestDueTellsWhenTheNextAttemptIs(t *testing.T) {
 	q := setupQueue(t)
 	o := q.open("order", "receipt")
 	q.attempt(o.ID, after(unavailable(), time.Hour))
-	q.quiet()
-	found, err := q.Sweep(q.ctx, q.account, "waiting:0", 500)
-	q.must(err)
-	if len(found.Repairs) > 0 {
-		t.Fatalf("swept %+v: its worker may be about to give its task back", found)
-	}
-	// It was lost while another look at it was far away.
-	q.must(q.rdb.HSet(q.ctx, q.prefix()+"u:"+q.key(o.ID), "idle", q.set.LongLook.Milliseconds()).Err())
-	found, err = q.Sweep(q.ctx, q.account, "waiting:0", 500)
-	q.must(err)
-	if len(found.Repairs) != 1 || found.Repairs[0].Wait < 59*time.Minute || found.Repairs[0].Wait > time.Hour {
-		t.Fatalf("swept %+v, want a task that is due in an hour", found)
+	q.quiet() // its worker may be about to give its task back
+	q.later(q.set.Grace)
+	if r := q.repairs(o.ID, 2); r.Wait < 59*time.Minute || r.Wait > time.Hour {
+		t.Fatalf("repair %+v, want a task that is due in an hour", r)
 	}
 }

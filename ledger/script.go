@@ -35,8 +35,17 @@ var reopenLua string
 //go:embed discard.lua
 var discardLua string
 
-//go:embed due.lua
-var dueLua string
+//go:embed repair.lua
+var repairLua string
+
+//go:embed pass.lua
+var passLua string
+
+//go:embed sweep.lua
+var sweepLua string
+
+//go:embed recover.lua
+var recoverLua string
 
 //go:embed remove.lua
 var removeLua string
@@ -52,7 +61,7 @@ var stuckLua string
 
 // scripts are the ledger's Lua, each with what it shares in front of it.
 type scripts struct {
-	open, begin, finish, release, reopen, discard, due, remove, hold, kept, stuck *redis.Script
+	open, begin, finish, release, reopen, discard, pass, sweep, recover, remove, hold, kept, stuck *redis.Script
 }
 
 func loadScripts() scripts {
@@ -61,8 +70,8 @@ func loadScripts() scripts {
 	}
 	return scripts{
 		open: load(openLua), begin: load(beginLua), finish: load(breakerLua, finishLua), release: load(breakerLua, releaseLua),
-		reopen: load(reopenLua), discard: load(discardLua), due: load(dueLua), remove: load(removeLua), hold: load(holdLua), kept: load(keptLua),
-		stuck: load(stuckLua),
+		reopen: load(reopenLua), discard: load(discardLua), pass: load(repairLua, passLua), sweep: load(repairLua, sweepLua),
+		recover: load(repairLua, recoverLua), remove: load(removeLua), hold: load(holdLua), kept: load(keptLua), stuck: load(stuckLua),
 	}
 }
 

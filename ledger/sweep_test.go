@@ -2,7 +2,6 @@ package ledger_test
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -39,11 +38,35 @@ func TestDueForgetsWhatIsOver(t *testing.T) {
 		q.attempt(q.open(fmt.Sprint("order-", i), "receipt").ID, o)
 	}
 	q.discard(q.open("order", "receipt").ID)
-	if keys := q.keys(); slices.Contains(keys, "look") {
-		t.Errorf("keys %v: what is over is still looked at", keys)
-	}
-	q.later(q.set.LongLook)
+	q.later(time.Hour)
 	q.quiet()
+	if found := q.pass("w", time.Minute); found.Needed != 0 {
+		t.Errorf("passed %+v: what is over needs no task", found)
+	}
+}
+
+// pass begins a round of the reconciler.
+func (q *queue) pass(worker string, turn time.Duration) ledger.PassResult {
+	q.t.Helper()
+	found, err := q.Pass(q.ctx, q.account, worker, turn)
+	q.must(err)
+	return found
+}
+
+// An attempt that outlived its lease is found by each pass; what only waits is not looked at.
+func TestPassLooksAtWhatIsBeingSent(t *testing.T) {
+	t.Parallel()
+	q := setupQueue(t)
+	o, waits := q.open("order", "receipt"), q.open("another", "receipt")
+	q.put(waits.ID, 1)
+	q.started(o.ID, 1, "n1")
+	if found := q.pass("w", time.Minute); !found.Lead || found.Needed != 2 || found.Tasks != 1 || len(found.Repairs) > 0 {
+		t.Fatalf("passed %+v, want 2 uploads, 1 task, and nothing to repair", found)
+	}
+	q.later(lease + q.set.Grace)
+	if found := q.pass("w", time.Minute); len(found.Repairs) != 1 || found.Repairs[0].ID != o.ID {
+		t.Fatalf("passed %+v, want a task for what its worker has left", found)
+	}
 }
 
 func TestSweepAfterAFlush(t *testing.T) {
@@ -55,16 +78,8 @@ func TestSweepAfterAFlush(t *testing.T) {
 		q.put(o.ID, 1)
 	}
 	q.later(q.set.Grace)
-	for full := true; full; {
-		found, err := q.Due(q.ctx, q.account)
-		q.must(err)
-		if len(found.Repairs) > 0 || found.Needed != n || found.Tasks != n {
-			t.Fatalf("looked %+v, want %d tasks for as many uploads", found, n)
-		}
-		full = found.Full
-	}
+	q.quiet()
 	q.flush()
-	q.quiet() // none is due to be looked at
 	seen := map[string]bool{}
 	for cursor := ""; ; {
 		found, err := q.Sweep(q.ctx, q.account, cursor, 500)
@@ -83,21 +98,16 @@ func TestSweepAfterAFlush(t *testing.T) {
 	if len(seen) != n {
 		t.Fatalf("swept %d of %d", len(seen), n)
 	}
-	found, err := q.Sweep(q.ctx, q.account, "", 500)
-	q.must(err)
-	if len(found.Repairs) > 0 || found.Tasks != n {
-		t.Fatalf("swept again: %+v, want nothing to repair", found)
+	q.quiet()
+	if found := q.pass("w", time.Minute); found.Needed != n || found.Tasks != n {
+		t.Fatalf("passed %+v, want %d tasks for as many uploads", found, n)
 	}
 }
 
 func TestLead(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ledger.Settings{})
-	lead := func(worker string, turn time.Duration) bool {
-		got, err := b.Lead(b.ctx, b.account, worker, turn)
-		b.must(err)
-		return got
-	}
+	b := setupQueue(t)
+	lead := func(worker string, turn time.Duration) bool { return b.pass(worker, turn).Lead }
 	if !lead("a", time.Hour) || lead("b", time.Hour) || !lead("a", time.Millisecond) {
 		t.Fatal("want the first to lead, and to go on")
 	}

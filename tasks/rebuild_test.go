@@ -120,7 +120,7 @@ func TestRebuildOfALedgerAlone(t *testing.T) {
 	b := with(t, rdb, blob.NewRedis(rdb), ledger.InlineMost)
 	u := b.enqueue(tasks.Request{OrderID: "a", Voucher: pdf("1")})
 	p := "voucherd:{" + ledger.Queue(b.account) + "}:"
-	b.must(b.rdb.Del(b.ctx, p+"look", p+"o:a", p+"s:queued").Err())
+	b.must(b.rdb.Del(b.ctx, p+"s:behind", p+"o:a", p+"s:queued").Err())
 	r, err := b.Rebuild(b.ctx, func(int, int) {})
 	b.must(err)
 	if r != (tasks.Rebuilt{}) {

@@ -52,7 +52,7 @@ const (
 	smallBacklog   = 10_000 // up to this many, one missing task is reason enough to look for it
 	pagesPerPass   = 200    // so that a pass ends
 	sweepPage      = 500    // entries
-	slowSweepPage  = 100    // entries that every pass looks at, whether or not something seems to be missing
+	slowSweepPage  = 30     // entries that every pass looks at, whether or not something seems to be missing
 )
 
 // run works until the context ends.
@@ -74,40 +74,35 @@ func (r *reconciler) pass(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, r.patience)
 	defer cancel()
 	r.watch(ctx)
-	lead, err := r.ledger.Lead(ctx, r.account, r.name, 2*r.every+r.patience)
-	if err == nil && lead {
-		err = errors.Join(r.repair(ctx), r.clear(ctx))
+	found, err := r.ledger.Pass(ctx, r.account, r.name, 3*r.every)
+	if err == nil && found.Lead {
+		err = errors.Join(r.repair(ctx, found), r.clear(ctx))
 	}
 	if err != nil && ctx.Err() == nil {
 		r.log.Warn("reconciler.failed", zap.Error(err))
 	}
 }
 
-// repair puts a task where an unfinished upload has none.
-func (r *reconciler) repair(ctx context.Context) error {
-	// Both may have gone with what Redis lost.
-	if err := r.tasks.Bind(ctx, r.account); err != nil {
+// repair puts a task where an unfinished upload has none. A backlog that merely waits costs nothing:
+// while there are as many tasks as uploads that need one, only a few uploads are looked at.
+func (r *reconciler) repair(ctx context.Context, found ledger.PassResult) error {
+	if err := r.put(ctx, found.Repairs, "due"); err != nil {
 		return err
 	}
-	for range pagesPerPass {
-		found, err := r.ledger.Due(ctx, r.account)
-		if err != nil {
-			return err
-		}
-		if err := r.put(ctx, found.Repairs, "due"); err != nil {
-			return err
-		}
-		if !r.lacks(found) {
-			r.lacking = time.Time{}
-		} else if r.lacking.IsZero() {
-			r.lacking = time.Now()
-		}
-		if !found.Full {
-			break
-		}
+	missing := found.Needed - found.Tasks
+	if missing <= 0 {
+		r.lacking = time.Time{}
+	} else if r.lacking.IsZero() {
+		r.lacking = time.Now()
 	}
-	if r.lacking.IsZero() || time.Since(r.lacking) < r.grace || time.Since(r.swept) < min(sweepEvery, 2*r.grace) {
-		return r.sweepOn(ctx)
+	if r.lacking.IsZero() || time.Since(r.lacking) < r.grace {
+		return r.sweepOn(ctx, slowSweepPage)
+	}
+	if found.Needed > smallBacklog && missing*100 <= found.Needed {
+		return r.sweepOn(ctx, sweepPage) // it may be just those that are being put
+	}
+	if time.Since(r.swept) < min(sweepEvery, 2*r.grace) {
+		return nil
 	}
 	r.swept = time.Now()
 	return r.sweep(ctx)
@@ -115,8 +110,8 @@ func (r *reconciler) repair(ctx context.Context) error {
 
 // sweepOn looks at the next page of everything: an upload that an index has lost is found in time,
 // whatever the counts say.
-func (r *reconciler) sweepOn(ctx context.Context) error {
-	found, err := r.ledger.Sweep(ctx, r.account, r.cursor, slowSweepPage)
+func (r *reconciler) sweepOn(ctx context.Context, page int) error {
+	found, err := r.ledger.Sweep(ctx, r.account, r.cursor, page)
 	if err != nil {
 		return err
 	}
@@ -124,15 +119,9 @@ func (r *reconciler) sweepOn(ctx context.Context) error {
 	return r.put(ctx, found.Repairs, "slow sweep")
 }
 
-// lacks says whether so many tasks are missing that it cannot be just those that are being put.
-func (r *reconciler) lacks(found ledger.ScanResult) bool {
-	missing := found.Needed - found.Tasks
-	return missing > 0 && (found.Needed <= smallBacklog || missing*100 > found.Needed)
-}
-
-// sweep looks at every unfinished upload, due or not: the queue was flushed, or emptied by hand.
+// sweep looks at every unfinished upload: the queue was flushed, or emptied by hand.
 func (r *reconciler) sweep(ctx context.Context) error {
-	for cursor := ""; ; {
+	for cursor := ""; cursor != ledger.SweepRecords; {
 		found, err := r.ledger.Sweep(ctx, r.account, cursor, sweepPage)
 		if err != nil {
 			return err
@@ -140,10 +129,9 @@ func (r *reconciler) sweep(ctx context.Context) error {
 		if err := r.put(ctx, found.Repairs, "sweep"); err != nil {
 			return err
 		}
-		if cursor = found.Cursor; cursor == ledger.SweepRecords {
-			return nil
-		}
+		cursor = found.Cursor
 	}
+	return nil
 }
 
 func (r *reconciler) put(ctx context.Context, repairs []ledger.Repair, why string) error {
@@ -167,6 +155,10 @@ func (r *reconciler) clear(ctx context.Context) error {
 	}
 	first := r.housework.IsZero()
 	r.housework = time.Now()
+	// What makes the account known may have gone with what Redis lost.
+	if err := r.tasks.Bind(ctx, r.account); err != nil {
+		return err
+	}
 	if !first { // else asynq, which has just started, is about to recover what it can
 		if err := r.unstick(ctx); err != nil {
 			return err

@@ -65,7 +65,7 @@ type Settings struct {
 	ShutdownTimeout time.Duration // how long running attempts may finish; CallTimeout and a quarter
 	HoldLimit       time.Duration // how long a task waits in its handler before it goes round once more; 1 h
 	PollEvery       time.Duration // how often an idle account asks for tasks that no message told of; 1 s
-	ReconcileEvery  time.Duration // between two passes of the reconciler; 5 s
+	ReconcileEvery  time.Duration // between two passes of the reconciler; 10 s
 	OrphanAge       time.Duration // from which a voucher that nobody claimed is deleted; 1 h
 	KeepNotes       time.Duration // how long a file store knows what was delivered, should Redis forget it; 1 h
 	FinishPatience  time.Duration // how long an outcome is tried to be recorded; 10 min
@@ -82,7 +82,7 @@ func (s Settings) WithDefaults() Settings {
 	s.ShutdownTimeout = cmp.Or(s.ShutdownTimeout, s.CallTimeout+s.CallTimeout/4)
 	s.HoldLimit = cmp.Or(s.HoldLimit, time.Hour)
 	s.PollEvery = cmp.Or(s.PollEvery, time.Second)
-	s.ReconcileEvery = cmp.Or(s.ReconcileEvery, 5*time.Second)
+	s.ReconcileEvery = cmp.Or(s.ReconcileEvery, 10*time.Second)
 	s.OrphanAge = cmp.Or(s.OrphanAge, time.Hour)
 	s.KeepNotes = cmp.Or(s.KeepNotes, time.Hour)
 	s.FinishPatience = cmp.Or(s.FinishPatience, 10*time.Minute)

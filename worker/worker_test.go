@@ -66,7 +66,7 @@ func setup(t *testing.T, opts ...option) *bundle {
 		t: t, ctx: ctx, account: redistest.Account(t), redis: func() *redis.Client { return redistest.Client(t) }, conc: 4,
 		creds: pandapon.Credentials{AccessKey: "58c0201dfdf148eca63cbf6bb5e7cf03", Secret: secret, UserID: "2100007341207"},
 		ls: ledger.Settings{
-			Grace: time.Second, FirstLook: time.Second, LongLook: 5 * time.Second,
+			Grace: time.Second,
 			Breaker: ledger.BreakerSettings{
 				OutageBase: 100 * time.Millisecond, OutageMax: 400 * time.Millisecond,
 				ProbeBase: 100 * time.Millisecond, ProbeMax: 400 * time.Millisecond, ThrottleBase: 200 * time.Millisecond,

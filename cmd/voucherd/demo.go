@@ -174,7 +174,7 @@ func demoSettings(d *demoStack, c pandapon.Credentials) map[string]config.Given 
 		"VOUCHERD_SHORT_SCHEDULE": "500ms,1s,2s", "VOUCHERD_LONG_SCHEDULE": "500ms,1s,2s",
 		"VOUCHERD_OUTAGE_ROW": "3", "VOUCHERD_OUTAGE_BASE": "1s", "VOUCHERD_OUTAGE_MAX": "2s",
 		"VOUCHERD_CALL_TIMEOUT": "5s", "VOUCHERD_RECONCILE_EVERY": "1s", "VOUCHERD_CONCURRENCY": "4",
-		"VOUCHERD_GRACE": "5s", "VOUCHERD_FIRST_LOOK": "5s",
+		"VOUCHERD_GRACE": "5s",
 	} {
 		given[env] = config.Given{Name: env, Text: text}
 	}

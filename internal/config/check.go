@@ -27,7 +27,6 @@ func (l *loader) crossCheck() {
 		{"VOUCHERD_OUTAGE_BASE", "VOUCHERD_OUTAGE_MAX", c.Ledger.Breaker.OutageBase, c.Ledger.Breaker.OutageMax},
 		{"VOUCHERD_PROBE_BASE", "VOUCHERD_PROBE_MAX", c.Ledger.Breaker.ProbeBase, c.Ledger.Breaker.ProbeMax},
 		{"VOUCHERD_THROTTLE_BASE", "VOUCHERD_THROTTLE_MAX", c.Ledger.Breaker.ThrottleBase, c.Ledger.Breaker.ThrottleMax},
-		{"VOUCHERD_FIRST_LOOK", "VOUCHERD_LONG_LOOK", c.Ledger.FirstLook, c.Ledger.LongLook},
 	} {
 		if l.both(pair.low, pair.high) && pair.top < pair.least {
 			l.fault(l.name(pair.high), "%s is shorter than %s (%s)", pair.top, l.name(pair.low), pair.least)

@@ -73,12 +73,9 @@ func notes(c *Config) []Setting {
 
 func upkeep(c *Config) []Setting {
 	return advanced(
-		row(Upkeep, "reconcile-every", "5s", "TIME", "time between two looks for uploads without a task",
+		row(Upkeep, "reconcile-every", "10s", "TIME", "time between two looks for uploads without a task",
 			span(&c.Worker.ReconcileEvery)),
 		row(Upkeep, "grace", "30s", "TIME", "how long a producer or worker may take to put a task", span(&c.Ledger.Grace)),
-		row(Upkeep, "first-look", "30s", "TIME", "when an upload that has its task is looked at again, doubling",
-			span(&c.Ledger.FirstLook)),
-		row(Upkeep, "long-look", "1h", "TIME", "longest time between two such looks", span(&c.Ledger.LongLook)),
 		row(Upkeep, "orphan-age", "1h", "TIME", "age from which voucher bytes that no upload claims are deleted",
 			span(&c.Worker.OrphanAge)),
 		row(Upkeep, "hold-limit", "1h", "TIME", "how long a task waits in its handler before it goes round once more",

@@ -51,7 +51,7 @@ func (e *examination) sizes(ctx context.Context, what, account string) {
 	}
 	sizes := fmt.Sprintf("%d unfinished uploads, %d that must have a task, %d tasks", s.Unfinished, s.Needed, s.Tasks)
 	switch {
-	case s.Needed > s.Unfinished, s.Needed == 0 && s.Unfinished > 0:
+	case s.Needed == 0 && s.Unfinished+s.Tasks > 0:
 		e.add(Warn, what+" indexes", sizes+": keys were lost",
 			"run `voucherd rebuild`; a running worker finds what is missing too, in time")
 	case s.Tasks < s.Needed:

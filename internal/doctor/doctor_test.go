@@ -70,7 +70,6 @@ func TestLostKeys(t *testing.T) {
 	for name, c := range map[string]struct {
 		key, says string
 	}{
-		"looks":  {"voucherd:{vouchers-default}:look", "keys were lost"},
 		"states": {"voucherd:{vouchers-default}:s:queued", "keys were lost"},
 		"tasks":  {"asynq:{vouchers-default}:pending", "tasks are missing"},
 	} {
