@@ -33,18 +33,19 @@ func newAccount(cfg Config, ac AccountConfig) *account {
 		givingUp: make(chan struct{}),
 	}
 	slots := newSlots(ac.Concurrency)
+	heart := newHeartbeat(ac.Name, ac.Concurrency, cfg, log)
 	a := &account{
 		name: ac.Name, limit: cfg.Settings.ShutdownTimeout, sweeper: sweeper,
 		fetcher: newFetcher(cfg, ac.Name, ledger.Queue(ac.Name), slots, log),
 		delivery: &delivery{
-			account: ac.Name, set: cfg.Settings, policy: cfg.Policy, slots: slots,
+			account: ac.Name, instance: heart.me.Instance, set: cfg.Settings, policy: cfg.Policy, slots: slots,
 			stopping: make(chan struct{}), ledger: cfg.Ledger, vouchers: vouchers{cfg.Ledger, cfg.Store}, recorder: recorder,
 			caller: &caller{
 				account: ac.Name, creds: ac.Credentials, api: ac.API, ledger: cfg.Ledger, log: log, limit: cfg.Settings.RedisTimeout,
 			},
 			log: log, count: cfg.Observer,
 		},
-		reconciler: newReconciler(ac.Name, cfg, log, recorder.watch),
+		reconciler: newReconciler(ac.Name, heart, cfg, log, recorder.watch),
 	}
 	servers := (ac.Concurrency + slotsPerServer - 1) / slotsPerServer
 	for i := range servers {

@@ -19,6 +19,7 @@ import (
 // delivery takes one account's tasks from asynq, each through the circuit breaker to one attempt.
 type delivery struct {
 	account  string
+	instance string // of this worker, as it beats
 	set      Settings
 	policy   Policy
 	slots    *slots
@@ -152,7 +153,7 @@ func (d *delivery) begin(ctx context.Context, p tasks.Payload) (ledger.BeginResu
 	ctx, cancel := context.WithTimeout(ctx, d.set.RedisTimeout)
 	defer cancel()
 	return d.ledger.Begin(ctx, ledger.NewAttempt{
-		ID: p.ID, Generation: p.Generation, Nonce: pandapon.NewNonce(), Worker: d.set.Name,
+		ID: p.ID, Generation: p.Generation, Nonce: pandapon.NewNonce(), Worker: d.set.Name, Instance: d.instance,
 		Lease: d.set.CallTimeout + d.set.LeaseMargin,
 	})
 }

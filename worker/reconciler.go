@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,6 +19,7 @@ import (
 type reconciler struct {
 	account  string
 	name     string // of the worker
+	heart    *heartbeat
 	ledger   *ledger.Ledger
 	store    blob.Store
 	tasks    *tasks.Client
@@ -37,13 +39,15 @@ type reconciler struct {
 	cursor    string    // of the slow sweep
 }
 
-func newReconciler(account string, cfg Config, log *zap.Logger, watch func(context.Context)) *reconciler {
+func newReconciler(account string, heart *heartbeat, cfg Config, log *zap.Logger, watch func(context.Context)) *reconciler {
 	set := cfg.Settings
-	return &reconciler{
+	r := &reconciler{
 		account: account, name: set.Name, ledger: cfg.Ledger, store: cfg.Store, tasks: cfg.Tasks, log: log, count: cfg.Observer,
 		every: set.ReconcileEvery, patience: max(30*time.Second, 2*set.ReconcileEvery),
-		grace: cfg.Ledger.Settings().Grace, orphans: set.OrphanAge, keepNotes: set.KeepNotes, watch: watch,
+		grace: cfg.Ledger.Settings().Grace, orphans: set.OrphanAge, keepNotes: set.KeepNotes, watch: watch, heart: heart,
 	}
+	heart.put = r.put
+	return r
 }
 
 const (
@@ -57,6 +61,9 @@ const (
 
 // run works until the context ends.
 func (r *reconciler) run(ctx context.Context) {
+	var beating sync.WaitGroup
+	defer beating.Wait()
+	beating.Go(func() { r.heart.run(ctx) })
 	tick := time.NewTicker(r.every)
 	defer tick.Stop()
 	for {

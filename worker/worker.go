@@ -35,6 +35,8 @@ type Config struct {
 	Settings   Settings
 	Accounts   []AccountConfig
 	Observer   Observer // nil: nobody counts
+	Host       string   // where it runs, and which version of it, for people to see
+	Version    string
 }
 
 // Observer counts what a worker does. It must be safe for concurrent use.
@@ -66,6 +68,8 @@ type Settings struct {
 	HoldLimit       time.Duration // how long a task waits in its handler before it goes round once more; 1 h
 	PollEvery       time.Duration // how often an idle account asks for tasks that no message told of; 1 s
 	ReconcileEvery  time.Duration // between two passes of the reconciler; 10 s
+	BeatEvery       time.Duration // between two beats, by which others see that it lives; 2 s
+	DeadAfter       time.Duration // how long another worker may be silent before its uploads are taken back; 10 s
 	OrphanAge       time.Duration // from which a voucher that nobody claimed is deleted; 1 h
 	KeepNotes       time.Duration // how long a file store knows what was delivered, should Redis forget it; 1 h
 	FinishPatience  time.Duration // how long an outcome is tried to be recorded; 10 min
@@ -83,6 +87,8 @@ func (s Settings) WithDefaults() Settings {
 	s.HoldLimit = cmp.Or(s.HoldLimit, time.Hour)
 	s.PollEvery = cmp.Or(s.PollEvery, time.Second)
 	s.ReconcileEvery = cmp.Or(s.ReconcileEvery, 10*time.Second)
+	s.BeatEvery = cmp.Or(s.BeatEvery, 2*time.Second)
+	s.DeadAfter = cmp.Or(s.DeadAfter, 10*time.Second)
 	s.OrphanAge = cmp.Or(s.OrphanAge, time.Hour)
 	s.KeepNotes = cmp.Or(s.KeepNotes, time.Hour)
 	s.FinishPatience = cmp.Or(s.FinishPatience, 10*time.Minute)

@@ -4,9 +4,9 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
-
-	"github.com/redis/go-redis/v9"
+	"time"
 
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
@@ -48,54 +48,109 @@ func (b *bench) startProcess(cmd *exec.Cmd) {
 	})
 }
 
-// TestKilledInMidAttempt kills a worker while it waits for the API's answer. asynq's lease and the
-// ledger's are wound forward here; the chaos run waits for them.
+// sentTo waits until the API has got n requests, and gives them.
+func (b *bench) sentTo(n int) (got []sandbox.Request) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), limit)
+	defer cancel()
+	if err := b.box.Wait(ctx, func(r []sandbox.Request) bool { got = r; return len(r) >= n }); err != nil {
+		b.t.Fatal(err)
+	}
+	return got
+}
+
+// shown gives the order's upload.
+func (b *bench) shown(order string) ledger.Upload {
+	b.t.Helper()
+	return upload(b.t, b.must(0, "show", "--json", order).stdout)
+}
+
+// TestKilledInMidAttempt kills the only worker while it waits for the API's answer, and starts it
+// again at once, with the settings that users have.
 func TestKilledInMidAttempt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.box.SetFaults(sandbox.Fault{Kind: sandbox.Hang, Times: 1})
 	order, file := b.picture(1)
 	b.must(0, "enqueue", "--order", order, file)
-	killed := b.process("worker")
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	if err := b.box.Wait(ctx, func(r []sandbox.Request) bool { return len(r) == 1 && r[0].Fault == sandbox.Hang }); err != nil {
-		t.Fatal(err)
-	}
+	killed := b.process("worker", "--worker-name", "w")
+	b.sentTo(1)
 	if err := killed.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = killed.Wait() // killed, as it should be
-
-	before := upload(t, b.must(0, "show", "--json", order).stdout)
+	at := time.Now()
+	before := b.shown(order)
 	if before.State != ledger.Sending || len(before.Attempts) != 1 || before.Attempts[0].Outcome != "" {
 		t.Fatalf("after the kill: %+v", before)
 	}
-	b.windForward(ctx, before)
-	b.worker()
-	eventually(t, "it is delivered", func() bool {
-		return upload(t, b.must(0, "show", "--json", order).stdout).State == ledger.Delivered
-	})
-	after := upload(t, b.must(0, "show", "--json", order).stdout)
+	b.worker("--worker-name", "w")
+	took := b.sentTo(2)[1].At.Sub(at)
+	t.Logf("sent again %v after the kill", took)
+	if took > 15*time.Second {
+		t.Errorf("sent again %v after the kill, want 15 s at most", took)
+	}
+	eventually(t, "it is delivered", func() bool { return b.shown(order).State == ledger.Delivered })
+	after := b.shown(order)
 	if len(after.Attempts) != 2 || after.Attempts[0].Outcome != ledger.OutcomeInterrupted || after.Attempts[0].Nonce != before.Attempts[0].Nonce {
 		t.Errorf("after the restart: %+v", after.Attempts)
 	}
 }
 
-// windForward ends the leases that the killed worker held.
-func (b *bench) windForward(ctx context.Context, u ledger.Upload) {
-	b.t.Helper()
-	rdb := redistest.Client(b.t)
-	queue := ledger.Queue(b.account)
-	task := redis.Z{Score: 1, Member: ledger.TaskID(u.ID, u.Generation)}
-	record := "voucherd:{" + queue + "}:u:" + u.ID[len(b.account)+1:]
-	for _, err := range []error{
-		rdb.ZAdd(ctx, "asynq:{"+queue+"}:lease", task).Err(),
-		rdb.HSet(ctx, record, "lease", 1).Err(),
-		rdb.ZAdd(ctx, "voucherd:{"+queue+"}:look", redis.Z{Score: 1, Member: u.ID[len(b.account)+1:]}).Err(),
-	} {
-		if err != nil {
-			b.t.Fatal(err)
+// TestKilledBeforeItBegan kills a worker that has taken up tasks and waits for the breaker, beside
+// another that was not the one that reconciles.
+func TestKilledBeforeItBegan(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.env = append(b.env, "VOUCHERD_OUTAGE_BASE=1m", "VOUCHERD_OUTAGE_MAX=1m", "VOUCHERD_OUTAGE_ROW=1")
+	b.box.SetFaults(sandbox.Fault{Kind: sandbox.Outage, Times: 1})
+	first, file := b.picture(1)
+	b.must(0, "enqueue", "--order", first, file)
+	killed := b.process("worker")
+	b.sentTo(1)
+	waits, file := b.picture(2)
+	b.must(0, "enqueue", "--order", waits, file)
+	rdb := redistest.Client(t)
+	active := "asynq:{" + ledger.Queue(b.account) + "}:active"
+	eventually(t, "the worker has taken up the task", func() bool { return rdb.LLen(t.Context(), active).Val() > 0 })
+	if err := killed.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = killed.Wait() // killed, as it should be
+	b.worker()
+	eventually(t, "another has the task", func() bool { return b.shown(waits).Generation == 2 })
+}
+
+// TestFrozenInMidAttempt stops a worker in mid-call until another has taken its upload over, and
+// lets it go on.
+func TestFrozenInMidAttempt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.env = append(b.env, "VOUCHERD_BEAT_EVERY=100ms", "VOUCHERD_DEAD_AFTER=2s")
+	b.box.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(time.Second), Times: 1})
+	order, file := b.picture(1)
+	b.must(0, "enqueue", "--order", order, file)
+	frozen := b.process("worker")
+	b.sentTo(1)
+	if err := frozen.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	b.worker()
+	eventually(t, "another has delivered it", func() bool { return b.shown(order).State == ledger.Delivered })
+	if got := b.shown(order).Attempts; len(got) != 2 || got[0].Outcome != ledger.OutcomeInterrupted {
+		t.Errorf("before it went on: %+v", got)
+	}
+	if err := frozen.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "both attempts are recorded", func() bool { return b.shown(order).Attempts[0].Outcome == ledger.OutcomeDelivered })
+	u, sent := b.shown(order), b.sentTo(2)
+	if u.State != ledger.Delivered || len(u.Attempts) != 2 || len(sent) != 2 {
+		t.Fatalf("upload %+v, and %d requests", u, len(sent))
+	}
+	for i, a := range u.Attempts {
+		if a.Nonce != sent[i].Nonce || a.RequestID != sent[i].RequestID {
+			t.Errorf("attempt %+v, want it as the API had it: %+v", a, sent[i])
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,16 +54,18 @@ func NewWorker(ctx context.Context, cfg config.Config, log *zap.Logger, version 
 		return nil, err
 	}
 	w.Metrics = w.Store.Metrics()
-	if cfg.Worker.Name == "" {
-		cfg.Worker.Name = processName()
+	host, err := os.Hostname()
+	if err != nil {
+		host = "worker"
 	}
+	cfg.Worker.Name = cmp.Or(cfg.Worker.Name, fmt.Sprintf("%s:%d", host, os.Getpid())) // tells workers apart in the ledger
 	accounts, err := w.openAccounts(cfg, version)
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
 	w.Worker, err = worker.New(worker.Config{
 		Observer: w.Metrics, QueueRedis: w.Store.Redis, Ledger: w.Store.Ledger, Store: w.Store.Blob, Tasks: w.Store.Tasks, Log: log,
-		Policy: cfg.Policy, Settings: cfg.Worker, Accounts: accounts,
+		Policy: cfg.Policy, Settings: cfg.Worker, Accounts: accounts, Host: host, Version: version,
 	})
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
@@ -95,13 +98,4 @@ func (w *Worker) Close() error {
 		api.Close()
 	}
 	return w.Store.Close()
-}
-
-// processName tells workers apart in the ledger.
-func processName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "worker"
-	}
-	return fmt.Sprintf("%s:%d", host, os.Getpid())
 }

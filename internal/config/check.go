@@ -26,6 +26,7 @@ func (l *loader) crossCheck() {
 		{"VOUCHERD_RETRY_AFTER_MIN", "VOUCHERD_RETRY_AFTER_MAX", c.Policy.RetryAfterMin, c.Policy.RetryAfterMax},
 		{"VOUCHERD_OUTAGE_BASE", "VOUCHERD_OUTAGE_MAX", c.Ledger.Breaker.OutageBase, c.Ledger.Breaker.OutageMax},
 		{"VOUCHERD_PROBE_BASE", "VOUCHERD_PROBE_MAX", c.Ledger.Breaker.ProbeBase, c.Ledger.Breaker.ProbeMax},
+		{"VOUCHERD_BEAT_EVERY", "VOUCHERD_DEAD_AFTER", c.Worker.BeatEvery, c.Worker.DeadAfter},
 		{"VOUCHERD_THROTTLE_BASE", "VOUCHERD_THROTTLE_MAX", c.Ledger.Breaker.ThrottleBase, c.Ledger.Breaker.ThrottleMax},
 	} {
 		if l.both(pair.low, pair.high) && pair.top < pair.least {

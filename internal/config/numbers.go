@@ -75,6 +75,10 @@ func upkeep(c *Config) []Setting {
 	return advanced(
 		row(Upkeep, "reconcile-every", "10s", "TIME", "time between two looks for uploads without a task",
 			span(&c.Worker.ReconcileEvery)),
+		row(Upkeep, "beat-every", "2s", "TIME", "time between two beats, by which workers see that each other live",
+			span(&c.Worker.BeatEvery)),
+		row(Upkeep, "dead-after", "10s", "TIME", "how long a worker may be silent before others take its uploads back",
+			span(&c.Worker.DeadAfter)),
 		row(Upkeep, "grace", "30s", "TIME", "how long a producer or worker may take to put a task", span(&c.Ledger.Grace)),
 		row(Upkeep, "orphan-age", "1h", "TIME", "age from which voucher bytes that no upload claims are deleted",
 			span(&c.Worker.OrphanAge)),

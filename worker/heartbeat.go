@@ -1,0 +1,115 @@
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// heartbeat tells the ledger that this worker lives, and takes uploads back from workers that no
+// longer do. Whether one lives it judges only by what it saw itself: signs of life that stayed the
+// same for long, while it reached Redis all that time. So nobody's clock plays a part, and a Redis
+// that was away, or a pause of this process, makes nobody seem dead.
+type heartbeat struct {
+	account string
+	me      ledger.WorkerInfo
+	ledger  *ledger.Ledger
+	put     func(context.Context, []ledger.Repair, string) error
+	log     *zap.Logger
+	every   time.Duration
+	dead    time.Duration
+
+	looked time.Time // when it last saw signs of life
+	beats  map[string]sighting[string]
+	leases map[string]sighting[float64]
+}
+
+// sighting is a sign of life, and when it was first seen as it is.
+type sighting[T comparable] struct {
+	sign  T
+	since time.Time
+}
+
+// leaseDead is how long the lease of a task may stay as it is: asynq renews it every 5 s.
+const leaseDead = 10 * time.Second
+
+func newHeartbeat(account string, concurrency int, cfg Config, log *zap.Logger) *heartbeat {
+	return &heartbeat{
+		account: account, ledger: cfg.Ledger, log: log, every: cfg.Settings.BeatEvery, dead: cfg.Settings.DeadAfter,
+		me: ledger.WorkerInfo{
+			Instance: rand.Text(), Name: cfg.Settings.Name, Host: cfg.Host, Version: cfg.Version, Concurrency: concurrency,
+		},
+	}
+}
+
+// run beats until the context ends. The last beat stays: what this worker may have left undone is
+// taken back from it like from one that died.
+func (h *heartbeat) run(ctx context.Context) {
+	tick := time.NewTicker(h.every)
+	defer tick.Stop()
+	for {
+		if err := h.beat(ctx); err != nil && ctx.Err() == nil {
+			h.log.Warn("worker.not_beating", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (h *heartbeat) beat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, h.dead/2)
+	defer cancel()
+	asked := time.Now()
+	seen, err := h.ledger.Beat(ctx, h.account, h.me)
+	if err != nil {
+		return err
+	}
+	if h.me.LastBeat = seen.Now; h.me.StartedAt.IsZero() {
+		h.me.StartedAt = seen.Now
+	}
+	if asked.Sub(h.looked) > h.dead/2 { // what happened in between nobody saw
+		h.beats, h.leases = map[string]sighting[string]{}, map[string]sighting[float64]{}
+	}
+	h.looked = time.Now()
+	silent := ledger.Vitals{
+		Beats:  unchanged(h.beats, seen.Beats, asked, h.looked, h.dead),
+		Leases: unchanged(h.leases, seen.Leases, asked, h.looked, max(h.dead, leaseDead)),
+	}
+	delete(silent.Beats, h.me.Instance)
+	if len(silent.Beats)+len(silent.Leases) == 0 {
+		return nil
+	}
+	found, err := h.ledger.Recover(ctx, h.account, silent)
+	if err != nil {
+		return err
+	}
+	return h.put(ctx, found, "dead worker")
+}
+
+// unchanged takes in the signs of life that an answer brought, and gives those that had not changed
+// for the limit when it was asked for.
+func unchanged[T comparable](known map[string]sighting[T], seen map[string]T, asked, answered time.Time, limit time.Duration) map[string]T {
+	for name := range known {
+		if _, ok := seen[name]; !ok {
+			delete(known, name)
+		}
+	}
+	silent := map[string]T{}
+	for name, sign := range seen {
+		was, ok := known[name]
+		switch {
+		case !ok || was.sign != sign:
+			known[name] = sighting[T]{sign, answered}
+		case asked.Sub(was.since) >= limit:
+			silent[name] = sign
+		}
+	}
+	return silent
+}
