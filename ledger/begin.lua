@@ -1,9 +1,8 @@
 -- begin writes an attempt down before it is sent, or says why it must not start. ARGV: key,
--- generation, nonce, worker, its instance, lease ms, bring: most bytes of a voucher of the ledger itself to give
--- along Returns: { "started", now, number, started at, probe, interrupted, order, user, sha, size,
--- store key, since,
---   refusals, soft, crc, inline, pieces of the voucher } or { "breaker open", reason, wait ms } or { "busy", wait ms } or { "early", wait ms } or
---   { "stale", why }.
+-- generation, nonce, worker, its instance, lease ms, bring: most bytes of a voucher of the ledger
+-- itself to give along. Returns: { "started", now, number, started at, probe, interrupted, order,
+-- user, sha, size, store key, since, refusals, soft, crc, inline, pieces of the voucher }, or
+-- { "breaker open", reason, wait ms }, { "busy", wait ms }, { "early", wait ms }, { "stale", why }.
 local generation, nonce, lease = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[6])
 local u, now = upload_key(KEY), now_ms()
 local r = redis.call('HMGET', u, 'state', 'gen', 'order', 'run', 'lease', 'next', 'n', 'v', 'made', 'user', 'sha', 'size',

@@ -29,14 +29,14 @@ if KEY ~= 'gone' then
 end
 for i = 2, #ARGV, 2 do
   local key, gone = ARGV[i], ARGV[i + 1]
-  local u = upload_key(key)
-  local r = redis.call('HMGET', u, 'store', 'leaving', 'state')
-  redis.call('ZREM', P .. 'keep', key .. ' ' .. gone)
-  if r[2] == gone then redis.call('HDEL', u, 'leaving') end
+  local r = redis.call('HMGET', upload_key(key), 'store', 'leaving', 'state')
+  local store, leaving = r[1], r[2]
+  if leaving == gone then leaving = false end
   -- An upload that is to be sent, or was revived meanwhile, holds its voucher.
-  if r[1] == gone and FINAL[r[3]] then redis.call('HDEL', u, 'store') end
-  if redis.call('HEXISTS', u, 'store') + redis.call('HEXISTS', u, 'leaving') == 0 then
-    redis.call('ZREM', P .. 'keep', key)
-  end
+  if store == gone and FINAL[r[3]] then store = false end
+  if r[1] and not store then redis.call('HDEL', upload_key(key), 'store') end
+  if r[2] and not leaving then redis.call('HDEL', upload_key(key), 'leaving') end
+  local entry = key .. ' ' .. gone
+  redis.call('ZREM', P .. 'keep', entry, (store or leaving) and entry or key)
 end
 return {}

@@ -4,20 +4,23 @@
 -- built from it and share its hash tag with asynq's "asynq:{vouchers-<account>}:", so an account
 -- lives in one cluster slot. ARGV[1] is the upload's key: its id without the account.
 --
---   u:<key>     hash    the upload, and its attempt while one runs (see interrupt)
---   a:<key>     list    its last attempts that ended, oldest first, one line of tab-separated fields each
+--   u:<key>     hash    the upload, and its attempt while one runs (see end_run)
+--   a:<key>     list    its last attempts that ended, oldest first, a line of tab-separated fields each
 --   x:<key>     list    request ids of attempts that were trimmed from a:<key>
---   o:<order>   zset    uploads of one order; score > 0: place in its order queue, its record's `since`; score <= 0:
---                       ended. The last that ended may keep its place until another joins.
+--   o:<order>   zset    uploads of one order; score > 0: place in its order queue, its record's
+--                       `since`; score <= 0: ended. The last that ended may keep its place until
+--                       another joins.
 --   s:<state>   zset    uploads by state; score: creation while unfinished, end once final (ms)
---   s:behind    zset    queued uploads that are not the head of their order queue, instead of s:queued: so what is in
---                       s:queued, s:sending and s:waiting must have a task, and nothing else must
---   keep        zset    ended uploads that hold a voucher, by the time it may leave (ms); with a store key behind it: a
---                       voucher that a revived upload no longer holds
+--   s:behind    zset    queued uploads that are not the head of their order queue, instead of
+--                       s:queued: what is in s:queued, s:sending and s:waiting must have a task, and
+--                       nothing else must
+--   keep        zset    ended uploads that hold a voucher, by the time it may leave (ms); with a
+--                       store key behind it: a voucher that a revived upload no longer holds
 --   b:<key>     list    the bytes of a small voucher, in pieces
 --   r:<bucket>  hash    request id -> upload key
 --   breaker     hash    the account's breaker
 --   workers     hash    instance of a worker -> what it says of itself with each beat
+--   reconciler  string  whose turn it is to reconcile the account
 --   store       string  identity of the store that holds the account's vouchers
 local P = KEYS[1]
 local KEY = ARGV[1]
@@ -150,11 +153,11 @@ local function append(key, line)
 end
 
 -- While an attempt runs, its upload's record has
---   run       the first four fields of its line: number, generation, start, nonce (short, so that Redis keeps the
---             record compact)
+--   run                the first four fields of its line: number, generation, start, nonce. With a
+--                      value of more than 64 bytes Redis would keep the record less compactly.
 --   worker, instance   who makes it
---   lease     until when nobody else may, ms
---   was       the state before, when that was not queued
+--   lease              until when nobody else may, ms
+--   was                the state before, when that was not queued
 -- end_run forgets it.
 local function end_run(key, ...)
   redis.call('HDEL', upload_key(key), 'run', 'worker', 'instance', 'lease', 'was', ...)

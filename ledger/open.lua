@@ -1,7 +1,7 @@
 -- open records an upload, or finds the one that is there already. ARGV: key, order, user,
--- reference, sha256, size, media type, store key, again, replace, ended ("" or the
---   final state in which it is recorded), keep of the dead ms, grace ms, crc32c or "", token, then the pieces of a
---   voucher that the ledger keeps itself. The token is this call's, and stands instead of a store key.
+-- reference, sha256, size, media type, store key, again, replace, ended ("" or the final state in
+-- which it is recorded), keep of the dead ms, grace ms, crc32c or "", token, then the pieces of a
+-- voucher that the ledger keeps itself. The token is this call's, and stands instead of a store key.
 -- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the
 -- store key to drop ("": none), now, its place in its order queue when it was made or revived, the
 -- store key that is held.

@@ -90,8 +90,8 @@ func (r *reconciler) pass(ctx context.Context) {
 	}
 }
 
-// repair puts a task where an unfinished upload has none. A backlog that merely waits costs nothing:
-// while there are as many tasks as uploads that need one, only a few uploads are looked at.
+// repair puts a task where an unfinished upload has none. A backlog that merely waits costs
+// nothing: while there are as many tasks as uploads that need one, only a few are looked at.
 func (r *reconciler) repair(ctx context.Context, found ledger.PassResult) error {
 	if err := r.put(ctx, found.Repairs, "due"); err != nil {
 		return err
