@@ -31,7 +31,8 @@ func TestCommandsOfADelivery(t *testing.T) {
 	t.Parallel()
 	var s *redistest.Server
 	b := setup(t, ownRedis(&s, redistest.Options{}), func(b *bundle) {
-		b.conc, b.set.ReconcileEvery = 16, time.Hour
+		b.conc, b.set.PollEvery = 16, time.Second
+		b.set.ReconcileEvery, b.set.BeatEvery = time.Hour, time.Hour
 	})
 	b.enqueue("first", 1) // what is done once a process
 	const n = 400
@@ -44,7 +45,7 @@ func TestCommandsOfADelivery(t *testing.T) {
 	b.start("w1")
 	b.eventually("all are delivered", func() bool { return len(b.api.Requests()) == n+1 })
 	b.eventually("the queue is empty", func() bool { return b.queued() == 0 })
-	if got := b.ran("a delivery", before, n); got > 36 {
+	if got := b.ran("a delivery", before, n); got > 37 { // 35, and what goes on beside
 		t.Errorf("a delivery costs %.1f commands", got)
 	}
 }
