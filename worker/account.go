@@ -38,7 +38,7 @@ func newAccount(cfg Config, ac AccountConfig) *account {
 		name: ac.Name, limit: cfg.Settings.ShutdownTimeout, sweeper: sweeper,
 		fetcher: newFetcher(cfg, ac.Name, ledger.Queue(ac.Name), slots, log),
 		delivery: &delivery{
-			account: ac.Name, instance: heart.me.Instance, set: cfg.Settings, policy: cfg.Policy, slots: slots,
+			account: ac.Name, heart: heart, set: cfg.Settings, policy: cfg.Policy, slots: slots,
 			stopping: make(chan struct{}), ledger: cfg.Ledger, vouchers: vouchers{cfg.Ledger, cfg.Store}, recorder: recorder,
 			caller: &caller{
 				account: ac.Name, creds: ac.Credentials, api: ac.API, ledger: cfg.Ledger, log: log, limit: cfg.Settings.RedisTimeout,

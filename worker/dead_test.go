@@ -1,9 +1,16 @@
 package worker_test
 
 import (
+	"context"
+	"io"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/test/redistest"
@@ -76,4 +83,71 @@ func TestNobodyIsDeadWhileRedisIsAway(t *testing.T) {
 		t.Errorf("%d requests for %d uploads", n, len(ids))
 	}
 	b.agree(ids...)
+}
+
+// mute is a hook that keeps a worker's beats from Redis.
+type mute struct{ atomic.Bool }
+
+func (*mute) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*mute) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (m *mute) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if m.Load() && slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Name() == "hset" }) {
+			return errAway
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// firstHangs is a blob store that gives its first voucher when the test says so.
+type firstHangs struct {
+	blob.Store
+
+	asked atomic.Int64
+	goOn  chan struct{}
+}
+
+func (f *firstHangs) Open(ctx context.Context, e blob.Entry) (io.ReadCloser, error) {
+	r, err := f.Store.Open(ctx, e)
+	if f.asked.Add(1) == 1 {
+		<-f.goOn
+	}
+	return r, err
+}
+
+// TestSilentWorkerSendsNothing has a worker stand still between the beginning of an attempt and its
+// call, until another has delivered the upload.
+func TestSilentWorkerSendsNothing(t *testing.T) {
+	t.Parallel()
+	store := &firstHangs{goOn: make(chan struct{})}
+	b := setup(t, vigilant, func(b *bundle) {
+		dir, err := blob.OpenDir(b.ctx, b.t.TempDir())
+		b.must(err)
+		store.Store, b.store = dir, store
+		b.set.CallTimeout = 20 * time.Second
+	})
+	loud, silent, m := b.ledger, b.redis(), &mute{}
+	silent.AddHook(m)
+	b.ledger = ledger.New(silent, b.ls)
+	id := b.enqueue("order", 1).ID
+	b.start("silent")
+	b.eventually("it has begun", func() bool { return store.asked.Load() == 1 })
+	m.Store(true)
+	b.eventually("it says that it does not beat", func() bool { return b.logs.FilterMessage("worker.not_beating").Len() == 1 })
+	b.ledger = loud
+	b.start("other")
+	b.reaches(ledger.Delivered, id)
+	close(store.goOn)
+	b.eventually("it has recorded that it sent nothing", func() bool { return b.outcomes(id)[0] == ledger.OutcomeUnavailable })
+	accepted := 0
+	for _, r := range b.api.Requests() {
+		if r.Accepted {
+			accepted++
+		}
+	}
+	if u := b.get(id); accepted != 1 || u.State != ledger.Delivered || len(u.Attempts) != 2 {
+		t.Errorf("accepted %d times; upload %+v", accepted, u)
+	}
 }

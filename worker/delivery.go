@@ -19,7 +19,7 @@ import (
 // delivery takes one account's tasks from asynq, each through the circuit breaker to one attempt.
 type delivery struct {
 	account  string
-	instance string // of this worker, as it beats
+	heart    *heartbeat
 	set      Settings
 	policy   Policy
 	slots    *slots
@@ -112,7 +112,7 @@ func (d *delivery) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Fin
 		return rec, false, fmt.Errorf("no longer counts (%s): %w", b.Wait.Reason, asynq.RevokeTask)
 	case ledger.Started:
 	}
-	outcome, err := d.send(detached, b.Running, began.Add(d.set.CallTimeout))
+	outcome, err := d.send(detached, b.Running, began)
 	if known, ok := errors.AsType[*deliveredError](err); ok {
 		rec, err = d.recorder.recordDelivered(detached, b.Running, known.attempt)
 		return rec, false, err
@@ -153,15 +153,15 @@ func (d *delivery) begin(ctx context.Context, p tasks.Payload) (ledger.BeginResu
 	ctx, cancel := context.WithTimeout(ctx, d.set.RedisTimeout)
 	defer cancel()
 	return d.ledger.Begin(ctx, ledger.NewAttempt{
-		ID: p.ID, Generation: p.Generation, Nonce: pandapon.NewNonce(), Worker: d.set.Name, Instance: d.instance,
+		ID: p.ID, Generation: p.Generation, Nonce: pandapon.NewNonce(), Worker: d.set.Name, Instance: d.heart.me.Instance,
 		Lease: d.set.CallTimeout + d.set.LeaseMargin,
 	})
 }
 
 // send makes the call. The error is the blob store's, when it is away and nothing was sent, or a
 // *deliveredError.
-func (d *delivery) send(ctx context.Context, run ledger.Running, deadline time.Time) (ledger.AttemptResult, error) {
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+func (d *delivery) send(ctx context.Context, run ledger.Running, began time.Time) (ledger.AttemptResult, error) {
+	ctx, cancel := context.WithDeadline(ctx, began.Add(d.set.CallTimeout))
 	defer cancel()
 	tried := ledgerTried(run)
 	started := time.Now()
@@ -171,7 +171,7 @@ func (d *delivery) send(ctx context.Context, run ledger.Running, deadline time.T
 	}
 	var receipt pandapon.Receipt
 	if err == nil {
-		receipt, err = d.caller.upload(ctx, run, voucher)
+		receipt, err = d.caller.upload(ctx, run, owned{voucher, d.heart, began})
 		if cerr := voucher.Close(); cerr != nil {
 			d.log.Debug("store.close", zap.String("upload_id", run.ID), zap.Error(cerr))
 		}

@@ -3,6 +3,9 @@ package worker
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"io"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,6 +25,10 @@ type heartbeat struct {
 	log     *zap.Logger
 	every   time.Duration
 	dead    time.Duration
+
+	mu     sync.Mutex
+	wrote  time.Time // when it last set out to beat, and did
+	silent time.Time // end of the last silence in which others may have taken it for dead
 
 	looked time.Time // when it last saw signs of life
 	beats  map[string]sighting[string]
@@ -51,10 +58,12 @@ func newHeartbeat(account string, concurrency int, cfg Config, log *zap.Logger) 
 func (h *heartbeat) run(ctx context.Context) {
 	tick := time.NewTicker(h.every)
 	defer tick.Stop()
-	for {
-		if err := h.beat(ctx); err != nil && ctx.Err() == nil {
+	for said := false; ; {
+		err := h.beat(ctx)
+		if err != nil && !said && ctx.Err() == nil {
 			h.log.Warn("worker.not_beating", zap.Error(err))
 		}
+		said = err != nil
 		select {
 		case <-ctx.Done():
 			return
@@ -74,6 +83,7 @@ func (h *heartbeat) beat(ctx context.Context) error {
 	if h.me.LastBeat = seen.Now; h.me.StartedAt.IsZero() {
 		h.me.StartedAt = seen.Now
 	}
+	h.note(asked)
 	if asked.Sub(h.looked) > h.dead/2 { // what happened in between nobody saw
 		h.beats, h.leases = map[string]sighting[string]{}, map[string]sighting[float64]{}
 	}
@@ -91,6 +101,47 @@ func (h *heartbeat) beat(ctx context.Context) error {
 		return err
 	}
 	return h.put(ctx, found, "dead worker")
+}
+
+// note takes in that it has beaten.
+func (h *heartbeat) note(asked time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now := time.Now(); !h.wrote.IsZero() && now.Sub(h.wrote) >= h.dead {
+		h.silent = now
+	}
+	h.wrote = asked
+}
+
+// errTakenOver means that this worker was silent for so long that another may have taken the upload.
+var errTakenOver = errors.New("this worker was silent, and another may have the upload")
+
+// owns says whether an attempt that began then is this worker's own beyond doubt: it has not been
+// silent since for so long that others may have taken it for dead.
+func (h *heartbeat) owns(began time.Time) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.wrote.IsZero() || time.Since(h.wrote) < h.dead && !h.silent.After(began) {
+		return nil
+	}
+	return errTakenOver
+}
+
+// owned is the voucher of an attempt. Reading it fails once the attempt may be another worker's: a
+// worker that was frozen before it had sent all does not send the rest.
+type owned struct {
+	io.ReadCloser
+
+	heart *heartbeat
+	began time.Time
+}
+
+// Read reads on, if the attempt is still this worker's.
+func (o owned) Read(p []byte) (int, error) {
+	if err := o.heart.owns(o.began); err != nil {
+		return 0, err
+	}
+	return o.ReadCloser.Read(p)
 }
 
 // unchanged takes in the signs of life that an answer brought, and gives those that had not changed
