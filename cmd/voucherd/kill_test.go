@@ -131,7 +131,9 @@ func TestFrozenInMidAttempt(t *testing.T) {
 	order, file := b.picture(1)
 	b.must(0, "enqueue", "--order", order, file)
 	frozen := b.process("worker")
-	b.sentTo(1)
+	if err := b.box.Wait(t.Context(), func(r []sandbox.Request) bool { return len(r) == 1 && r[0].Accepted }); err != nil {
+		t.Fatal(err)
+	}
 	if err := frozen.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
