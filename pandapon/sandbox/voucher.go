@@ -41,8 +41,9 @@ func cutOffBody() *refusal {
 // does not grow with the voucher.
 func readVoucher(r io.Reader) body {
 	var b body
-	problem := b.readObject(r)
-	_, err := io.Copy(io.Discard, r)
+	all := &wholeReader{r: r}
+	problem := b.readObject(all)
+	_, err := io.Copy(io.Discard, all)
 	b.complete = err == nil
 	switch {
 	case !b.complete:
@@ -57,6 +58,20 @@ func readVoucher(r io.Reader) body {
 		b.problem = refuse(http.StatusBadRequest, CodeBadOrderID, "orderId is missing, empty or not a string")
 	}
 	return b
+}
+
+// wholeReader gives the error that a body ended with again and again: a server's own says io.EOF
+// after it has once said that the body was cut off.
+type wholeReader struct {
+	r   io.Reader
+	err error
+}
+
+func (w *wholeReader) Read(p []byte) (n int, err error) {
+	if w.err == nil {
+		n, w.err = w.r.Read(p)
+	}
+	return n, w.err
 }
 
 func badVoucher(problem string) *refusal {

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httputil"
 	"net/http/httptest"
 	"runtime"
 	"strconv"
@@ -185,5 +187,34 @@ func BenchmarkUpload(b *testing.B) {
 				s.ServeHTTP(httptest.NewRecorder(), r)
 			}
 		})
+	}
+}
+
+// TestLogsAnUploadThatEndsEarly sends less than it has announced.
+func TestLogsAnUploadThatEndsEarly(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, sandbox.Config{})
+	whole := uploadBody(orderID, bytes.Repeat([]byte("receipt"), 20_000))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+uploadPath, strings.NewReader(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = headers(time.Now())
+	text, err := httputil.DumpRequestOut(req, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", req.URL.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write(text[:len(text)/2]); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.only(t); got.Complete || got.Accepted || got.Problem != "the body did not arrive whole" {
+		t.Errorf("logged %+v", got)
 	}
 }
