@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/test/process"
 )
 
@@ -218,7 +219,8 @@ func (b *bench) runOutage(ctx context.Context) error {
 		if b.opts.Quick {
 			lasts = min(lasts, 40*time.Second)
 		}
-		if err := d.pause(ctx, false); err != nil {
+		found, err := d.findOut(ctx)
+		if err != nil {
 			return err
 		}
 		rates, err := d.watch(ctx, lasts)
@@ -231,6 +233,7 @@ func (b *bench) runOutage(ctx context.Context) error {
 			worst = max(worst, mean(rates[i:i+window]))
 		}
 		s := &sample{name: fmt.Sprintf("outage/waiting=%d", b.opts.Waiting), uploads: b.opts.Waiting}
+		s.add("finding-out", found)
 		s.add("commands/s", mean(rates))
 		s.add("worst-10-s", worst)
 		s.add("busiest-second", slices.Max(rates))
@@ -245,6 +248,29 @@ func (b *bench) runOutage(ctx context.Context) error {
 		b.keep(1, s)
 		return nil
 	})
+}
+
+// findOut lets the worker fetch, and gives how many commands it takes until the breaker is open and
+// no call is under way.
+func (d *deployment) findOut(ctx context.Context) (float64, error) {
+	before, err := process.ReadStats(ctx, d.rdb)
+	if err != nil {
+		return 0, err
+	}
+	if err := d.pause(ctx, false); err != nil {
+		return 0, err
+	}
+	account := "voucherd:{" + ledger.Queue(accountName) + "}:"
+	asked := 0
+	err = process.Until(ctx, warmLimit, "the breaker is open", func() bool {
+		asked += 2
+		return d.rdb.HExists(ctx, account+"breaker", "reason").Val() && d.rdb.ZCard(ctx, account+"s:sending").Val() == 0
+	})
+	if err != nil {
+		return 0, err
+	}
+	now, err := process.ReadStats(ctx, d.rdb)
+	return now.Commands() - before.Commands() - float64(asked), err
 }
 
 func mean(values []float64) (m float64) {
