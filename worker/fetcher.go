@@ -96,6 +96,23 @@ func (f *fetcher) take() (msg string, ok bool) {
 	return msg, true
 }
 
+// waitForSlot waits until a task could start: one that waits here for another's end could have been
+// another worker's. It says whether that was soon.
+func (f *fetcher) waitForSlot() bool {
+	t := time.NewTimer(waitMost)
+	defer t.Stop()
+	for f.slots.full() {
+		select {
+		case <-f.slots.changed:
+		case <-f.stop:
+			return false
+		case <-t.C:
+			return false
+		}
+	}
+	return true
+}
+
 // wait says whether it is time to ask for tasks.
 func (f *fetcher) wait(ctx context.Context) bool {
 	select {
@@ -103,6 +120,10 @@ func (f *fetcher) wait(ctx context.Context) bool {
 		return false
 	default:
 	}
+	if !f.waitForSlot() {
+		return false
+	}
+	f.slots.change() // another server may wait, too
 	f.mu.Lock()
 	left := f.every - time.Since(f.asked)
 	f.mu.Unlock()

@@ -148,3 +148,25 @@ func TestNothingIsFetchedAheadOfABreaker(t *testing.T) {
 	f.fetcher.slots.close()
 	f.server.Shutdown()
 }
+
+// TestFullWorkerFetchesNothing lets a worker take up no task that another's end would keep waiting.
+func TestFullWorkerFetchesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFetching(t, 4, 3)
+	f.fetcher.slots.size = 1
+	if err := f.fetcher.slots.enter(t.Context(), nil, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	f.fetcher.slots.change() // is taken by who waits for a slot
+	f.start(t)
+	stillPending := func() int64 { return f.rdb.LLen(t.Context(), f.fetcher.keys.pending).Val() }
+	f.wait(t, "the server waits for a slot", func() bool { return len(f.fetcher.slots.changed) == 0 })
+	if n := stillPending(); n != 3 {
+		t.Errorf("%d tasks are pending, want all 3", n)
+	}
+	f.fetcher.slots.leave(true)
+	f.wait(t, "a free slot lets it fetch", func() bool { return stillPending() < 3 })
+	close(f.finish)
+	f.fetcher.close()
+	f.server.Shutdown()
+}

@@ -23,9 +23,12 @@ type slots struct {
 	until     time.Time
 	timer     *time.Timer
 	waiting   []chan struct{} // oldest first
+	changed   chan struct{}   // holds one: a slot may have become free, or a hold begun
 }
 
-func newSlots(most int) *slots { return &slots{most: most, size: 1} }
+func newSlots(most int) *slots {
+	return &slots{most: most, size: 1, changed: make(chan struct{}, 1)}
+}
 
 // errWaited means that a task's turn did not come: the account stops, the task's context has ended,
 // or it has waited long enough to go round through the queue once more.
@@ -56,11 +59,13 @@ func (s *slots) enter(ctx context.Context, stop <-chan struct{}, limit time.Dura
 	defer s.mu.Unlock()
 	if i := slices.Index(s.waiting, turn); i >= 0 {
 		s.waiting = slices.Delete(s.waiting, i, i+1)
+		s.change()
 		return errWaited
 	}
 	// Its turn came at the same moment: it is passed on.
 	s.used--
 	s.admit()
+	s.change()
 	return errWaited
 }
 
@@ -76,6 +81,15 @@ func (s *slots) leave(success bool) {
 		}
 	}
 	s.admit()
+	s.change()
+}
+
+// change tells who waits until the slots are no longer full.
+func (s *slots) change() {
+	select {
+	case s.changed <- struct{}{}:
+	default: // it is told already
+	}
 }
 
 // hold lets nobody in for this long, and then one at a time.
@@ -90,6 +104,7 @@ func (s *slots) hold(d time.Duration) {
 		}
 		s.timer = time.AfterFunc(d, s.wake)
 	}
+	s.change()
 }
 
 // close stops the timer.
@@ -124,6 +139,14 @@ func (s *slots) open() int {
 		return 0
 	}
 	return s.size - s.used - len(s.waiting)
+}
+
+// full says that a task would wait for another's end. While a hold lasts it would not: some tasks
+// wait for it to end, so that one of them can ask whether the account is well.
+func (s *slots) full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !time.Now().Before(s.until) && s.size-s.used-len(s.waiting) <= 0
 }
 
 // free says whether a slot can be taken now. The caller holds the lock.

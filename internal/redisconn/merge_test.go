@@ -2,6 +2,7 @@ package redisconn_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net"
 	"os"
@@ -115,7 +116,7 @@ func TestMergedPipelinesKeepTheirOwn(t *testing.T) {
 	var callers sync.WaitGroup
 	for i := range 32 {
 		callers.Go(func() {
-			key := t.Name() + strconv.Itoa(i)
+			key := rand.Text()
 			for n := range int64(20) {
 				pipe := rdb.Pipeline()
 				first := script.EvalSha(t.Context(), pipe, []string{key}, i)
@@ -152,9 +153,10 @@ func TestPipelinesOfOtherCommandsStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	var plain *redis.IntCmd
+	key := rand.Text()
 	_, err := rdb.TxPipelined(t.Context(), func(tx redis.Pipeliner) error {
-		script.EvalSha(t.Context(), tx, []string{t.Name()})
-		plain = tx.Incr(t.Context(), t.Name())
+		script.EvalSha(t.Context(), tx, []string{key})
+		plain = tx.Incr(t.Context(), key)
 		return nil
 	})
 	if err != nil || plain.Val() != 2 {
