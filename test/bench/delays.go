@@ -257,7 +257,7 @@ func (d *deployment) findOut(ctx context.Context) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := d.pause(ctx, false); err != nil {
+	if err = d.pause(ctx, false); err != nil {
 		return 0, err
 	}
 	account := "voucherd:{" + ledger.Queue(accountName) + "}:"
