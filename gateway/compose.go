@@ -22,7 +22,7 @@ func (g *Gateway) compose() error {
 	var inErr, dropInErr, pagesErr error
 	g.intake, inErr = intake.New(intake.Config{
 		Tasks: g.cfg.Tasks, Accounts: names, MaxVoucherBytes: g.cfg.MaxVoucherBytes, Limits: g.limits.intake(),
-		Enqueued: g.cfg.Enqueued, Note: note,
+		Enqueued: g.cfg.Enqueued, Note: note, By: by,
 	})
 	g.dropIn, dropInErr = dropin.New(dropin.Config{
 		Accounts: g.cfg.Accounts, Rule: g.cfg.Rule, Intake: g.intake, Limits: g.limits.dropIn(), Now: g.cfg.Now,
@@ -30,7 +30,7 @@ func (g *Gateway) compose() error {
 		RequestID: func(r *http.Request) string { return accessLogOf(r).id }, Learnt: g.logLearnt,
 	})
 	g.pages, pagesErr = web.New(web.Config{
-		Store: g.cfg.Tasks, History: g.cfg.History, Now: g.cfg.Now, Viewer: g.viewer, Note: note, Cause: noteCause,
+		Store: g.cfg.Tasks, History: g.cfg.History, Now: g.cfg.Now, Viewer: g.viewer, Note: note, Cause: noteCause, By: by,
 		Learnt: func() (all []web.LearntRule) {
 			for _, rule := range g.dropIn.Learnt() {
 				all = append(all, web.LearntRule(rule))
@@ -54,6 +54,10 @@ func note(r *http.Request, u ledger.Upload) {
 	entry.uploadID = cmp.Or(u.ID, entry.uploadID)
 	entry.orderID = cmp.Or(u.OrderID, entry.orderID)
 }
+
+// by names whoever makes a request, for the records of what it does: by the token, or without any by
+// where alone it can come from.
+func by(r *http.Request) string { return cmp.Or(accessLogOf(r).identity.Name, "loopback") }
 
 // noteCause puts an error onto the access log line.
 func noteCause(r *http.Request, err error) { accessLogOf(r).cause = err }

@@ -74,7 +74,7 @@ func (g *Gateway) routes() {
 	g.route("GET /readyz", anybody, g.readyz)
 
 	v1 := api.New(api.Config{
-		Tasks: g.cfg.Tasks, Intake: g.intake, WriteTime: g.limits.ShortTime, Note: note,
+		Tasks: g.cfg.Tasks, Intake: g.intake, WriteTime: g.limits.ShortTime, Note: note, By: by,
 		Learnt: func() []api.LearntRule {
 			all := []api.LearntRule{}
 			for _, rule := range g.dropIn.Learnt() {

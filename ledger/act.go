@@ -14,10 +14,20 @@ type Task struct {
 	Replaces   int64 // the generation whose task it makes worthless; 0: none
 }
 
+// Who says who acts, and why. Both may be empty; control characters are replaced, and what is too
+// long is cut.
+type Who struct {
+	By     string // a token's name, or a user and host; at most 128 bytes are kept
+	Reason string // at most 300 bytes are kept
+}
+
+// text is how the scripts take it.
+func (w Who) text() string { return line(w.By, 128) + "\t" + line(w.Reason, 300) }
+
 // Reopen sends a rejected or expired upload again, with a fresh budget and age limit, at the end of
 // its order queue; a waiting one is due now. The caller puts the task. Errors: ErrNotFound,
 // ErrNotKept, *StateError.
-func (l *Ledger) Reopen(ctx context.Context, id string) (Task, error) {
+func (l *Ledger) Reopen(ctx context.Context, id string, who Who) (Task, error) {
 	account, key, err := ParseID(id)
 	if err != nil {
 		return Task{}, err
@@ -25,7 +35,7 @@ func (l *Ledger) Reopen(ctx context.Context, id string) (Task, error) {
 	// Redis may get the call twice, when its reply is lost: by the token it knows that it is one
 	// and the same.
 	token := strconv.FormatUint(rand.Uint64(), 36)
-	r, err := l.run(ctx, l.scripts.reopen, account, key, token)
+	r, err := l.run(ctx, l.scripts.reopen, account, key, token, who.text())
 	if err != nil {
 		return Task{}, fmt.Errorf("retry %s: %w", id, err)
 	}
@@ -44,12 +54,12 @@ func (l *Ledger) Reopen(ctx context.Context, id string) (Task, error) {
 // Discard gives up on an upload that is not being sent. It gives the task of the head of the order
 // queue, which the caller puts, and the generation whose task is now worthless. Errors:
 // ErrNotFound, *StateError.
-func (l *Ledger) Discard(ctx context.Context, id string) (next Task, worthless int64, err error) {
+func (l *Ledger) Discard(ctx context.Context, id string, who Who) (next Task, worthless int64, err error) {
 	account, key, err := ParseID(id)
 	if err != nil {
 		return Task{}, 0, err
 	}
-	r, err := l.run(ctx, l.scripts.discard, account, key)
+	r, err := l.run(ctx, l.scripts.discard, account, key, who.text())
 	if err != nil {
 		return Task{}, 0, fmt.Errorf("discard %s: %w", id, err)
 	}

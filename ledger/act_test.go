@@ -84,17 +84,17 @@ func TestReopenRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
-	try := func() error { _, err := b.Reopen(b.ctx, o.ID); return err }
+	try := func() error { _, err := b.Reopen(b.ctx, o.ID, ledger.Who{}); return err }
 	run := b.started(o.ID, 1, "n")
 	refusedFor(t, try(), ledger.Sending)
 	b.finish(run, delivered("r"))
 	refusedFor(t, try(), ledger.Delivered)
 	d := b.open("order", "another")
 	b.discard(d.ID)
-	_, err := b.Reopen(b.ctx, d.ID)
+	_, err := b.Reopen(b.ctx, d.ID, ledger.Who{})
 	refusedFor(t, err, ledger.Discarded)
 	for _, id := range []string{"nonsense", ledger.UploadID(b.account, "", "x", hash("x"))} {
-		if _, err := b.Reopen(b.ctx, id); !errors.Is(err, ledger.ErrNotFound) {
+		if _, err := b.Reopen(b.ctx, id, ledger.Who{}); !errors.Is(err, ledger.ErrNotFound) {
 			t.Errorf("reopen %s: %v, want ErrNotFound", id, err)
 		}
 	}
@@ -156,13 +156,13 @@ func TestDiscardRefused(t *testing.T) {
 	b := setup(t, ledger.Settings{})
 	o := b.open("order", "receipt")
 	run := b.started(o.ID, 1, "n")
-	_, _, err := b.Discard(b.ctx, o.ID)
+	_, _, err := b.Discard(b.ctx, o.ID, ledger.Who{})
 	refusedFor(t, err, ledger.Sending)
 	b.finish(run, delivered("r"))
-	_, _, err = b.Discard(b.ctx, o.ID)
+	_, _, err = b.Discard(b.ctx, o.ID, ledger.Who{})
 	refusedFor(t, err, ledger.Delivered)
 	for _, id := range []string{"nonsense", ledger.UploadID(b.account, "", "x", hash("x"))} {
-		if _, _, err := b.Discard(b.ctx, id); !errors.Is(err, ledger.ErrNotFound) {
+		if _, _, err := b.Discard(b.ctx, id, ledger.Who{}); !errors.Is(err, ledger.ErrNotFound) {
 			t.Errorf("discard %s: %v, want ErrNotFound", id, err)
 		}
 	}

@@ -114,16 +114,19 @@ func (b *bundle) attempt(id string, o ledger.AttemptResult) ledger.FinishResult 
 	return b.finish(b.started(id, u.Generation, id+strconv.Itoa(u.AttemptCount+1)), o)
 }
 
+// who is whoever acts in these tests.
+func who() ledger.Who { return ledger.Who{By: "li-na", Reason: "asked to"} }
+
 func (b *bundle) reopen(id string) ledger.Task {
 	b.t.Helper()
-	task, err := b.Reopen(b.ctx, id)
+	task, err := b.Reopen(b.ctx, id, who())
 	b.must(err)
 	return task
 }
 
 func (b *bundle) discard(id string) (ledger.Task, int64) {
 	b.t.Helper()
-	next, worthless, err := b.Discard(b.ctx, id)
+	next, worthless, err := b.Discard(b.ctx, id, who())
 	b.must(err)
 	return next, worthless
 }
@@ -188,7 +191,7 @@ func (b *bundle) later(d time.Duration) {
 			b.earlier(key, ms, "lease", "next", "made", "since", "done", "assigned")
 		case "breaker":
 			b.earlier(key, ms, "since", "until", "bound", "probe_till", "last_at")
-		case "s", "keep":
+		case "s", "e", "keep":
 			zs, err := b.rdb.ZRangeWithScores(b.ctx, key, 0, -1).Result()
 			b.must(err)
 			for _, z := range zs {

@@ -1,4 +1,4 @@
--- discard gives up on an upload that is not being sent. ARGV: key Returns: { "discarded",
+-- discard gives up on an upload that is not being sent. ARGV: key, who and why. Returns: { "discarded",
 -- head of the order queue or "", its generation, generation of the discarded } or
 --   { "refused", state } or { "unknown" }
 local u, now = upload_key(KEY), now_ms()
@@ -13,6 +13,8 @@ end
 if state == 'discarded' then return reply() end
 if state == 'delivered' or (state == 'sending' and tonumber(r[3]) > now) then return { 'refused', state } end
 if state == 'sending' then interrupt(KEY, now) end
+note_action(KEY, now, 'discard', state, ARGV[2])
+note_end(KEY, state)
 move(KEY, state, 'discarded', now, 'done', now)
 redis.call('HDEL', u, 'next')
 drop_bytes(KEY)

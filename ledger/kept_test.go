@@ -88,7 +88,7 @@ func TestReopenWhatIsLeaving(t *testing.T) {
 	b.later(b.set.KeepDead)
 	_, err := b.Leaving(b.ctx, b.account)
 	b.must(err)
-	if _, err := b.Reopen(b.ctx, o.ID); !errors.Is(err, ledger.ErrNotKept) {
+	if _, err := b.Reopen(b.ctx, o.ID, ledger.Who{}); !errors.Is(err, ledger.ErrNotKept) {
 		t.Fatalf("reopen: %v, want ErrNotKept", err)
 	}
 	b.state(o.ID, ledger.Rejected)

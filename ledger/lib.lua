@@ -11,6 +11,8 @@
 --                       `since`; score <= 0: ended. The last that ended may keep its place until
 --                       another joins.
 --   s:<state>   zset    uploads by state; score: creation while unfinished, end once final (ms)
+--   e:<state>   zset    ends of uploads that were sent again or discarded since, "<key> <end>", by their
+--                       end (ms); so what came to this end is still counted
 --   s:behind    zset    queued uploads that are not the head of their order queue, instead of
 --                       s:queued: what is in s:queued, s:sending and s:waiting must have a task, and
 --                       nothing else must
@@ -25,6 +27,7 @@
 local P = KEYS[1]
 local KEY = ARGV[1]
 local KEEP_ATTEMPTS = 100
+local KEEP_ACTIONS = 50
 local FINAL = { delivered = true, rejected = true, expired = true, discarded = true }
 
 local function now_ms()
@@ -122,6 +125,21 @@ local function leave(key, order, now)
   if not head then return false end
   place_queued(head, true, redis.call('HGET', upload_key(head), 'made'))
   return head, assign(head, now)
+end
+
+-- note_action writes down what a person does to an upload in this state, and keeps the last ones:
+-- lines of time, action, state, and who and why, as the caller wrote them.
+local function note_action(key, now, action, state, who)
+  local lines = {}
+  for line in string.gmatch(redis.call('HGET', upload_key(key), 'acts') or '', '[^\n]+') do table.insert(lines, line) end
+  table.insert(lines, now .. '\t' .. action .. '\t' .. state .. '\t' .. who)
+  redis.call('HSET', upload_key(key), 'acts', table.concat(lines, '\n', math.max(1, #lines - KEEP_ACTIONS + 1)))
+end
+
+-- note_end keeps an end that is about to be undone, for counts of what happened when.
+local function note_end(key, state)
+  local done = FINAL[state] and redis.call('HGET', upload_key(key), 'done')
+  if done then redis.call('ZADD', P .. 'e:' .. state, done, key .. ' ' .. done) end
 end
 
 -- field gives the n-th (from 1) field of an attempt's line.

@@ -17,10 +17,12 @@ type Query struct {
 	Account     string        // "": every account
 	State       State         // "": every state
 	OrderID     string        // "": every order
+	Code        string        // of the last answer; "": every code
 	Since       time.Duration // only what was created, or has ended, within this time; 0: any time
 	Cursor      string        // of the page before; "": the first page
 	Limit       int           // most uploads of the page; 0: 100
 	OldestFirst bool          // what ends meanwhile then comes later, and nothing is missed
+	Full        bool          // with attempts and actions
 }
 
 // Page is a part of a list. Cursor is "" on the last one.
@@ -29,7 +31,7 @@ type Page struct {
 	Cursor  string
 }
 
-// List lists uploads without their attempts, newest first: unfinished ones by their creation,
+// List lists uploads, without their attempts and actions unless the query says Full, newest first: unfinished ones by their creation,
 // finished ones by their end. It reads no more than the page needs. An upload that ends while it is
 // listed, newest first, may be missed.
 func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
@@ -53,11 +55,11 @@ func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
 			return page, nil
 		}
 		var us []Upload
-		if us, err = l.loadEntries(ctx, next); err != nil {
+		if us, err = l.loadEntries(ctx, next, q.Full); err != nil {
 			return Page{}, err
 		}
 		for _, u := range us {
-			if (q.State == "" || u.State == q.State) && (q.OrderID == "" || u.OrderID == q.OrderID) {
+			if q.matches(u) {
 				page.Uploads = append(page.Uploads, u)
 			}
 		}
@@ -72,6 +74,11 @@ func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
 		page.Cursor = ""
 	}
 	return page, nil
+}
+
+// matches says whether an upload that an index named is still what the query asks for.
+func (q Query) matches(u Upload) bool {
+	return (q.State == "" || u.State == q.State) && (q.OrderID == "" || u.OrderID == q.OrderID) && (q.Code == "" || u.Code == q.Code)
 }
 
 func (l *Ledger) start(ctx context.Context, q Query) (place, error) {
@@ -162,19 +169,25 @@ func (l *Ledger) orderSource(ctx context.Context, account, order string, from pl
 }
 
 // loadEntries reads the uploads of entries in their order; those that are gone are left out.
-func (l *Ledger) loadEntries(ctx context.Context, entries []entry) ([]Upload, error) {
+func (l *Ledger) loadEntries(ctx context.Context, entries []entry, full bool) ([]Upload, error) {
+	from := int64(-1)
+	if full {
+		from = -KeptAttempts
+	}
 	byAccount := map[string][]string{}
 	for _, e := range entries {
 		byAccount[e.account] = append(byAccount[e.account], e.key)
 	}
 	byID := map[string]Upload{}
 	for account, keys := range byAccount {
-		us, err := l.load(ctx, account, keys, -1)
+		us, err := l.load(ctx, account, keys, from)
 		if err != nil {
 			return nil, err
 		}
 		for _, u := range us {
-			u.Attempts = nil
+			if !full {
+				u.Attempts, u.Actions = nil, nil
+			}
 			byID[u.ID] = u
 		}
 	}

@@ -150,7 +150,7 @@ func (m *machine) doRelease(t *rapid.T) {
 
 func (m *machine) doReopen(t *rapid.T) {
 	u := m.anyUpload(t)
-	got, err := m.Reopen(m.ctx, u.id)
+	got, err := m.Reopen(m.ctx, u.id, ledger.Who{})
 	switch u.state {
 	case ledger.Queued, ledger.Waiting:
 		u.early = u.early && u.state == ledger.Queued
@@ -178,7 +178,7 @@ func (m *machine) doReopen(t *rapid.T) {
 
 func (m *machine) doDiscard(t *rapid.T) {
 	u := m.anyUpload(t)
-	got, _, err := m.Discard(m.ctx, u.id)
+	got, _, err := m.Discard(m.ctx, u.id, ledger.Who{})
 	if u.state == ledger.Delivered || u.state == ledger.Sending && !u.lapsed {
 		if !errors.Is(err, ledger.ErrNotAllowed) {
 			t.Fatalf("discard what is %s: %+v, %v", u.state, got, err)

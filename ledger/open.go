@@ -23,6 +23,7 @@ type NewUpload struct {
 	StoreKey                            string // where the blob store has the voucher; "": it comes along in Inline
 	Again                               bool   // revives an upload that has ended
 	Replace                             bool   // discards those of the same order that wait in its order queue and were never sent
+	Who                                 Who    // who says so, for Again and Replace
 	// Ended records it as rejected or expired already: what a blob store still knew of an upload
 	// whose record was lost.
 	Ended  State
@@ -74,12 +75,12 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 		flag(u.Again), flag(u.Replace), string(u.Ended), l.set.KeepDead.Milliseconds(), l.set.Grace.Milliseconds(), u.CRC32C,
 	}
 	if u.StoreKey == "" {
-		args = append(args, rand.Text())
+		args = append(args, rand.Text(), u.Who.text())
 		for _, p := range pieces.Cut(u.Inline) {
 			args = append(args, p)
 		}
 	} else {
-		args = append(args, "")
+		args = append(args, "", u.Who.text())
 	}
 	r, err := l.run(ctx, l.scripts.open, account, args...)
 	if err != nil {

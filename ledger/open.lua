@@ -1,12 +1,12 @@
 -- open records an upload, or finds the one that is there already. ARGV: key, order, user,
 -- reference, sha256, size, media type, store key, again, replace, ended ("" or the final state in
--- which it is recorded), keep of the dead ms, grace ms, crc32c or "", token, then the pieces of a
+-- which it is recorded), keep of the dead ms, grace ms, crc32c or "", token, who and why, then the pieces of a
 -- voucher that the ledger keeps itself. The token is this call's, and stands instead of a store key.
 -- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the
 -- store key to drop ("": none), now, its place in its order queue when it was made or revived, the
 -- store key that is held.
 local order, store, again, replace, final = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', ARGV[11]
-local keep_dead, grace, crc, token, FIRST_PIECE = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14], ARGV[15], 16
+local keep_dead, grace, crc, token, FIRST_PIECE = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14], ARGV[15], 17
 local u, now = upload_key(KEY), now_ms()
 local was = redis.call('HMGET', u, 'state', 'store', 'leaving', 'gen', 'made', 'since', 'inline')
 local state = was[1]
@@ -38,6 +38,7 @@ if replace then
   for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'o:' .. order, '(0', '+inf')) do
     local r = redis.call('HMGET', upload_key(other), 'state', 'n')
     if other ~= KEY and r[1] == 'queued' and (r[2] or '0') == '0' then
+      note_action(other, now, 'replace', 'queued', ARGV[16])
       move(other, 'queued', 'discarded', now, 'done', now)
       drop_bytes(other)
       redis.call('ZADD', P .. 'keep', now, other)
@@ -54,6 +55,8 @@ local function note(...)
   for _, v in ipairs({ ... }) do table.insert(record, v) end
 end
 if state then
+  note_action(KEY, now, 'again', state, ARGV[16])
+  note_end(KEY, state)
   redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done', 'won', 'leaving', 'store')
   redis.call('ZREM', P .. 'keep', KEY)
 end

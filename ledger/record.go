@@ -28,6 +28,10 @@ func (l *Ledger) readUpload(account, key string, f map[string]string, lines []st
 	if won := f["won"]; won != "" {
 		u.shows(readAttempt(won))
 	}
+	u.Actions = readActions(f["acts"])
+	for _, a := range u.Actions {
+		u.UpdatedAt = latest(u.UpdatedAt, a.At)
+	}
 	u.EndedAt = at(integer(f["done"]))
 	u.UpdatedAt = latest(u.UpdatedAt, u.EndedAt)
 	if u.State == Delivered {
@@ -40,6 +44,15 @@ func (l *Ledger) readUpload(account, key string, f map[string]string, lines []st
 		u.ExpiresAt = Time{u.Since.Add(l.set.MaxAge)}
 	}
 	return u
+}
+
+// readActions reads what note_action wrote.
+func readActions(text string) (actions []Action) {
+	for l := range strings.Lines(text) {
+		f := append(strings.Split(strings.TrimSuffix(l, "\n"), "\t"), make([]string, 4)...)
+		actions = append(actions, Action{At: at(integer(f[0])), Action: f[1], State: State(f[2]), By: f[3], Reason: f[4]})
+	}
+	return actions
 }
 
 // shows takes what is shown of an upload from one of its attempts.

@@ -1,6 +1,6 @@
 -- reopen sends a rejected or expired upload again with a fresh budget, a waiting one now, and gives
 -- a queued one a new task, should its own be lost. ARGV: key, token: of this call, the
--- same when its reply was lost and it is made again Returns: { "reopened", generation of the task
+-- same when its reply was lost and it is made again, who and why. Returns: { "reopened", generation of the task
 -- to put (0: none), generation of the task it replaces } or
 --   { "refused", state } or { "unknown" }, or { "gone" } when the voucher is no longer kept.
 local u, now = upload_key(KEY), now_ms()
@@ -9,6 +9,7 @@ local state, order = r[1], r[2]
 if not state then return { 'unknown' } end
 if r[5] == ARGV[2] then return { 'reopened', head_of(order) == KEY and tonumber(r[4]) or 0, 0 } end
 if state == 'waiting' or state == 'queued' then
+  note_action(KEY, now, 'retry', state, ARGV[3])
   local head = is_head(KEY, order, r[7])
   redis.call('HSET', u, 'token', ARGV[2])
   if state == 'waiting' then
@@ -22,6 +23,8 @@ if state == 'waiting' or state == 'queued' then
 end
 if state ~= 'rejected' and state ~= 'expired' then return { 'refused', state } end
 if not r[3] and not r[8] then return { 'gone' } end
+note_action(KEY, now, 'retry', state, ARGV[3])
+note_end(KEY, state)
 redis.call('ZREM', P .. 'keep', KEY)
 redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done')
 -- A retried upload waits from now on; only its creation, which never changes, stays older.

@@ -91,6 +91,7 @@ type Upload struct {
 	ExpiresAt    Time      `json:"expiresAt,omitzero"`
 	DeliveredAt  Time      `json:"deliveredAt,omitzero"`
 	Attempts     []Attempt `json:"attempts,omitempty"`
+	Actions      []Action  `json:"actions,omitempty"` // the last 50, oldest first
 
 	// StoreKey is where the blob store has the voucher; empty when it does not.
 	StoreKey string `json:"-"`
@@ -123,4 +124,21 @@ type Attempt struct {
 	Nonce      string  `json:"nonce"`
 	Worker     string  `json:"worker"`
 	Error      string  `json:"error,omitempty"`
+}
+
+// The names of actions.
+const (
+	ActionRetry   = "retry"   // sent again with a fresh budget; a waiting one at once
+	ActionDiscard = "discard" // given up on
+	ActionAgain   = "again"   // enqueued again after its end
+	ActionReplace = "replace" // discarded for another voucher of its order
+)
+
+// Action is something that a person did to an upload.
+type Action struct {
+	At     Time   `json:"at"`
+	By     string `json:"by,omitempty"`
+	Action string `json:"action"`
+	State  State  `json:"state"` // in which the upload was
+	Reason string `json:"reason,omitempty"`
 }

@@ -10,15 +10,16 @@ import (
 )
 
 // Retry sends a rejected or expired upload again with a fresh budget, a waiting one now, and gives
-// a queued one a new task, should its own be lost. Errors: ledger.ErrNotFound, ledger.ErrNotKept,
-// *ledger.StateError; that of a context that ended before anything was done.
-func (c *Client) Retry(ctx context.Context, id string) (ledger.Upload, error) {
+// a queued one a new task, should its own be lost. Its record keeps who did so. Errors:
+// ledger.ErrNotFound, ledger.ErrNotKept, *ledger.StateError; that of a context that ended before
+// anything was done.
+func (c *Client) Retry(ctx context.Context, id string, who ledger.Who) (ledger.Upload, error) {
 	if err := ctx.Err(); err != nil {
 		return ledger.Upload{}, err
 	}
 	ctx, cancel := uncut(ctx)
 	defer cancel()
-	t, err := c.ledger.Reopen(ctx, id)
+	t, err := c.ledger.Reopen(ctx, id, who)
 	if err != nil {
 		return ledger.Upload{}, c.explain(err)
 	}
@@ -36,21 +37,21 @@ func (c *Client) Retry(ctx context.Context, id string) (ledger.Upload, error) {
 	return u, nil
 }
 
-// Discard gives up on an upload that is not being sent, and deletes its voucher. Errors:
-// ledger.ErrNotFound,
-// *ledger.StateError; that of a context that ended before anything was done.
-func (c *Client) Discard(ctx context.Context, id string) (ledger.Upload, error) {
-	u, err := c.discard(ctx, id)
+// Discard gives up on an upload that is not being sent, and deletes its voucher. Its record keeps
+// who did so. Errors: ledger.ErrNotFound, *ledger.StateError; that of a context that ended before
+// anything was done.
+func (c *Client) Discard(ctx context.Context, id string, who ledger.Who) (ledger.Upload, error) {
+	u, err := c.discard(ctx, id, who)
 	return u, c.explain(err)
 }
 
-func (c *Client) discard(ctx context.Context, id string) (ledger.Upload, error) {
+func (c *Client) discard(ctx context.Context, id string, who ledger.Who) (ledger.Upload, error) {
 	if err := ctx.Err(); err != nil {
 		return ledger.Upload{}, err
 	}
 	ctx, cancel := uncut(ctx)
 	defer cancel()
-	next, worthless, err := c.ledger.Discard(ctx, id)
+	next, worthless, err := c.ledger.Discard(ctx, id, who)
 	if err != nil {
 		return ledger.Upload{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/voucherd/voucherd/ledger"
 )
@@ -17,8 +18,8 @@ type Action string
 
 // The actions.
 const (
-	ActionRetry   Action = "retry"   // Client.Retry
-	ActionDiscard Action = "discard" // Client.Discard
+	ActionRetry   Action = ledger.ActionRetry   // Client.Retry
+	ActionDiscard Action = ledger.ActionDiscard // Client.Discard
 )
 
 // Allowed says whether an upload in this state may have it done. The ledger has the last word.
@@ -53,11 +54,11 @@ func (a Action) Explain(id string, err error) string {
 }
 
 // Act does it to one upload. Errors are those of Retry and Discard.
-func (c *Client) Act(ctx context.Context, a Action, id string) (ledger.Upload, error) {
+func (c *Client) Act(ctx context.Context, a Action, id string, who ledger.Who) (ledger.Upload, error) {
 	if a == ActionDiscard {
-		return c.Discard(ctx, id)
+		return c.Discard(ctx, id, who)
 	}
-	return c.Retry(ctx, id)
+	return c.Retry(ctx, id, who)
 }
 
 // Selection names uploads to act on: by keys, by a query, or by both.
@@ -72,8 +73,16 @@ type Selection struct {
 // uploads stands for those that may be acted on; one that names none is an error,
 // ledger.ErrNotFound when there is no such upload.
 func (c *Client) Select(ctx context.Context, a Action, s Selection) ([]string, error) {
-	uploads, err := c.matching(ctx, s)
-	if err != nil {
+	ids, seen := []string{}, map[string]bool{}
+	add := func(uploads []ledger.Upload) {
+		for _, u := range uploads {
+			if !seen[u.ID] {
+				seen[u.ID] = true
+				ids = append(ids, u.ID)
+			}
+		}
+	}
+	if err := c.matching(ctx, s, add); err != nil {
 		return nil, err
 	}
 	for _, key := range s.Keys {
@@ -81,35 +90,28 @@ func (c *Client) Select(ctx context.Context, a Action, s Selection) ([]string, e
 		if err != nil {
 			return nil, err
 		}
-		uploads = append(uploads, found...)
-	}
-	ids, seen := []string{}, map[string]bool{}
-	for _, u := range uploads {
-		if !seen[u.ID] {
-			seen[u.ID] = true
-			ids = append(ids, u.ID)
-		}
+		add(found)
 	}
 	return ids, nil
 }
 
 const selectPage = 500 // uploads
 
-// matching reads everything that the query matches.
-func (c *Client) matching(ctx context.Context, s Selection) (all []ledger.Upload, err error) {
+// matching reads everything that the query matches, page by page.
+func (c *Client) matching(ctx context.Context, s Selection, add func([]ledger.Upload)) error {
 	if s.Query == nil {
-		return nil, nil
+		return nil
 	}
 	q := *s.Query
 	q.Account, q.OldestFirst, q.Limit, q.Cursor = s.Account, true, selectPage, ""
 	for {
 		p, err := c.List(ctx, q)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, p.Uploads...)
+		add(p.Uploads)
 		if q.Cursor = p.Cursor; q.Cursor == "" {
-			return all, nil
+			return nil
 		}
 	}
 }
@@ -139,7 +141,9 @@ func (c *Client) named(ctx context.Context, a Action, key, account string) ([]le
 type Bulk struct {
 	Action Action
 	IDs    []string
-	AtOnce int // uploads at a time; 0: one, in order
+	AtOnce int        // uploads at a time; 0: one, in order
+	Rate   float64    // uploads a second; 0: as fast as it goes
+	Who    ledger.Who // who does so
 }
 
 // ActAll does it to many, and calls done with what became of each, one call at a time. It stops
@@ -149,12 +153,17 @@ func (c *Client) ActAll(ctx context.Context, b Bulk, done func(id string, r Resu
 	var mu sync.Mutex
 	group, limited := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, b.AtOnce))
+	pace := rate.NewLimiter(rate.Inf, 1)
+	if b.Rate > 0 {
+		pace.SetLimit(rate.Limit(b.Rate))
+	}
 	for _, id := range b.IDs {
-		if limited.Err() != nil {
+		if err := pace.Wait(limited); err != nil { // the context is over, or will be before the next
+			group.Go(func() error { return err })
 			break
 		}
 		group.Go(func() error {
-			u, err := c.Act(limited, b.Action, id)
+			u, err := c.Act(limited, b.Action, id, b.Who)
 			if over := limited.Err(); over != nil && errors.Is(err, over) {
 				return over // nothing was done
 			}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
@@ -69,5 +70,35 @@ func TestActAllStops(t *testing.T) {
 	})
 	if !errors.Is(err, enough) || calls != 1 {
 		t.Errorf("after an error of the caller's: %d calls, %v", calls, err)
+	}
+}
+
+// At a rate, uploads start one by one: what a deadline leaves no time for is not done, and said so.
+func TestActAllAtARate(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var ids []string
+	for n := range 3 {
+		ids = append(ids, b.enqueue(tasks.Request{OrderID: strconv.Itoa(n), Voucher: pdf(strconv.Itoa(n))}).ID)
+	}
+	var at []time.Time
+	bulk := tasks.Bulk{Action: tasks.ActionRetry, IDs: ids, AtOnce: 4, Rate: 20, Who: ledger.Who{By: "li-na", Reason: "all of them"}}
+	b.must(b.ActAll(b.ctx, bulk, func(_ string, r tasks.Result) error {
+		at = append(at, time.Now())
+		if n := len(r.Upload.Actions); n != 1 || r.Upload.Actions[0].By != "li-na" || r.Upload.Actions[0].Reason != "all of them" {
+			t.Errorf("recorded %+v", r.Upload.Actions)
+		}
+		return r.Err
+	}))
+	if len(at) != 3 || at[2].Sub(at[0]) < 70*time.Millisecond {
+		t.Errorf("done at %v, want one each 50 ms", at)
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	calls := 0
+	bulk.Rate = 0.001
+	err := b.ActAll(ctx, bulk, func(string, tasks.Result) error { calls++; return nil })
+	if err == nil || calls > 1 {
+		t.Errorf("%d calls, %v: want the first, and an error", calls, err)
 	}
 }

@@ -142,7 +142,7 @@ func TestRetryIsAllOrNothing(t *testing.T) {
 	cancelEverywhere(t, func(t *testing.T, b *bundle, actor *tasks.Client, ctx context.Context) bool {
 		t.Helper()
 		id := b.rejected("1")
-		_, err := actor.Retry(ctx, id)
+		_, err := actor.Retry(ctx, id, ledger.Who{})
 		state, tasksPut := b.get(id).State, len(b.pending())
 		switch {
 		case err == nil && state == ledger.Queued && tasksPut == 1:
@@ -160,7 +160,7 @@ func TestDiscardIsAllOrNothing(t *testing.T) {
 		t.Helper()
 		first := b.enqueue(tasks.Request{OrderID: "1", Voucher: pdf("first")})
 		next := b.enqueue(tasks.Request{OrderID: "1", Voucher: pdf("next in line")})
-		_, err := actor.Discard(ctx, first.ID)
+		_, err := actor.Discard(ctx, first.ID, ledger.Who{})
 		state, pending := b.get(first.ID).State, b.pending()
 		switch {
 		case err == nil && state == ledger.Discarded && len(pending) == 1 && pending[0].ID == next.ID && b.kept() == 1:

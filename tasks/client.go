@@ -77,6 +77,8 @@ type Request struct {
 	Voucher   io.Reader // the picture or PDF, raw
 	Again     bool      // sends it again although the same voucher ended already, delivered or not
 	Replace   bool      // discards vouchers of the same order that wait in its order queue and were never sent
+
+	Who ledger.Who // who says Again or Replace, for the records
 }
 
 // Enqueue enqueues a voucher. When it returns without an error, the voucher and its record are
@@ -137,7 +139,7 @@ func (c *Client) prepare(ctx context.Context, r Request) (ledger.NewUpload, erro
 	}
 	return ledger.NewUpload{
 		Account: r.Account, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, SHA256: entry.SHA256, CRC32C: entry.CRC32C,
-		Size: entry.Size, MediaType: mediaType, StoreKey: entry.Key, Again: r.Again, Replace: r.Replace, Inline: inline,
+		Size: entry.Size, MediaType: mediaType, StoreKey: entry.Key, Again: r.Again, Replace: r.Replace, Inline: inline, Who: r.Who,
 	}, nil
 }
 

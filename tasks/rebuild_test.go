@@ -28,7 +28,7 @@ func TestRebuildAfterFlushAll(t *testing.T) {
 		ids = append(ids, b.enqueue(tasks.Request{OrderID: fmt.Sprintf("order-%d", i%5), Voucher: pdf(strconv.Itoa(i))}).ID)
 	}
 	gone := b.enqueue(tasks.Request{OrderID: "gone", Voucher: pdf("gone")})
-	_, err = b.Discard(b.ctx, gone.ID)
+	_, err = b.Discard(b.ctx, gone.ID, ledger.Who{})
 	b.must(err)
 	dead := b.enqueue(tasks.Request{OrderID: "dead", Voucher: pdf("dead"), Reference: "r-1"})
 	b.reject(dead)
@@ -61,7 +61,7 @@ func TestRebuildAfterFlushAll(t *testing.T) {
 	if again.Restored != 0 || again.Known != len(ids)+1 || len(b.pending()) != 5 {
 		t.Errorf("second: %+v, %d tasks", again, len(b.pending()))
 	}
-	if u, err := b.Retry(b.ctx, dead.ID); err != nil || u.State != ledger.Queued {
+	if u, err := b.Retry(b.ctx, dead.ID, ledger.Who{}); err != nil || u.State != ledger.Queued {
 		t.Errorf("retry of the rejected one: %+v %v", u, err)
 	}
 }

@@ -246,7 +246,7 @@ func TestDiscardNamesTheNext(t *testing.T) {
 	b := setup(t)
 	first := b.enqueue(tasks.Request{OrderID: "1", Voucher: pdf("first")})
 	second := b.enqueue(tasks.Request{OrderID: "1", Voucher: pdf("second")})
-	u, err := b.Discard(b.ctx, first.ID)
+	u, err := b.Discard(b.ctx, first.ID, ledger.Who{})
 	b.must(err)
 	if u.State != ledger.Discarded || b.kept() != 1 {
 		t.Errorf("discarded %+v, %d vouchers left", u, b.kept())
@@ -254,10 +254,10 @@ func TestDiscardNamesTheNext(t *testing.T) {
 	if got := b.pending(); len(got) != 1 || got[0].ID != second.ID {
 		t.Errorf("pending %+v, want the second alone", got)
 	}
-	if _, err := b.Retry(b.ctx, first.ID); !errors.Is(err, ledger.ErrNotAllowed) {
+	if _, err := b.Retry(b.ctx, first.ID, ledger.Who{}); !errors.Is(err, ledger.ErrNotAllowed) {
 		t.Errorf("retry of a discarded upload: %v", err)
 	}
-	if _, err := b.Discard(b.ctx, b.account+"-"+strings.Repeat("a", 26)); !errors.Is(err, ledger.ErrNotFound) {
+	if _, err := b.Discard(b.ctx, b.account+"-"+strings.Repeat("a", 26), ledger.Who{}); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("discard of nothing: %v", err)
 	}
 }
@@ -274,7 +274,7 @@ func TestWaitEndsWithTheUpload(t *testing.T) {
 		}
 		done <- got
 	}()
-	_, err := b.Discard(b.ctx, u.ID)
+	_, err := b.Discard(b.ctx, u.ID, ledger.Who{})
 	b.must(err)
 	if got := <-done; got.State != ledger.Discarded {
 		t.Errorf("waited for %+v", got)

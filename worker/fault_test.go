@@ -83,7 +83,7 @@ func TestRefusalBudget(t *testing.T) {
 		t.Errorf("rejected as %+v", u)
 	}
 	b.api.SetFaults()
-	if _, err := b.client.Retry(b.ctx, bad.ID); err != nil {
+	if _, err := b.client.Retry(b.ctx, bad.ID, ledger.Who{}); err != nil {
 		t.Fatal(err)
 	}
 	b.eventually("the retried upload is delivered", func() bool { return b.get(bad.ID).State == ledger.Delivered })
@@ -103,7 +103,7 @@ func TestFinalCodeRejectsAtOnceAndRetryAllDelivers(t *testing.T) {
 		t.Fatalf("%d are listed as rejected, want %d", len(page.Uploads), len(ids))
 	}
 	for _, u := range page.Uploads {
-		_, err := b.client.Retry(b.ctx, u.ID)
+		_, err := b.client.Retry(b.ctx, u.ID, ledger.Who{})
 		b.must(err)
 	}
 	b.reaches(ledger.Delivered, ids...)
@@ -121,7 +121,7 @@ func TestExpires(t *testing.T) {
 	u := b.enqueue("order", 1)
 	b.reaches(ledger.Expired, u.ID)
 	b.api.SetFaults()
-	_, err := b.client.Retry(b.ctx, u.ID)
+	_, err := b.client.Retry(b.ctx, u.ID, ledger.Who{})
 	b.must(err)
 	b.reaches(ledger.Delivered, u.ID)
 }

@@ -13,12 +13,16 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 )
 
-// selection names uploads to act on: by keys, or by state and time.
+// selection names uploads to act on: by keys, or by state, code and time.
 type selection struct {
 	Keys    []string `arg:"" optional:"" name:"key" help:"Upload ids, order ids or request ids."`
 	State   string   `help:"Instead of keys: every upload in this state." placeholder:"STATE"`
+	Code    string   `help:"With --state: only those whose last answer had this code of PandaPon's." placeholder:"CODE"`
 	Since   string   `help:"With --state: only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`
 	Account string   `help:"Only uploads of this account." placeholder:"NAME"`
+	Reason  string   `help:"Why; kept in the records, with your name." placeholder:"TEXT"`
+	DryRun  bool     `help:"Only print the ids of the uploads that are meant."`
+	Result  string   `help:"Write what became of each upload to this file, as CSV: id, result, error." placeholder:"FILE.csv"`
 	JSON    bool     `help:"Print JSON, one upload a line." name:"json"`
 }
 
@@ -27,8 +31,8 @@ func (c *selection) check() error {
 	switch {
 	case len(c.Keys) == 0 && c.State == "":
 		return usagef("name uploads by their keys, or all in one state with --state")
-	case len(c.Keys) > 0 && (c.State != "" || c.Since != ""):
-		return usagef("keys and --state or --since exclude each other: use one of them")
+	case len(c.Keys) > 0 && (c.State != "" || c.Code != "" || c.Since != ""):
+		return usagef("keys and --state, --code or --since exclude each other: use one of them")
 	}
 	_, err := query(c.State, c.Since)
 	return err
@@ -42,6 +46,7 @@ func (c *selection) find(ctx context.Context, st *app.Store, a tasks.Action) ([]
 		if err != nil {
 			return nil, err
 		}
+		q.Code = c.Code
 		s.Query = &q
 	}
 	return st.Tasks.Select(ctx, a, s)
@@ -53,17 +58,36 @@ type tally struct {
 	done, moved, failed int
 }
 
+// dry prints the ids that are meant.
+func (c *selection) dry(s *session, ids []string, what string) error {
+	for _, id := range ids {
+		if !c.JSON {
+			fmt.Fprintln(s.stdout, id)
+		} else if err := printJSON(s.stdout, map[string]string{"id": id}); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(s.stderr, "%s be %s (--dry-run).\n", plural(len(ids), "upload would", "uploads would"), what)
+	return nil
+}
+
 // each acts on all, reports what could not be done, and goes on. What says what was done:
 // "discarded".
 func (c *selection) each(ctx context.Context, s *session, st *app.Store, b tasks.Bulk, what string) error {
+	results, err := openResults(c.Result)
+	if err != nil {
+		return err
+	}
+	b.Who = s.who(c.Reason)
 	progress, t := newBar(s.stderr, len(b.IDs)), tally{what: what}
-	err := st.Tasks.ActAll(ctx, b, func(id string, r tasks.Result) error {
+	err = st.Tasks.ActAll(ctx, b, func(id string, r tasks.Result) error {
 		defer progress.add()
+		noted := results.add(id, what, b.Action, r.Err)
 		switch {
 		case r.Err == nil:
 			t.done++
 			if c.JSON {
-				return printJSON(s.stdout, r.Upload)
+				noted = errors.Join(noted, printJSON(s.stdout, r.Upload))
 			}
 		case c.State != "" && r.Moved():
 			t.moved++ // a worker was quicker
@@ -72,9 +96,10 @@ func (c *selection) each(ctx context.Context, s *session, st *app.Store, b tasks
 			progress.clear()
 			fmt.Fprintln(s.stderr, "voucherd:", b.Action.Explain(id, r.Err))
 		}
-		return nil
+		return noted
 	})
 	progress.close()
+	err = errors.Join(err, results.close())
 	switch {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintf(s.stderr, "Stopped: %d of %d uploads were %s.\n", t.done, len(b.IDs), what)

@@ -2,6 +2,10 @@ package main_test
 
 import (
 	"fmt"
+	"os"
+	osuser "os/user"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -91,5 +95,103 @@ func TestListPages(t *testing.T) {
 	b.want(b.run("list", "--order", newest), 0, newest, "queued")
 	if o := b.must(0, "export", "--since", "1h"); upload(t, lines(o.stdout)[4]).OrderID != newest {
 		t.Errorf("an export begins with the oldest: %s", o.stdout)
+	}
+}
+
+func TestActionsNameWhoeverActs(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.worker()
+	orders := b.rejected(3)
+	b.must(0, "retry", "--reason", "the shop asked", orders[0])
+	eventually(t, "it is rejected again", func() bool {
+		u := upload(t, b.must(0, "show", "--json", orders[0]).stdout)
+		return u.State == ledger.Rejected && u.AttemptCount == 2
+	})
+	b.must(0, "discard", "--yes", orders[0])
+	_, file := b.picture(0)
+	b.box.SetFaults()
+	b.must(0, "enqueue", "--again", "--reason", "a mistake", "--order", orders[0], "--wait", file)
+	who := user(t)
+	shown := b.must(0, "show", orders[0])
+	b.want(shown, 0, "retried", "discarded", "enqueued again", who, "the shop asked", "a mistake", "refused")
+	for name, text := range map[string]string{
+		"show": b.must(0, "show", "--json", orders[0]).stdout, "export": exported(b.must(0, "export").stdout, orders[0]),
+	} {
+		u := upload(t, text)
+		var done []string
+		for _, a := range u.Actions {
+			if a.By != who || a.At.IsZero() {
+				t.Errorf("%s: %+v, want it done by %s", name, a, who)
+			}
+			done = append(done, strings.TrimSpace(fmt.Sprint(a.Action, " ", a.State, " ", a.Reason)))
+		}
+		want := []string{"retry rejected the shop asked", "discard rejected", "again discarded a mistake"}
+		if !slices.Equal(done, want) || len(u.Attempts) != 3 {
+			t.Errorf("%s tells of %q and %d attempts, want %q", name, done, len(u.Attempts), want)
+		}
+	}
+	if csv := b.must(0, "export", "--format", "csv").stdout; !strings.Contains(csv, `""action"":""again""`) {
+		t.Errorf("the CSV does not tell what was done: %s", csv)
+	}
+	if list := b.must(0, "list", "--json", "--order", orders[0]).stdout; strings.Contains(list, `"actions":`) {
+		t.Errorf("a list tells actions: %s", list)
+	}
+}
+
+// user is whoever runs the tests, as the records name them.
+func user(t *testing.T) string {
+	t.Helper()
+	u, err := osuser.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Username + "@" + host
+}
+
+// exported gives the line of an order.
+func exported(out, order string) string {
+	for _, line := range lines(out) {
+		if strings.Contains(line, order) {
+			return line
+		}
+	}
+	return ""
+}
+
+func TestBulkRetryByFilter(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.worker()
+	orders := b.rejected(3)
+	b.box.SetFaults()
+	var id string
+	b.want(b.run("retry", "--state", "rejected", "--code", "4999"), 0, "0 uploads were put back")
+	o := b.must(0, "retry", "--state", "rejected", "--code", "4242", "--dry-run")
+	b.want(o, 0, "3 uploads would be put back")
+	if got := lines(o.stdout); len(got) != 3 {
+		t.Fatalf("meant are %q", got)
+	} else {
+		id = got[0]
+	}
+	if u := upload(t, b.must(0, "show", "--json", id).stdout); u.OrderID != orders[0] || u.State != ledger.Rejected {
+		t.Errorf("the first one that is meant is %+v, want the oldest, untouched", u)
+	}
+	for _, rate := range []string{"5", "5/d", "0/s", "-1/s", "x/s", "/s"} {
+		b.want(b.run("retry", "--state", "rejected", "--rate", rate), 2, "--rate")
+	}
+	b.want(b.run("retry", "--code", "4242", orders[0]), 2, "exclude each other")
+	file := filepath.Join(b.dir, "result.csv")
+	b.want(b.run("retry", "--state", "rejected", "--code", "4242", "--rate", "100/s", "--result", file), 0, "3 uploads were put back")
+	eventually(t, "all are delivered", func() bool {
+		return len(lines(b.must(0, "list", "--state", "delivered", "--json").stdout)) == len(orders)
+	})
+	text, err := os.ReadFile(file)
+	if err != nil || !strings.HasPrefix(string(text), "id,result,error\n"+id+",put back to be sent,\n") || len(lines(string(text))) != 4 {
+		t.Errorf("the result is %q, %v", text, err)
 	}
 }

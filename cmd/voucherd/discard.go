@@ -35,6 +35,9 @@ func (c *discardCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
+		if c.DryRun {
+			return c.dry(s, ids, "discarded")
+		}
 		if len(ids) > 0 && !c.Yes {
 			question := fmt.Sprintf("Discard %s? Nothing more is sent, and the vouchers are deleted. [y/N] ",
 				plural(len(ids), "upload", "uploads"))

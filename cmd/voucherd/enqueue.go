@@ -22,6 +22,7 @@ type enqueueCmd struct {
 	Reference string `help:"Your own name for it: shown, never sent." placeholder:"TEXT"`
 	Again     bool   `help:"Send it again although the same voucher has ended already, delivered or not."`
 	Replace   bool   `help:"Discard vouchers of the same order that wait in line and were never sent."`
+	Reason    string `help:"Why, with --again or --replace; kept in the records, with your name." placeholder:"TEXT"`
 	Wait      bool   `help:"Wait until it is delivered, or ended otherwise (exit code 4)."`
 	JSON      bool   `help:"Print JSON." name:"json"`
 	Manifest  string `help:"Enqueue every line of this CSV file, whose first line is order,file[,user][,account][,reference]. Files are relative to it; - is standard input. Safe to run again." placeholder:"FILE.csv"`
@@ -60,7 +61,7 @@ func (c *enqueueCmd) enqueueOne(ctx context.Context, s *session, st *app.Store) 
 	defer voucher.Close()
 	u, err := st.Tasks.Enqueue(ctx, tasks.Request{
 		Account: c.Account, OrderID: c.Order, UserID: c.User, Reference: c.Reference, Voucher: voucher,
-		Again: c.Again, Replace: c.Replace,
+		Again: c.Again, Replace: c.Replace, Who: s.who(c.Reason),
 	})
 	return u, explainVoucher(c.File, err)
 }

@@ -76,6 +76,7 @@ func readManifest(ctx context.Context, s *session, path string) (lines []manifes
 func (c *enqueueCmd) enqueueAll(ctx context.Context, s *session, st *app.Store, lines []manifest.Line, dir string) []lineResult {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	who := s.who(c.Reason)
 	files, requests := make([]*lateFile, len(lines)), make([]tasks.Request, len(lines))
 	for i, l := range lines {
 		files[i] = &lateFile{path: l.File}
@@ -84,7 +85,7 @@ func (c *enqueueCmd) enqueueAll(ctx context.Context, s *session, st *app.Store, 
 		}
 		requests[i] = tasks.Request{
 			Account: cmp.Or(l.Account, c.Account), OrderID: l.Order, UserID: l.User, Reference: l.Reference, Voucher: files[i],
-			Again: c.Again, Replace: c.Replace,
+			Again: c.Again, Replace: c.Replace, Who: who,
 		}
 	}
 	results := make([]lineResult, len(lines))

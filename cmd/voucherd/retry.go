@@ -13,12 +13,18 @@ import (
 type retryCmd struct {
 	selection
 
+	Rate string `help:"Retry so many a second, minute or hour: 5/s, 100/m, 1000/h." placeholder:"RATE" variable:"VOUCHERD_RETRY_RATE"`
+
 	kong.Plugins
 }
 
 // Run sends uploads again.
 func (c *retryCmd) Run(ctx context.Context, s *session) error {
 	if err := c.check(); err != nil {
+		return err
+	}
+	rate, err := parseRate(c.Rate)
+	if err != nil {
 		return err
 	}
 	const action = tasks.ActionRetry
@@ -30,6 +36,9 @@ func (c *retryCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		return c.each(ctx, s, st, tasks.Bulk{Action: action, IDs: ids}, "put back to be sent")
+		if c.DryRun {
+			return c.dry(s, ids, "put back to be sent")
+		}
+		return c.each(ctx, s, st, tasks.Bulk{Action: action, IDs: ids, Rate: rate}, "put back to be sent")
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"reflect"
 	"strconv"
 	"strings"
@@ -38,6 +39,19 @@ func (s *session) getenv(name string) string {
 		}
 	}
 	return value
+}
+
+// who names whoever sits at the command line for the records: the system's user, and the host.
+func (s *session) who(reason string) ledger.Who {
+	name := "uid " + strconv.Itoa(os.Getuid())
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return ledger.Who{By: name + "@" + host, Reason: reason}
 }
 
 // isTerminal says whether a stream is a terminal.

@@ -84,7 +84,7 @@ func localTime(t ledger.Time) string {
 	return t.Local().Format(clock)
 }
 
-// printUpload prints an upload and its attempts for people.
+// printUpload prints an upload, its attempts and what people did to it, for people.
 func printUpload(w io.Writer, u ledger.Upload) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range [][2]string{
@@ -107,11 +107,45 @@ func printUpload(w io.Writer, u ledger.Upload) error {
 			fmt.Fprintf(t, "%s\t%s\n", row[0], row[1])
 		}
 	}
-	if err := t.Flush(); err != nil || len(u.Attempts) == 0 {
+	if err := t.Flush(); err != nil {
 		return err
 	}
+	if len(u.Attempts) > 0 {
+		fmt.Fprintln(w)
+		if err := printAttempts(w, u.Attempts); err != nil {
+			return err
+		}
+	}
+	if len(u.Actions) == 0 {
+		return nil
+	}
 	fmt.Fprintln(w)
-	return printAttempts(w, u.Attempts)
+	return printActions(w, u.Actions)
+}
+
+func printActions(w io.Writer, actions []ledger.Action) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "DONE AT\tWHAT\tIT WAS\tBY\tREASON")
+	for _, a := range actions {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", localTime(a.At), actionWords(a.Action), a.State, dash(a.By), dash(a.Reason))
+	}
+	return t.Flush()
+}
+
+// actionWords says what a person did.
+func actionWords(action string) string {
+	switch action {
+	case ledger.ActionRetry:
+		return "retried"
+	case ledger.ActionDiscard:
+		return "discarded"
+	case ledger.ActionAgain:
+		return "enqueued again"
+	case ledger.ActionReplace:
+		return "discarded for another voucher"
+	default:
+		return action
+	}
 }
 
 func printAttempts(w io.Writer, attempts []ledger.Attempt) error {

@@ -19,6 +19,7 @@ type Config struct {
 
 	WriteTime time.Duration                      // for each piece of a voucher that is read
 	Note      func(*http.Request, ledger.Upload) // puts what is known of an upload onto the access log line
+	By        func(*http.Request) string         // names whoever makes a request
 	Learnt    func() []LearntRule                // what the drop-in endpoint learnt; not nil
 }
 
@@ -41,8 +42,8 @@ func (a *API) Routes() []Route {
 		{Pattern: "POST /v1/uploads", Serve: a.postUpload},
 		{Pattern: "GET /v1/uploads", Serve: a.listUploads},
 		{Pattern: "GET /v1/uploads/{id}", Serve: a.getUpload},
-		{Pattern: "POST /v1/uploads/{id}/retry", Operators: true, Serve: a.retryUpload},
-		{Pattern: "POST /v1/uploads/{id}/discard", Operators: true, Serve: a.discardUpload},
+		{Pattern: "POST /v1/uploads/{id}/retry", Operators: true, Serve: a.act(tasks.ActionRetry)},
+		{Pattern: "POST /v1/uploads/{id}/discard", Operators: true, Serve: a.act(tasks.ActionDiscard)},
 		{Pattern: "GET /v1/uploads/{id}/voucher", Operators: true, Serve: a.getVoucher},
 		{Pattern: "GET /v1/accounts", Serve: a.listAccounts},
 		{Pattern: "GET /openapi.json", Serve: openAPI},

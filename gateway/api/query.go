@@ -18,7 +18,8 @@ const (
 
 func parseQuery(v url.Values) (ledger.Query, error) {
 	q := ledger.Query{
-		Account: v.Get("account"), State: ledger.State(v.Get("state")), OrderID: v.Get("orderId"), Cursor: v.Get("cursor"), Limit: usualLimit,
+		Account: v.Get("account"), State: ledger.State(v.Get("state")), OrderID: v.Get("orderId"), Code: v.Get("code"),
+		Cursor: v.Get("cursor"), Limit: usualLimit,
 	}
 	if q.State != "" && !q.State.Valid() {
 		return q, problem.Invalidf("state", "is none of %s", joinStates())

@@ -27,7 +27,7 @@ type listAnswer struct {
 }
 
 func (a *API) listUploads(w http.ResponseWriter, r *http.Request) error {
-	values, err := intake.ParseQuery(r, "orderId", "requestId", "state", "account", "since", "cursor", "limit")
+	values, err := intake.ParseQuery(r, "orderId", "requestId", "state", "code", "account", "since", "cursor", "limit")
 	if err != nil {
 		return err
 	}
@@ -67,8 +67,8 @@ func (a *API) byRequest(r *http.Request, requestID string, q ledger.Query) (ledg
 		had := slices.ContainsFunc(u.Attempts, func(t ledger.Attempt) bool { return t.RequestID == requestID })
 		named := u.ID == requestID || u.OrderID == requestID // Find looks for these as well
 		if (had || !named) && (q.State == "" || u.State == q.State) && (q.Account == "" || u.Account == q.Account) &&
-			(q.OrderID == "" || u.OrderID == q.OrderID) {
-			u.Attempts = nil
+			(q.OrderID == "" || u.OrderID == q.OrderID) && (q.Code == "" || u.Code == q.Code) {
+			u.Attempts, u.Actions = nil, nil
 			page.Uploads = append(page.Uploads, u)
 		}
 	}

@@ -114,7 +114,7 @@ func TestUndelivered(t *testing.T) {
 		if got.code != 0 || got.out != u.ID+"\n" || u.State != ledger.Queued {
 			s.t.Fatalf("exit code %d, printed %q and %q; the upload is %s, %s", got.code, got.out, got.err, u.ID, u.State)
 		}
-		_, err := s.tasks.Discard(s.ctx, u.ID)
+		_, err := s.tasks.Discard(s.ctx, u.ID, ledger.Who{})
 		must(s.t, err)
 		got = run("--wait", path, order)
 		if s.only(voucher, ""); got.code != 4 || got.out != u.ID+"\ndiscarded\n" {

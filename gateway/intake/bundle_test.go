@@ -29,6 +29,7 @@ func setup(t *testing.T) *bundle {
 	var err error
 	b.intake, err = intake.New(intake.Config{
 		Tasks: b, MaxVoucherBytes: 1 << 20, Note: func(*http.Request, ledger.Upload) {},
+		By: func(*http.Request) string { return "shop" },
 		Limits: intake.Limits{
 			Places: 1, Body: intake.BodyLimits{Grace: time.Minute, Rate: 1, Time: time.Minute}, Store: time.Minute,
 		},

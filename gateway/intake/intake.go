@@ -34,6 +34,9 @@ type Config struct {
 
 	// Note puts what is known of an upload onto its request's access log line.
 	Note func(*http.Request, ledger.Upload)
+
+	// By names whoever makes a request, for what it does to uploads that are there already.
+	By func(*http.Request) string
 }
 
 // Limits bound what a caller can make an Intake hold, in memory and in time.
@@ -94,7 +97,7 @@ func (in *Intake) take(w http.ResponseWriter, r *http.Request, u *uploadRequest,
 	if u.account, err = in.accountOf(u.account); err != nil {
 		return ledger.Upload{}, err
 	}
-	taken, err := in.enqueue(r.Context(), u)
+	taken, err := in.enqueue(r.Context(), u, in.cfg.By(r))
 	if err != nil {
 		return ledger.Upload{}, err
 	}
@@ -118,7 +121,7 @@ func (in *Intake) accountOf(name string) (string, error) {
 }
 
 // enqueue stores a voucher. From here on a caller who leaves changes nothing any more.
-func (in *Intake) enqueue(ctx context.Context, u *uploadRequest) (ledger.Upload, error) {
+func (in *Intake) enqueue(ctx context.Context, u *uploadRequest, by string) (ledger.Upload, error) {
 	voucher, err := u.voucher.reader()
 	if err != nil {
 		return ledger.Upload{}, err
@@ -128,7 +131,7 @@ func (in *Intake) enqueue(ctx context.Context, u *uploadRequest) (ledger.Upload,
 	began := time.Now()
 	taken, err := in.cfg.Tasks.Enqueue(ctx, tasks.Request{
 		Account: u.account, OrderID: u.orderID, UserID: u.userID, Reference: u.reference, Voucher: voucher,
-		Again: u.again, Replace: u.replace,
+		Again: u.again, Replace: u.replace, Who: ledger.Who{By: by, Reason: u.reason},
 	})
 	in.count(taken, err, time.Since(began))
 	if err == nil {

@@ -11,7 +11,7 @@ import (
 
 // uploadRequest is what a request to take a voucher says, in whichever form it came.
 type uploadRequest struct {
-	orderID, userID, account, reference string
+	orderID, userID, account, reference, reason string
 
 	again, replace bool
 	given          []string // fields that were there
@@ -20,7 +20,7 @@ type uploadRequest struct {
 
 // uploadFields are the fields beside the voucher.
 func uploadFields() []string {
-	return []string{"orderId", "userId", "account", "reference", "again", "replace"}
+	return []string{"orderId", "userId", "account", "reference", "again", "replace", "reason"}
 }
 
 // maxField is more than any field may have.
@@ -54,6 +54,8 @@ func (u *uploadRequest) set(field, value string) error {
 		u.account = value
 	case "reference":
 		u.reference = value
+	case "reason":
+		u.reason = value
 	case "again":
 		return setBool(&u.again, field, value)
 	case "replace":

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
@@ -32,6 +33,11 @@ func readForm(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// who says who acts, and the reason that a form gives.
+func (p *Pages) who(r *http.Request) ledger.Who {
+	return ledger.Who{By: p.cfg.By(r), Reason: strings.TrimSpace(r.PostForm.Get("reason"))}
+}
+
 // askView asks whether an upload is really meant.
 type askView struct {
 	ledger.Upload
@@ -56,7 +62,7 @@ func (p *Pages) act(a tasks.Action) func(http.ResponseWriter, *http.Request) err
 			pg.Title, pg.Here, pg.Body = pg.texts["act.ask."+string(a)], placeOf(u, ""), askView{Upload: u, Action: a}
 			return p.render(w, r, http.StatusOK, "ask.html", pg)
 		}
-		u, err := p.cfg.Store.Act(r.Context(), a, id)
+		u, err := p.cfg.Store.Act(r.Context(), a, id, p.who(r))
 		if err != nil {
 			return err
 		}

@@ -81,15 +81,15 @@ func TestActOnOne(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload(1, ledger.Rejected))
 	path := "/uploads/" + idOf(1) + "/discard"
-	s.has(s.post(path, nil), http.StatusOK, "Discard this upload?", "cannot be undone", `name="confirmed"`)
+	s.has(s.post(path, nil), http.StatusOK, "Discard this upload?", "cannot be undone", `name="confirmed"`, `name="reason"`)
 	if len(s.store.done) != 0 {
 		t.Fatalf("done unasked: %v", s.store.done)
 	}
-	a := s.post(path, url.Values{"confirmed": {"yes"}})
+	a := s.post(path, url.Values{"confirmed": {"yes"}, "reason": {evil}})
 	if want := "/uploads/" + idOf(1) + "?done=discard"; a.status != http.StatusSeeOther || a.header.Get("Location") != want {
 		t.Errorf("%d to %s", a.status, a.header.Get("Location"))
 	}
-	s.has(s.get(a.header.Get("Location")), http.StatusOK, "Done: it has been discarded.")
+	s.has(s.get(a.header.Get("Location")), http.StatusOK, "Done: it has been discarded.", "by li-na", "it was: Rejected", evilText())
 	if !slices.Equal(s.store.done, []string{"discard " + idOf(1)}) {
 		t.Errorf("done: %v", s.store.done)
 	}

@@ -24,7 +24,7 @@ type Store interface {
 	Find(ctx context.Context, key string) ([]ledger.Upload, error)
 	List(ctx context.Context, q ledger.Query) (ledger.Page, error)
 	Accounts(ctx context.Context) ([]tasks.AccountStatus, error)
-	Act(ctx context.Context, a tasks.Action, id string) (ledger.Upload, error)
+	Act(ctx context.Context, a tasks.Action, id string, who ledger.Who) (ledger.Upload, error)
 	ActAll(ctx context.Context, b tasks.Bulk, done func(id string, r tasks.Result) error) error
 }
 
@@ -58,6 +58,7 @@ type Config struct {
 	Viewer func(*http.Request) Viewer
 	Note   func(*http.Request, ledger.Upload) // puts an upload's ids onto the access log line
 	Cause  func(*http.Request, error)         // puts an error onto it that the page does not show
+	By     func(*http.Request) string         // names whoever makes a request
 	Now    func() time.Time                   // nil: time.Now
 	Learnt func() []LearntRule                // what the drop-in endpoint learnt
 }

@@ -122,7 +122,7 @@ func TestEveryMessageIsUsed(t *testing.T) {
 			source.Write(text)
 		}
 	}
-	made := regexp.MustCompile(`^(state|outcome|breaker|advice|problem|unit|language|list\.since|list\.none|act|bulk)\.`) // put together from parts
+	made := regexp.MustCompile(`^(state|outcome|breaker|advice|problem|unit|language|list\.since|list\.none|act|did|bulk)\.`) // put together from parts
 	for key := range messages(t, "en") {
 		if !made.MatchString(key) && !strings.Contains(source.String(), `"`+key+`"`) {
 			t.Errorf("no page uses the message %q", key)

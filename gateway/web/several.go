@@ -28,6 +28,7 @@ type several struct {
 	All    bool
 	IDs    []string
 	Filter filter
+	Who    ledger.Who
 }
 
 // severalView asks whether it is meant, or says what came of it.
@@ -56,6 +57,7 @@ func (p *Pages) several(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.Who = p.who(r)
 	pg := p.newPage(r, "uploads")
 	pg.Here, pg.Title = s.Filter.First(), pg.texts["bulk.title"]
 	view := &severalView{several: s, Count: int64(len(s.IDs))}
@@ -111,7 +113,7 @@ func (p *Pages) meant(r *http.Request, s several) (int64, error) {
 	if !s.All {
 		return int64(len(s.IDs)), nil
 	}
-	if s.Filter.Since != "" || s.Filter.Order != "" {
+	if s.Filter.Since != "" || s.Filter.Order != "" || s.Filter.Code != "" {
 		return -1, nil
 	}
 	_, counts, err := p.count(r, s.Filter.Account)
@@ -154,7 +156,7 @@ func (p *Pages) actAll(ctx context.Context, v *severalView) error {
 
 // actEach acts on these uploads. The error is one that the others would meet too.
 func (p *Pages) actEach(ctx context.Context, v *severalView, ids []string) error {
-	return p.cfg.Store.ActAll(ctx, tasks.Bulk{Action: v.Action, IDs: ids, AtOnce: severalAtOnce}, v.note)
+	return p.cfg.Store.ActAll(ctx, tasks.Bulk{Action: v.Action, IDs: ids, AtOnce: severalAtOnce, Who: v.Who}, v.note)
 }
 
 func (v *severalView) note(id string, r tasks.Result) error {

@@ -93,7 +93,7 @@ func (s *store) Accounts(context.Context) ([]tasks.AccountStatus, error) {
 
 func (s *store) ActAll(ctx context.Context, b tasks.Bulk, done func(string, tasks.Result) error) error {
 	for _, id := range b.IDs {
-		u, err := s.Act(ctx, b.Action, id)
+		u, err := s.Act(ctx, b.Action, id, b.Who)
 		if err = done(id, tasks.Result{Upload: u, Err: err}); err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (s *store) ActAll(ctx context.Context, b tasks.Bulk, done func(string, task
 	return nil
 }
 
-func (s *store) Act(_ context.Context, a tasks.Action, id string) (ledger.Upload, error) {
+func (s *store) Act(_ context.Context, a tasks.Action, id string, who ledger.Who) (ledger.Upload, error) {
 	to := cmp.Or(s.after, ledger.Queued)
 	if a == tasks.ActionDiscard {
 		to = ledger.Discarded
@@ -114,6 +114,9 @@ func (s *store) Act(_ context.Context, a tasks.Action, id string) (ledger.Upload
 	s.done = append(s.done, string(a)+" "+id)
 	for i := range s.uploads {
 		if s.uploads[i].ID == id {
+			s.uploads[i].Actions = append(s.uploads[i].Actions, ledger.Action{
+				At: at(0), By: who.By, Action: string(a), State: s.uploads[i].State, Reason: who.Reason,
+			})
 			s.uploads[i].State = to
 			return s.uploads[i], nil
 		}
@@ -193,7 +196,7 @@ func newSite(tb testing.TB, uploads ...ledger.Upload) *site {
 	pages, err := web.New(web.Config{
 		Store: s.store, History: s.store, Viewer: func(*http.Request) web.Viewer { return s.viewer },
 		Note: func(*http.Request, ledger.Upload) {}, Cause: func(_ *http.Request, err error) { s.causes = append(s.causes, err) },
-		Now: func() time.Time { return at(0).Time }, Learnt: func() []web.LearntRule { return s.learnt },
+		By: func(*http.Request) string { return s.viewer.Name }, Now: func() time.Time { return at(0).Time }, Learnt: func() []web.LearntRule { return s.learnt },
 	})
 	if err != nil {
 		tb.Fatal(err)

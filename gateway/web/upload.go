@@ -14,7 +14,7 @@ import (
 type uploadView struct {
 	ledger.Upload
 
-	Newest  []ledger.Attempt     // the attempts, newest first
+	Events  []event              // newest first
 	Trimmed int                  // attempts that are no longer kept
 	Picture string               // "image", "pdf", "other"; "gone" if not kept, "secret" for whoever may not see it
 	Allowed []tasks.Action       // what may be done to it
@@ -22,6 +22,33 @@ type uploadView struct {
 	Breaker *tasks.AccountStatus // how its account stands, if that is in its way
 	Queue   string
 	Task    string // its task's id in the queue; "": there is none
+}
+
+// event is one entry of an upload's timeline: an attempt, or what a person did.
+type event struct {
+	Attempt *ledger.Attempt
+	Action  *ledger.Action
+}
+
+// at is when it began.
+func (e event) at() ledger.Time {
+	if e.Attempt != nil {
+		return e.Attempt.StartedAt
+	}
+	return e.Action.At
+}
+
+// eventsOf gives an upload's timeline, newest first.
+func eventsOf(u ledger.Upload) (events []event) {
+	for i := range u.Attempts {
+		events = append(events, event{Attempt: &u.Attempts[i]})
+	}
+	for i := range u.Actions {
+		events = append(events, event{Action: &u.Actions[i]})
+	}
+	slices.SortStableFunc(events, func(a, b event) int { return a.at().Compare(b.at().Time) })
+	slices.Reverse(events)
+	return events
 }
 
 func (p *Pages) upload(w http.ResponseWriter, r *http.Request) error {
@@ -67,10 +94,9 @@ func (p *Pages) inTheWay(ctx context.Context, account string) (*tasks.AccountSta
 
 func newUploadView(u ledger.Upload, who Viewer) uploadView {
 	v := uploadView{
-		Upload: u, Newest: slices.Clone(u.Attempts), Trimmed: max(u.AttemptCount-len(u.Attempts), 0),
+		Upload: u, Events: eventsOf(u), Trimmed: max(u.AttemptCount-len(u.Attempts), 0),
 		Picture: pictureOf(u, who), Queue: ledger.Queue(u.Account),
 	}
-	slices.Reverse(v.Newest)
 	if !u.State.Final() && u.Generation > 0 {
 		v.Task = ledger.TaskID(u.ID, u.Generation)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
@@ -17,6 +18,7 @@ type filter struct {
 	Account string       // "": all
 	Since   string       // one of sinceChoices; "": any time
 	Order   string       // "": all
+	Code    string       // PandaPon's, of the last answer; "": all
 	Cursor  string
 }
 
@@ -25,7 +27,8 @@ func sinceChoices() []string { return []string{"1h", "24h", "168h", "720h"} }
 
 func parseFilter(v url.Values) (filter, error) {
 	f := filter{
-		State: ledger.State(v.Get("state")), Account: v.Get("account"), Since: v.Get("since"), Order: v.Get("order"), Cursor: v.Get("cursor"),
+		State: ledger.State(v.Get("state")), Account: v.Get("account"), Since: v.Get("since"), Order: v.Get("order"),
+		Code: strings.TrimSpace(v.Get("code")), Cursor: v.Get("cursor"),
 	}
 	switch {
 	case f.State != "" && !f.State.Valid():
@@ -40,7 +43,7 @@ func parseFilter(v url.Values) (filter, error) {
 
 // query is the filter as the ledger takes it.
 func (f filter) query(limit int) (ledger.Query, error) {
-	q := ledger.Query{Account: f.Account, State: f.State, OrderID: f.Order, Cursor: f.Cursor, Limit: limit}
+	q := ledger.Query{Account: f.Account, State: f.State, OrderID: f.Order, Code: f.Code, Cursor: f.Cursor, Limit: limit}
 	if f.Since == "" {
 		return q, nil
 	}
@@ -54,7 +57,7 @@ func (f filter) query(limit int) (ledger.Query, error) {
 // With gives the address of the list with one thing changed, from its first page on.
 func (f filter) With(name, value string) string {
 	v := url.Values{}
-	for _, pair := range [][2]string{{"state", string(f.State)}, {"account", f.Account}, {"since", f.Since}, {"order", f.Order}} {
+	for _, pair := range [][2]string{{"state", string(f.State)}, {"account", f.Account}, {"since", f.Since}, {"order", f.Order}, {"code", f.Code}} {
 		if pair[0] == name {
 			pair[1] = value
 		}
@@ -115,7 +118,7 @@ func (p *Pages) uploads(w http.ResponseWriter, r *http.Request) error {
 	for _, n := range view.Counts {
 		view.Total += n
 	}
-	view.Counted = f.Since == "" && f.Order == ""
+	view.Counted = f.Since == "" && f.Order == "" && f.Code == ""
 	pg := p.newPage(r, "uploads")
 	if pg.Viewer.Operator && f.State != "" && f.Order == "" {
 		view.Allowed = actionsIn(f.State)
