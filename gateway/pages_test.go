@@ -30,7 +30,7 @@ func TestPagesAreBehindTheLogin(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	u := b.raw("1", png("x", 90))
-	for _, path := range []string{"/", "/search?q=1", "/uploads", "/uploads/" + u.ID, "/static/app.css", "/queues/"} {
+	for _, path := range []string{"/", "/search?q=1", "/uploads", "/incident", "/uploads/" + u.ID, "/static/app.css", "/queues/"} {
 		b.get("", path).problem(http.StatusUnauthorized, "unauthorized")
 		a := b.browse(http.MethodGet, "", path, nil).want(http.StatusUnauthorized)
 		if !strings.Contains(string(a.body), "Enter your token as the password") || a.header.Get("WWW-Authenticate") == "" {

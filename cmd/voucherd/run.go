@@ -37,6 +37,7 @@ type cli struct {
 	Retry    retryCmd    `cmd:"" help:"Send rejected and expired uploads again, waiting ones now."`
 	Discard  discardCmd  `cmd:"" help:"Give up on uploads that are not being sent."`
 	Accounts accountsCmd `cmd:"" help:"Show each account: its breaker, its backlog, the API's last answer."`
+	Incident incidentCmd `cmd:"" help:"Say what went wrong lately, as a text for PandaPon's support."`
 	Rebuild  rebuildCmd  `cmd:"" help:"Make the ledger's indexes anew, and put every undelivered upload of a file store back into a Redis that lost them."`
 	Doctor   doctorCmd   `cmd:"" help:"Check Redis, clock, blob store and accounts, and say what to do."`
 	Export   exportCmd   `cmd:"" help:"Write the whole ledger, oldest first, for audits."`
@@ -97,6 +98,7 @@ func newParser(s *session) (*kong.Kong, error) {
 		Retry:    retryCmd{Plugins: settingFlags(querySections())},
 		Discard:  discardCmd{Plugins: settingFlags(querySections())},
 		Accounts: accountsCmd{Plugins: settingFlags(querySections())},
+		Incident: incidentCmd{Plugins: settingFlags(querySections())},
 		Rebuild:  rebuildCmd{Plugins: settingFlags(querySections())},
 		Doctor:   doctorCmd{Plugins: settingFlags(querySections())},
 		Export:   exportCmd{Plugins: settingFlags(querySections())},

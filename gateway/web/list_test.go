@@ -167,3 +167,16 @@ func TestSeveralStopsWhenTheStoreIsAway(t *testing.T) {
 		t.Errorf("the log learns %v", s.causes)
 	}
 }
+
+func TestIncidentReport(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upload(1, ledger.Rejected), upload(2, ledger.Waiting))
+	s.viewer.Operator = false // whoever may read records may read it
+	s.has(s.get("/incident"), http.StatusOK, "Affected uploads: 2 (now: 1 waiting, 1 rejected)", "code 4003", "request-1", evilText(), `data-copy="Voucher`)
+	s.has(s.get("/incident?lang=zh&since=1h&account=default"), http.StatusOK, "受影响的上传：2", "账户：default", "Incident report")
+	s.has(s.get("/incident", "Accept-Language", "zh"), http.StatusOK, "受影响的上传：2", "事故报告")
+	s.has(s.get("/incident?account=other"), http.StatusOK, "No upload failed")
+	for _, query := range []string{"lang=de", "since=1y", "account=A%20b"} {
+		s.has(s.get("/incident?"+query), http.StatusUnprocessableEntity, "This address does not work")
+	}
+}

@@ -100,6 +100,7 @@ func (p *Pages) Routes() []Route {
 	return []Route{
 		{Pattern: "GET /{$}", Serve: p.start},
 		{Pattern: "GET /search", Serve: p.search},
+		{Pattern: "GET /incident", Serve: p.incident},
 		{Pattern: "GET /uploads", Serve: p.uploads},
 		{Pattern: "GET /uploads/{id}", Serve: p.upload},
 		{Pattern: "POST /uploads/{id}/retry", Operators: true, Serve: p.act(tasks.ActionRetry)},
