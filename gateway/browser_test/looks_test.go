@@ -184,7 +184,7 @@ func listLook(s *stage, w window) {
 	b.sees(".uploads tbody", "No clear answer", "next attempt in")
 	eval[bool](b, `(document.querySelector("select[name=since]").value = "1h", document.querySelector("select[name=account]").value = "shanghai", true)`)
 	b.follow(".filter button")
-	if got := b.where(); got != "/uploads?state=waiting&account=shanghai&since=1h" {
+	if got := b.where(); got != "/uploads?state=waiting&account=shanghai&since=1h&code=" {
 		t.Errorf("the filter leads to %s", got)
 	}
 	b.goTo("/uploads")
@@ -215,10 +215,21 @@ func actsLook(s *stage, w window) {
 	b.goTo("/uploads/" + all[2].ID)
 	b.follow(".outcome-panel button.danger")
 	b.sees("main", "Discard this upload?", "cannot be undone")
+	b.click("input[name=reason]")
+	b.press("paid twice")
 	b.shot("ask-one")
 	b.follow("button[name=confirmed]")
 	b.sees(".notice", "it has been discarded")
 	b.sees(".outcome-panel", "Discarded")
+	b.sees(".timeline .action", "Discarded", "by li-na", "it was: Rejected", "paid twice")
+	b.shot("upload-acted")
+	b.follow(`header a[href="/uploads"]`)
+	b.follow(`a[href="/incident"]`)
+	b.sees(".report", "Affected uploads: 6 (now: 2 delivered, 3 rejected, 1 discarded)", angry, all[0].RequestID)
+	b.click("button.copy")
+	b.until(`document.querySelector("button.copy").textContent === "Copied"`)
+	b.fits()
+	b.shot("incident")
 
 	b.goTo("/uploads?state=rejected")
 	b.follow(`button[value=retry-all]`)
