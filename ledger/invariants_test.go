@@ -29,6 +29,13 @@ func (m *machine) check(t *rapid.T) {
 			u.Refusals != want.refusals || u.StoreKey != want.store {
 			t.Fatalf("upload %+v, want %+v", u, want)
 		}
+		var done []string
+		for _, a := range u.Actions {
+			done = append(done, a.Action)
+		}
+		if !slices.Equal(done, want.done[max(0, len(want.done)-50):]) {
+			t.Fatalf("actions %q of %s, want %q", done, id, want.done)
+		}
 		m.checkAttempts(t, u, want)
 	}
 	pipe := m.rdb.Pipeline()

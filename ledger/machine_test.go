@@ -167,6 +167,7 @@ func (m *machine) doReopen(t *rapid.T) {
 		}
 		return
 	}
+	u.done = append(u.done, ledger.ActionRetry)
 	want := int64(0)
 	if m.head(u.order) == u {
 		want = u.generation
@@ -187,6 +188,7 @@ func (m *machine) doDiscard(t *rapid.T) {
 	}
 	if u.state != ledger.Discarded {
 		m.end(u, ledger.Discarded)
+		u.done = append(u.done, ledger.ActionDiscard)
 	}
 	want := ledger.Task{}
 	if head := m.head(u.order); head != nil {

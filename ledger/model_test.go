@@ -29,6 +29,7 @@ type modelUpload struct {
 	lapsed           bool // the lease of its attempt is over
 	attempts         []*modelAttempt
 	running          *modelAttempt
+	done             []string // by people
 }
 
 type modelAttempt struct {
@@ -97,6 +98,7 @@ func (m *model) open(n ledger.NewUpload) ledger.Opened {
 		for _, other := range m.line(n.OrderID) {
 			if other != u && other.state == ledger.Queued && len(other.attempts) == 0 {
 				m.end(other, ledger.Discarded)
+				other.done = append(other.done, ledger.ActionReplace)
 			}
 		}
 	}
@@ -109,6 +111,7 @@ func (m *model) open(n ledger.NewUpload) ledger.Opened {
 	case u.state.Final():
 		want.Revived, want.Drop = true, u.store
 		u.store, u.refusals = n.StoreKey, 0
+		u.done = append(u.done, ledger.ActionAgain)
 		m.join(u)
 	default:
 		want.Duplicate, want.Drop = true, n.StoreKey
