@@ -74,7 +74,10 @@ func TestKilledInMidAttempt(t *testing.T) {
 	order, file := b.picture(1)
 	b.must(0, "enqueue", "--order", order, file)
 	killed := b.process("worker", "--worker-name", "w")
-	b.sentTo(1)
+	// It must have struck: what is cut off before would leave the fault to the next request.
+	if err := b.box.Wait(t.Context(), func(r []sandbox.Request) bool { return len(r) == 1 && r[0].Fault == sandbox.Hang }); err != nil {
+		t.Fatal(err)
+	}
 	if err := killed.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
