@@ -1,0 +1,35 @@
+-- finished gives what came to a final state after a time, oldest first. The script is one instant
+-- and reads the clock of all others, so whatever ends later ends at `now` or after: what lies before
+-- it is complete. It gives whole milliseconds only, so that a time says how far a reader has come.
+-- ARGV: "", after ms, limit Returns: { until which ms (this one included) it is complete, then end ms
+-- and key of each, ordered within a state only }
+local after, limit, now = tonumber(ARGV[2]), tonumber(ARGV[3]), now_ms()
+-- The clock was set back: what ends now ends before what was read already. What that may have hidden
+-- is read again.
+if after >= now then after = now - 60000 end
+local complete, lists = now - 1, {}
+for state in pairs(FINAL) do
+  local index = P .. 's:' .. state
+  local list = redis.call('ZRANGEBYSCORE', index, '(' .. after, '(' .. now, 'WITHSCORES', 'LIMIT', 0, limit)
+  if #list == 2 * limit then
+    -- The last millisecond may go on.
+    local last = list[#list]
+    while list[#list] == last do
+      table.remove(list)
+      table.remove(list)
+    end
+    for _, v in ipairs(redis.call('ZRANGEBYSCORE', index, last, last, 'WITHSCORES')) do table.insert(list, v) end
+    complete = math.min(complete, tonumber(last))
+  end
+  table.insert(lists, list)
+end
+local reply = { complete }
+for _, list in ipairs(lists) do
+  for i = 1, #list, 2 do
+    if tonumber(list[i + 1]) <= complete then
+      table.insert(reply, list[i + 1])
+      table.insert(reply, list[i])
+    end
+  end
+end
+return reply

@@ -1,0 +1,170 @@
+package ledger_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// finished reads all there is after a time, in pages.
+func (b *bundle) finished(account string, after ledger.Time, limit int) (us []ledger.Upload, until ledger.Time) {
+	b.t.Helper()
+	for {
+		page, err := b.Finished(b.ctx, account, after, limit)
+		b.must(err)
+		us = append(us, page.Uploads...)
+		if page.Until == after {
+			return us, after
+		}
+		after = page.Until
+	}
+}
+
+// past waits until the clock has moved on, so that what ended before is complete.
+func (b *bundle) past(t ledger.Time) {
+	b.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		now, err := b.Now(b.ctx)
+		b.must(err)
+		if now.After(t.Time) {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatal("the clock stands still")
+		}
+	}
+}
+
+// Eight workers deliver the orders' uploads while a reader follows in small pages: it misses none,
+// gets none twice, and each order's in order.
+func TestFinishedMissesNothingWhileOthersEnd(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	const orders, each = 40, 10
+	var work sync.WaitGroup
+	for w := range 8 {
+		work.Go(func() {
+			for o := w; o < orders; o += 8 {
+				for n := range each {
+					id := b.openAs(b.upload(fmt.Sprint("o", o), fmt.Sprintf("v%d-%d", o, n))).ID
+					if b.finish(b.started(id, 1, id), delivered(id)).State != ledger.Delivered {
+						t.Errorf("%s was not delivered", id)
+					}
+				}
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() { work.Wait(); close(over) }()
+	var seen []ledger.Upload
+	var after ledger.Time
+	for last := false; !last; {
+		select {
+		case <-over:
+			now, err := b.Now(b.ctx)
+			b.must(err)
+			b.past(now)
+			last = true
+		default:
+		}
+		us, until := b.finished(b.account, after, 3)
+		seen, after = append(seen, us...), until
+	}
+	known := map[string]bool{}
+	next := map[string]int{}
+	for _, u := range seen {
+		if known[u.ID] {
+			t.Errorf("%s came twice", u.ID)
+		}
+		known[u.ID] = true
+		if u.SHA256 != hash(fmt.Sprintf("v%s-%d", u.OrderID[1:], next[u.OrderID])) {
+			t.Errorf("order %s: not in order at %d", u.OrderID, next[u.OrderID])
+		}
+		next[u.OrderID]++
+	}
+	if len(seen) != orders*each {
+		t.Fatalf("%d of %d", len(seen), orders*each)
+	}
+}
+
+func TestFinishedTellsEachEndAnew(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	id := b.open("1", "a").ID
+	b.attempt(id, final())
+	b.past(b.get(id).EndedAt)
+	first, until := b.finished(b.account, ledger.Time{}, 10)
+	b.reopen(id)
+	if us, _ := b.finished(b.account, ledger.Time{}, 10); len(us) != 0 {
+		t.Fatalf("an upload that is queued again has not ended: %v", us)
+	}
+	b.attempt(id, delivered("r"))
+	b.past(b.get(id).EndedAt)
+	again, _ := b.finished(b.account, until, 10)
+	if len(first) != 1 || first[0].State != ledger.Rejected || len(again) != 1 || again[0].State != ledger.Delivered {
+		t.Fatalf("%v, then %v", first, again)
+	}
+}
+
+// A page ends with a millisecond, however many ended in it, and the uploads of one order stay in
+// order within it.
+func TestFinishedKeepsAMillisecondTogether(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	var want []string
+	for i := range 30 {
+		id := b.open("1", fmt.Sprint(i)).ID
+		b.attempt(id, delivered(id))
+		want = append(want, id)
+	}
+	b.past(b.get(want[29]).EndedAt)
+	done := b.get(want[0]).EndedAt.UnixMilli()
+	for i, id := range want {
+		ms := done + int64(i/20) // twenty in one, ten in the next
+		b.must(b.rdb.ZAdd(b.ctx, b.prefix()+"s:delivered", redisZ(float64(ms), b.key(id))).Err())
+		b.must(b.rdb.HSet(b.ctx, b.prefix()+"u:"+b.key(id), "done", ms).Err())
+	}
+	page, err := b.Finished(b.ctx, b.account, ledger.Time{}, 5)
+	b.must(err)
+	if len(page.Uploads) != 20 {
+		t.Fatalf("a page of %d", len(page.Uploads))
+	}
+	us, _ := b.finished("", ledger.Time{}, 7)
+	var got []string
+	for _, u := range us {
+		if u.Account == b.account {
+			got = append(got, u.ID)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+// After the clock was set back, what ends now has an earlier time than what was read before.
+func TestFinishedReadsAgainWhenTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	id := b.open("1", "a").ID
+	b.attempt(id, delivered(id))
+	b.past(b.get(id).EndedAt)
+	page, err := b.Finished(b.ctx, b.account, ledger.Time{Time: time.Now().Add(time.Hour)}, 5)
+	b.must(err)
+	if len(page.Uploads) != 1 || page.Until != b.get(id).EndedAt {
+		t.Fatalf("%+v", page)
+	}
+}
+
+func TestFinishedOfAnAccountThatIsNone(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	page, err := b.Finished(b.ctx, b.account, ledger.Time{}, 5)
+	if err != nil || len(page.Uploads) != 0 || !page.Until.IsZero() {
+		t.Fatalf("%+v %v", page, errors.Unwrap(err))
+	}
+}
