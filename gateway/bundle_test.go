@@ -63,6 +63,7 @@ type bundle struct {
 	producer string
 	operator string
 	logs     *observer.ObservedLogs
+	gateway  *gateway.Gateway
 	url      string
 	client   *http.Client
 	stop     func() error
@@ -109,6 +110,7 @@ func (b *bundle) serve() {
 	b.t.Helper()
 	g, err := gateway.New(b.cfg)
 	b.must(err)
+	b.gateway = g
 	l, err := new(net.ListenConfig).Listen(b.ctx, "tcp", "127.0.0.1:0")
 	b.must(err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.ctx))

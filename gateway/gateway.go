@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/gateway/api"
 	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/gateway/intake"
 	"github.com/voucherd/voucherd/gateway/problem"
@@ -73,6 +74,7 @@ type Gateway struct {
 	intake   *intake.Intake
 	dropIn   *dropin.DropIn
 	pages    *web.Pages
+	api      *api.API
 	stopping chan struct{} // closed when Serve begins to stop
 }
 

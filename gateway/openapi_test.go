@@ -94,6 +94,7 @@ func TestEveryDescribedCallExists(t *testing.T) {
 		"GET /v1/uploads/{id}/voucher":  b.get(b.operator, "/v1/uploads/"+u.ID+"/voucher"),
 		"POST /v1/uploads/{id}/discard": b.post(b.operator, "/v1/uploads/"+u.ID+"/discard"),
 		"POST /v1/uploads/{id}/retry":   b.post(b.operator, "/v1/uploads/"+b.rejected("3")+"/retry"),
+		"GET /v1/events":                b.get(b.producer, "/v1/events?account="+b.account),
 		"GET /v1/accounts":              b.get(b.producer, "/v1/accounts"),
 		"GET /openapi.json":             b.get(b.producer, "/openapi.json"),
 		"GET /livez":                    b.get("", "/livez"),

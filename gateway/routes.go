@@ -73,8 +73,8 @@ func (g *Gateway) routes() {
 	g.route("GET /livez", anybody, live)
 	g.route("GET /readyz", anybody, g.readyz)
 
-	v1 := api.New(api.Config{
-		Tasks: g.cfg.Tasks, Intake: g.intake, WriteTime: g.limits.ShortTime, Note: note, By: by,
+	g.api = api.New(api.Config{
+		Tasks: g.cfg.Tasks, Intake: g.intake, WriteTime: g.limits.ShortTime, Note: note, By: by, Stopping: g.stopping,
 		Learnt: func() []api.LearntRule {
 			all := []api.LearntRule{}
 			for _, rule := range g.dropIn.Learnt() {
@@ -83,7 +83,7 @@ func (g *Gateway) routes() {
 			return all
 		},
 	})
-	for _, r := range v1.Routes() {
+	for _, r := range g.api.Routes() {
 		g.route(r.Pattern, accessTo(r.Operators), r.Serve)
 	}
 

@@ -55,7 +55,7 @@ func (l *Ledger) Finished(ctx context.Context, account string, after Time, limit
 		return page, nil
 	}
 	page.Until = Time{time.UnixMilli(ends[len(ends)-1].score).UTC()}
-	us, err := l.loadEntries(ctx, ends)
+	us, err := l.loadEntries(ctx, ends, false)
 	if err != nil {
 		return Finished{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -118,7 +119,7 @@ func TestFinishedKeepsAMillisecondTogether(t *testing.T) {
 	b := setup(t, ledger.Settings{})
 	var want []string
 	for i := range 30 {
-		id := b.open("1", fmt.Sprint(i)).ID
+		id := b.open("1", strconv.Itoa(i)).ID
 		b.attempt(id, delivered(id))
 		want = append(want, id)
 	}

@@ -26,6 +26,13 @@ func (c *Client) List(ctx context.Context, q ledger.Query) (ledger.Page, error) 
 	return p, c.explain(err)
 }
 
+// Finished gives what came to a final state after a time, oldest first; see ledger.Ledger.Finished.
+// Package events makes events of it.
+func (c *Client) Finished(ctx context.Context, account string, after ledger.Time, limit int) (ledger.Finished, error) {
+	f, err := c.ledger.Finished(ctx, account, after, limit)
+	return f, c.explain(err)
+}
+
 // waitEvery is how often Wait asks; a person watching does not notice more.
 const waitEvery = 250 * time.Millisecond
 

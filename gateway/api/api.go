@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/voucherd/voucherd/events"
 	"github.com/voucherd/voucherd/gateway/intake"
 	"github.com/voucherd/voucherd/gateway/problem"
 	"github.com/voucherd/voucherd/ledger"
@@ -21,13 +22,23 @@ type Config struct {
 	Note      func(*http.Request, ledger.Upload) // puts what is known of an upload onto the access log line
 	By        func(*http.Request) string         // names whoever makes a request
 	Learnt    func() []LearntRule                // what the drop-in endpoint learnt; not nil
+	Stopping  <-chan struct{}                    // closed when those who wait for events must be answered
 }
 
 // API answers for /v1. It is safe for concurrent use.
-type API struct{ cfg Config }
+type API struct {
+	cfg     Config
+	feed    events.Feed
+	waiting chan struct{} // has an entry for each call that waits for events
+}
 
 // New gives an API.
-func New(cfg Config) *API { return &API{cfg: cfg} }
+func New(cfg Config) *API {
+	return &API{cfg: cfg, feed: events.NewFeed(cfg.Tasks), waiting: make(chan struct{}, mostWaiting)}
+}
+
+// Waiting is how many calls wait for events.
+func (a *API) Waiting() int { return len(a.waiting) }
 
 // Route is one of the API's handlers. An error that it gives is for problem.Explain.
 type Route struct {
@@ -45,6 +56,7 @@ func (a *API) Routes() []Route {
 		{Pattern: "POST /v1/uploads/{id}/retry", Operators: true, Serve: a.act(tasks.ActionRetry)},
 		{Pattern: "POST /v1/uploads/{id}/discard", Operators: true, Serve: a.act(tasks.ActionDiscard)},
 		{Pattern: "GET /v1/uploads/{id}/voucher", Operators: true, Serve: a.getVoucher},
+		{Pattern: "GET /v1/events", Serve: a.listEvents},
 		{Pattern: "GET /v1/accounts", Serve: a.listAccounts},
 		{Pattern: "GET /openapi.json", Serve: openAPI},
 	}

@@ -28,9 +28,9 @@ func parseQuery(v url.Values) (ledger.Query, error) {
 		return q, problem.Invalidf("account", accountname.Rule)
 	}
 	if s := v.Get("limit"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > mostLimit {
-			return q, problem.Invalidf("limit", "is not a number from 1 to %d", mostLimit)
+		n, err := parseLimit(s)
+		if err != nil {
+			return q, err
 		}
 		q.Limit = n
 	}
@@ -45,6 +45,14 @@ func parseQuery(v url.Values) (ledger.Query, error) {
 		return q, problem.Invalidf("requestId", "names one call, so neither cursor nor since goes with it")
 	}
 	return q, nil
+}
+
+func parseLimit(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > mostLimit {
+		return 0, problem.Invalidf("limit", "is not a number from 1 to %d", mostLimit)
+	}
+	return n, nil
 }
 
 func joinStates() string {
