@@ -1,0 +1,173 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/ledger"
+)
+
+// What is kept of an account's webhooks, beside its other keys:
+//
+//	webhook        hash    cursor (ms): all before it was told; told, told_reason: the opening of the
+//	                       breaker that was told and not yet its end; error, failing_since (ms)
+//	webhook:turn   string  whose turn it is to send
+//	webhook:sent   list    the last deliveries, newest first
+func key(account string) string { return "voucherd:{" + ledger.Queue(account) + "}:webhook" }
+
+// keptSent is how many deliveries are kept for people to see.
+const keptSent = 50
+
+// Delivery is one try to deliver an event.
+type Delivery struct {
+	At       ledger.Time `json:"at"`
+	EventID  string      `json:"eventId"`
+	Type     Type        `json:"type"`
+	UploadID string      `json:"uploadId,omitempty"`
+	OrderID  string      `json:"orderId,omitempty"`
+	Try      int         `json:"try"`
+	TookMS   int64       `json:"tookMs"`
+	Error    string      `json:"error,omitempty"` // why it did not arrive
+	GivenUp  bool        `json:"givenUp,omitempty"`
+}
+
+// Status is how an account's webhooks stand.
+type Status struct {
+	Cursor       ledger.Time   // all that ended until then was told
+	Lag          time.Duration // since the end of the oldest upload that is not told; 0: none
+	FailingSince ledger.Time   // zero: the last event that was sent arrived
+	Error        string        // why not
+	Recent       []Delivery    // newest first
+}
+
+// ReadStatus reads how an account's webhooks stand. It says false when it never had any.
+func ReadStatus(ctx context.Context, rdb redis.UniversalClient, l *ledger.Ledger, account string) (Status, bool, error) {
+	f, err := rdb.HGetAll(ctx, key(account)).Result()
+	if err != nil || len(f) == 0 {
+		return Status{}, false, wrap(account, err)
+	}
+	s := Status{Cursor: stamp(f["cursor"]), FailingSince: stamp(f["failing_since"]), Error: f["error"]}
+	behind, err := l.Finished(ctx, account, s.Cursor, 1)
+	if err != nil {
+		return Status{}, false, err
+	}
+	if len(behind.Uploads) > 0 {
+		now, err := l.Now(ctx)
+		if err != nil {
+			return Status{}, false, err
+		}
+		s.Lag = max(0, now.Sub(behind.Uploads[0].EndedAt.Time))
+	}
+	rows, err := rdb.LRange(ctx, key(account)+":sent", 0, -1).Result()
+	if err != nil {
+		return Status{}, false, wrap(account, err)
+	}
+	for _, row := range rows {
+		var d Delivery
+		if err := json.Unmarshal([]byte(row), &d); err != nil {
+			return Status{}, false, wrap(account, err)
+		}
+		s.Recent = append(s.Recent, d)
+	}
+	return s, true, nil
+}
+
+func wrap(account string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("webhooks of account %s: %w", account, err)
+}
+
+// stamp reads milliseconds; what is missing is the zero time.
+func stamp(s string) ledger.Time {
+	ms, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || ms == 0 {
+		return ledger.Time{}
+	}
+	return ledger.Time{Time: time.UnixMilli(ms).UTC()}
+}
+
+// state keeps an account's progress in Redis.
+type state struct {
+	rdb     redis.UniversalClient
+	account string
+	me      string // this sender
+}
+
+// take takes or renews the turn, unless it is another's.
+func (s state) take(ctx context.Context, turn time.Duration) (bool, error) {
+	n, err := redis.NewScript(`local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1`).Run(ctx, s.rdb, []string{key(s.account) + ":turn"}, s.me, turn.Milliseconds()).Int()
+	return n == 1, wrap(s.account, err)
+}
+
+// release gives the turn back, if it is still this one's.
+func (s state) release(ctx context.Context) error {
+	err := redis.NewScript(`if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1`).Run(ctx, s.rdb, []string{key(s.account) + ":turn"}, s.me).Err()
+	return wrap(s.account, err)
+}
+
+// load reads where to go on. Webhooks that are new begin with what ends now.
+func (s state) load(ctx context.Context, now ledger.Time) (cursor ledger.Time, told Breaker, err error) {
+	if err = s.rdb.HSetNX(ctx, key(s.account), "cursor", now.UnixMilli()).Err(); err != nil {
+		return cursor, told, wrap(s.account, err)
+	}
+	f, err := s.rdb.HMGet(ctx, key(s.account), "cursor", "told", "told_reason").Result()
+	if err != nil {
+		return cursor, told, wrap(s.account, err)
+	}
+	text := func(i int) string {
+		t, ok := f[i].(string)
+		if !ok {
+			return ""
+		}
+		return t
+	}
+	return stamp(text(0)), Breaker{Account: s.account, Reason: text(2), Since: stamp(text(1))}, nil
+}
+
+// progress is what is saved together.
+type progress struct {
+	cursor  ledger.Time
+	told    Breaker
+	failing ledger.Time
+	cause   string
+	sent    []Delivery // oldest first
+}
+
+func (s state) save(ctx context.Context, p progress) error {
+	var told, failing int64
+	if p.told.Reason != "" {
+		told = p.told.Since.UnixMilli()
+	}
+	if !p.failing.IsZero() {
+		failing = p.failing.UnixMilli()
+	}
+	var rows []any
+	for _, d := range p.sent[max(0, len(p.sent)-keptSent):] {
+		row, err := json.Marshal(d)
+		if err != nil {
+			return wrap(s.account, err)
+		}
+		rows = append(rows, row)
+	}
+	k := key(s.account)
+	_, err := s.rdb.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.HSet(ctx, k, "cursor", p.cursor.UnixMilli(), "told", told, "told_reason", p.told.Reason, "error", p.cause, "failing_since", failing)
+		if len(rows) > 0 {
+			pipe.LPush(ctx, k+":sent", rows...)
+			pipe.LTrim(ctx, k+":sent", 0, keptSent-1)
+		}
+		return nil
+	})
+	return wrap(s.account, err)
+}
