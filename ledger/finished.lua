@@ -6,7 +6,7 @@
 local after, limit, now = tonumber(ARGV[2]), tonumber(ARGV[3]), now_ms()
 -- The clock was set back: what ends now ends before what was read already. What that may have hidden
 -- is read again.
-if after >= now then after = now - 60000 end
+if after > now then after = now - 60000 end
 local complete, lists = now - 1, {}
 for state in pairs(FINAL) do
   local index = P .. 's:' .. state
