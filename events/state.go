@@ -45,23 +45,24 @@ type Status struct {
 	Recent       []Delivery    // newest first
 }
 
-// ReadStatus reads how an account's webhooks stand. It says false when it never had any.
-func ReadStatus(ctx context.Context, rdb redis.UniversalClient, l *ledger.Ledger, account string) (Status, bool, error) {
+// ReadStatus reads how an account's webhooks stand; a *tasks.Client is what it reads from. It says
+// false when the account never had any.
+func ReadStatus(ctx context.Context, rdb redis.UniversalClient, from source, account string) (Status, bool, error) {
 	f, err := rdb.HGetAll(ctx, key(account)).Result()
 	if err != nil || len(f) == 0 {
 		return Status{}, false, wrap(account, err)
 	}
 	s := Status{Cursor: stamp(f["cursor"]), FailingSince: stamp(f["failing_since"]), Error: f["error"]}
-	behind, err := l.Finished(ctx, account, s.Cursor, 1)
+	behind, err := from.Finished(ctx, account, s.Cursor, 1)
 	if err != nil {
 		return Status{}, false, err
 	}
 	if len(behind.Uploads) > 0 {
-		now, err := l.Now(ctx)
-		if err != nil {
-			return Status{}, false, err
+		clock := rdb.Time(ctx)
+		if err = clock.Err(); err != nil {
+			return Status{}, false, wrap(account, err)
 		}
-		s.Lag = max(0, now.Sub(behind.Uploads[0].EndedAt.Time))
+		s.Lag = max(0, clock.Val().Sub(behind.Uploads[0].EndedAt.Time))
 	}
 	rows, err := rdb.LRange(ctx, key(account)+":sent", 0, -1).Result()
 	if err != nil {

@@ -20,8 +20,8 @@ func TestWebhooksTellWhatEndsFromNowOn(t *testing.T) {
 	now, err := b.ledger.Now(b.ctx)
 	b.must(err)
 	b.eventually("the next millisecond", func() bool {
-		later, err := b.ledger.Now(b.ctx)
-		b.must(err)
+		later, laterErr := b.ledger.Now(b.ctx)
+		b.must(laterErr)
 		return later.After(now.Time)
 	})
 	b.start()

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/events"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/metrics"
 	"github.com/voucherd/voucherd/pandapon"
@@ -19,7 +21,7 @@ import (
 func WorkerSections() []config.Section {
 	return []config.Section{
 		config.Connection, config.PandaPon, config.Delivery, config.Retries, config.Breaker, config.Keeping, config.Upkeep,
-		config.Logging,
+		config.Webhooks, config.Logging,
 	}
 }
 
@@ -37,6 +39,7 @@ type Worker struct {
 	Store   *Store
 	Metrics *metrics.Metrics
 	apis    []*pandapon.Client
+	events  *events.Sender
 }
 
 // connsOfWorker are connections to Redis for the reconciler, probes and asynq's own loops.
@@ -70,7 +73,33 @@ func NewWorker(ctx context.Context, cfg config.Config, log *zap.Logger, version 
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
+	w.events = w.newSender(cfg, log, version)
 	return w, nil
+}
+
+// newSender gives the sender of the accounts' webhooks.
+func (w *Worker) newSender(cfg config.Config, log *zap.Logger, version string) *events.Sender {
+	var hooks []events.Webhook
+	for _, a := range cfg.Accounts {
+		if a.Webhook.URL != "" {
+			hooks = append(hooks, a.Webhook)
+		}
+	}
+	return events.NewSender(events.Config{
+		Redis: w.Store.Redis, Ledger: w.Store.Ledger, Log: log, Webhooks: hooks, Agent: "voucherd/" + version, Observer: w.Metrics,
+	})
+}
+
+// Run delivers vouchers and sends webhooks until the context ends. The error says why it could not
+// start.
+func (w *Worker) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var sending sync.WaitGroup
+	sending.Go(func() { w.events.Run(ctx) })
+	err := w.Worker.Run(ctx)
+	cancel()
+	sending.Wait()
+	return err
 }
 
 // openAccounts gives every account its client of the API.

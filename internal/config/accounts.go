@@ -32,6 +32,9 @@ type accountEntry struct {
 	BaseURL     string `yaml:"baseUrl"`
 	UploadPath  string `yaml:"uploadPath"`
 	Concurrency *int   `yaml:"concurrency"`
+
+	WebhookURL        *string `yaml:"webhookUrl"`
+	WebhookSecretFile string  `yaml:"webhookSecretFile"`
 }
 
 // accountsFile is what an accounts file holds.
@@ -89,10 +92,12 @@ func (l *loader) ownAccount() {
 	if a.userID == "" {
 		l.missing("PANDAPON_USER_ID", "the sub-account of your PandaPon account")
 	}
+	url, file := l.ownWebhook()
 	l.cfg.Accounts = append(l.cfg.Accounts, Account{
 		Name:        defaultAccount,
 		Credentials: pandapon.Credentials{AccessKey: a.accessKey, Secret: l.accountSecret(), UserID: a.userID},
 		BaseURL:     a.baseURL, UploadPath: a.uploadPath, Concurrency: l.cfg.concurrency,
+		Webhook: l.accountWebhook(defaultAccount, url, file),
 	})
 	l.headers(l.name("PANDAPON_ACCESS_KEY"), a.accessKey)
 	l.headers(l.name("PANDAPON_USER_ID"), a.userID)
@@ -200,7 +205,7 @@ func (l *loader) fileAccount(where string, e accountEntry) {
 		where += " (" + e.Name + ")"
 	}
 	account := Account{
-		Name: e.Name, BaseURL: e.BaseURL, UploadPath: e.UploadPath, Concurrency: l.cfg.concurrency,
+		Name: e.Name, BaseURL: e.BaseURL, UploadPath: e.UploadPath, Concurrency: l.cfg.concurrency, Webhook: l.entryWebhook(where, e),
 		Credentials: pandapon.Credentials{AccessKey: e.AccessKey, UserID: e.UserID, Secret: l.entrySecret(where, e)},
 	}
 	if account.BaseURL == "" {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/voucherd/voucherd/events"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/worker"
@@ -37,6 +38,7 @@ type Config struct {
 	Warnings []string
 
 	account      account
+	webhook      webhook
 	accountsFile string
 	concurrency  int
 }
@@ -57,6 +59,7 @@ type Account struct {
 	BaseURL     string
 	UploadPath  string
 	Concurrency int
+	Webhook     events.Webhook // without a URL: none
 }
 
 // account is what the PANDAPON_ settings say; it makes the account `default`.

@@ -23,7 +23,7 @@ import (
 // all are the sections but Account, which wants credentials.
 func all() []config.Section {
 	return []config.Section{
-		config.Connection, config.Intake, config.Delivery, config.Retries, config.Breaker, config.Keeping, config.Upkeep, config.Logging,
+		config.Connection, config.Intake, config.Delivery, config.Retries, config.Breaker, config.Keeping, config.Upkeep, config.Webhooks, config.Logging,
 	}
 }
 
@@ -109,7 +109,7 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		"VOUCHERD_LOG_FORMAT": "console", "VOUCHERD_SHORT_SCHEDULE": "1s, 2s", "VOUCHERD_LONG_SCHEDULE": "3s", "VOUCHERD_JITTER": "0",
 		"PANDAPON_CODES_FINAL": "1, 2", "PANDAPON_CODES_THROTTLED": "3", "PANDAPON_CODES_CREDENTIALS": "-4",
 		"VOUCHERD_RETRY_AFTER_MAX": "7d", "VOUCHERD_OUTAGE_MAX": "7d", "VOUCHERD_PROBE_MAX": "7d", "VOUCHERD_THROTTLE_MAX": "7d",
-		"VOUCHERD_SHUTDOWN_TIMEOUT": "7d", "VOUCHERD_BEAT_EVERY": "3s",
+		"VOUCHERD_SHUTDOWN_TIMEOUT": "7d", "VOUCHERD_BEAT_EVERY": "3s", "VOUCHERD_WEBHOOK_URL": "https://h", "VOUCHERD_WEBHOOK_ALLOW_PRIVATE": "yes",
 	}
 	for _, s := range config.Settings() {
 		if s.Section == config.PandaPon || s.Env == "VOUCHERD_CONCURRENCY" {

@@ -37,6 +37,7 @@ const (
 	Breaker    Section = "Breaker"
 	Keeping    Section = "Keeping"
 	Upkeep     Section = "Upkeep"
+	Webhooks   Section = "Webhooks"
 	Logging    Section = "Log"
 )
 
@@ -52,7 +53,7 @@ func Settings() []Setting { return settingsOf(&Config{}) }
 func settingsOf(c *Config) []Setting {
 	return slices.Concat(
 		connection(c), accountSettings(c), intake(c), delivery(c), lease(c), retries(c), delays(c), breaker(c), keeping(c), notes(c),
-		upkeep(c), logging(c),
+		upkeep(c), webhooks(c), logging(c),
 	)
 }
 

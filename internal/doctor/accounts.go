@@ -39,6 +39,7 @@ func (e *examination) accounts(ctx context.Context) {
 		}
 		e.breaker(what, l)
 		e.sizes(ctx, what, l.Account)
+		e.webhooks(ctx, what, l.Account)
 	}
 }
 

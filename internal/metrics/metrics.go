@@ -24,6 +24,7 @@ type Metrics struct {
 	repairs  *prometheus.CounterVec
 	enqueued *prometheus.HistogramVec
 	redis    *prometheus.CounterVec
+	webhooks webhooks
 }
 
 // New gives a process its metrics, those of the Go runtime included.
@@ -47,8 +48,9 @@ func New() *Metrics {
 		redis: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "voucherd_redis_errors_total", Help: "Commands to Redis that failed: away, or refused by it.",
 		}, []string{"kind"}),
+		webhooks: newWebhooks(),
 	}
-	m.registry.MustRegister(m.attempts, m.duration, m.repairs, m.enqueued, m.redis,
+	m.registry.MustRegister(m.attempts, m.duration, m.repairs, m.enqueued, m.redis, m.webhooks.sent, m.webhooks.lag,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

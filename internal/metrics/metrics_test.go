@@ -56,6 +56,8 @@ func TestExports(t *testing.T) {
 	m.Attempted("default", ledger.OutcomeUnclear, 300*time.Millisecond)
 	m.Repaired("default", 4)
 	m.Enqueued("accepted", time.Millisecond)
+	m.WebhookSent("default", "failed", time.Millisecond)
+	m.WebhookLag("default", 90*time.Second)
 	has(t, scrape(t, m),
 		`voucherd_attempts_total{account="default",outcome="unclear"} 1`,
 		`voucherd_attempt_duration_seconds_bucket{account="default",le="0.5"} 1`,
@@ -69,6 +71,8 @@ func TestExports(t *testing.T) {
 		`voucherd_breaker_open{account="default",reason="store"} 0`,
 		`voucherd_account_paused{account="default"} 0`,
 		`voucherd_ledger_up 1`,
+		`voucherd_webhooks_total{account="default",result="failed"} 1`,
+		`voucherd_webhook_lag_seconds{account="default"} 90`,
 	)
 }
 
