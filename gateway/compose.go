@@ -31,6 +31,7 @@ func (g *Gateway) compose() error {
 	})
 	g.pages, pagesErr = web.New(web.Config{
 		Store: g.cfg.Tasks, History: g.cfg.History, Now: g.cfg.Now, Viewer: g.viewer, Note: note, Cause: noteCause, By: by,
+		Webhooks: g.cfg.Webhooks,
 		Learnt: func() (all []web.LearntRule) {
 			for _, rule := range g.dropIn.Learnt() {
 				all = append(all, web.LearntRule(rule))

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,4 +123,22 @@ func TestWaitsEndWhenTheCallerGoes(t *testing.T) {
 	cancel()
 	b.answered(got)
 	b.eventually("the end of the wait", func() bool { return gateway.Waiting(b.gateway) == 0 })
+}
+
+func TestAPageShowsDeliveries(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(b *bundle) {
+		b.cfg.Webhooks = func(_ context.Context, account string) (events.Status, bool, error) {
+			return events.Status{
+				Lag: 90 * time.Second, Error: "answered HTTP 500", Recent: []events.Delivery{{EventID: "e", Type: events.UploadDelivered, UploadID: "u", OrderID: "o7", Try: 3}},
+			}, account == b.account, nil
+		}
+	})
+	b.raw("1", png("x", 90))
+	page := string(b.get(b.producer, "/webhooks").want(http.StatusOK).body)
+	for _, want := range []string{b.account, "answered HTTP 500", "o7", "upload.delivered", "arrived"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not on the page:\n%s", want, page)
+		}
+	}
 }

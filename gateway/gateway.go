@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/events"
 	"github.com/voucherd/voucherd/gateway/api"
 	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/gateway/intake"
@@ -54,6 +55,9 @@ type Config struct {
 	History        web.History  // counts for the start page's chart, a *ledger.Ledger; nil: no chart
 	Queues         http.Handler // asynqmon at /queues/, for operators; nil: not found
 	QueuesReadOnly http.Handler // the same for all others, able to look only; nil: not found
+
+	// Webhooks gives how an account's webhooks stand, and whether it has any; nil: none has.
+	Webhooks func(ctx context.Context, account string) (events.Status, bool, error)
 
 	TLS *CertificateFiles // nil: plain HTTP
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/voucherd/voucherd/events"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 )
@@ -50,7 +51,7 @@ type Viewer struct {
 	Secure   bool   // came by HTTPS
 }
 
-// Config is what Pages need. All but History is required.
+// Config is what Pages need. All but History and Webhooks is required.
 type Config struct {
 	Store   Store
 	History History // nil: the start page has no chart
@@ -61,6 +62,9 @@ type Config struct {
 	By     func(*http.Request) string         // names whoever makes a request
 	Now    func() time.Time                   // nil: time.Now
 	Learnt func() []LearntRule                // what the drop-in endpoint learnt
+
+	// Webhooks gives how an account's webhooks stand, and whether it has any; nil: none has.
+	Webhooks func(ctx context.Context, account string) (events.Status, bool, error)
 }
 
 // Pages answer for the web pages. They are safe for concurrent use.
@@ -103,6 +107,7 @@ func (p *Pages) Routes() []Route {
 		{Pattern: "GET /incident", Serve: p.incident},
 		{Pattern: "GET /uploads", Serve: p.uploads},
 		{Pattern: "GET /uploads/{id}", Serve: p.upload},
+		{Pattern: "GET /webhooks", Serve: p.webhooks},
 		{Pattern: "POST /uploads/{id}/retry", Operators: true, Serve: p.act(tasks.ActionRetry)},
 		{Pattern: "POST /uploads/{id}/discard", Operators: true, Serve: p.act(tasks.ActionDiscard)},
 		{Pattern: "POST /uploads/several", Operators: true, Serve: p.several},

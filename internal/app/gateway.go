@@ -1,8 +1,10 @@
 package app
 
 import (
+	"context"
 	"fmt"
 
+	"github.com/voucherd/voucherd/events"
 	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/gateway/dropin"
 	"github.com/voucherd/voucherd/internal/config"
@@ -18,6 +20,9 @@ const GatewayConns = 96
 // yet.
 func (s *Store) NewGateway(cfg config.Config, own gateway.Config, m *metrics.Metrics) (*gateway.Gateway, error) {
 	own.Tasks, own.Ready, own.History = s.Tasks, s.Ready, s.Ledger
+	own.Webhooks = func(ctx context.Context, account string) (events.Status, bool, error) {
+		return events.ReadStatus(ctx, s.Redis, s.Tasks, account)
+	}
 	own.Metrics, own.Enqueued = m.Handler(), m.Enqueued
 	own.Rule, own.MaxVoucherBytes = cfg.Rule, cfg.MaxVoucherBytes
 	for _, a := range cfg.Accounts {
