@@ -28,7 +28,7 @@ func TestWebhooksTellWhatEndsFromNowOn(t *testing.T) {
 	b.ready()
 	id := b.end("1", 1, delivered())
 	b.end("1", 2, rejected())
-	_, _, err = b.ledger.Discard(b.ctx, b.end("2", 0, unavailable(, ledger.Who{}))) // nobody is told
+	_, _, err = b.ledger.Discard(b.ctx, b.end("2", 0, unavailable()), ledger.Who{}) // nobody is told
 	b.must(err)
 	b.eventually("the events", func() bool { return len(b.to.events()) >= 3 }) // the breaker has opened
 	es := b.to.events()
