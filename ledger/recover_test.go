@@ -176,6 +176,21 @@ func TestWorkers(t *testing.T) {
 	if len(ws) != 2 || ws[0].Instance != "a" || ws[1].Instance != "b" || ws[0].Host != "h" || ws[0].Version != "v1" || ws[0].Concurrency != 16 {
 		t.Errorf("workers %+v", ws)
 	}
+	if ws[0].LastBeat.IsZero() || ws[0].Live {
+		t.Errorf("worker %+v, want to know of its first beat, and nothing of how long it may be silent", ws[0])
+	}
+	_, err = q.Beat(q.ctx, q.account, ledger.WorkerInfo{Instance: "live", DeadAfterMS: 60_000})
+	q.must(err)
+	old := ledger.Time{Time: ws[0].LastBeat.Add(-time.Minute)}
+	_, err = q.Beat(q.ctx, q.account, ledger.WorkerInfo{Instance: "silent", DeadAfterMS: 60_000, StartedAt: old, LastBeat: old})
+	q.must(err)
+	ws, err = q.Workers(q.ctx, q.account)
+	q.must(err)
+	for _, w := range ws {
+		if w.Live != (w.Instance == "live") {
+			t.Errorf("worker %+v", w)
+		}
+	}
 	q.must(q.rdb.HSet(q.ctx, q.prefix()+"workers", "c", "{").Err())
 	if _, err := q.Workers(q.ctx, q.account); err == nil {
 		t.Error("a beat that nobody can read is none")

@@ -18,6 +18,8 @@ type WorkerInfo struct {
 	Concurrency int    `json:"concurrency"`
 	StartedAt   Time   `json:"startedAt"`
 	LastBeat    Time   `json:"lastBeat"`
+	DeadAfterMS int64  `json:"deadAfterMs"` // how long it may be silent before it is taken for dead
+	Live        bool   `json:"live"`        // it has not been silent for so long; Workers says so
 }
 
 // Vitals are the signs of life of an account's workers. That they change is what tells, not what
@@ -31,8 +33,16 @@ type Vitals struct {
 // leasesAtOnce bounds how many tasks that are taken up are looked at.
 const leasesAtOnce = 10_000
 
-// Beat notes that a worker of an account lives, and gives the signs of life of all of them.
+// Beat notes that a worker of an account lives, and gives the signs of life of all of them. A worker
+// that beats for the first time has no times yet: it gets those of Redis.
 func (l *Ledger) Beat(ctx context.Context, account string, w WorkerInfo) (Vitals, error) {
+	if w.LastBeat.IsZero() {
+		now, err := l.rdb.Time(ctx).Result()
+		if err != nil {
+			return Vitals{}, fmt.Errorf("beat for account %s: %w", account, err)
+		}
+		w.StartedAt, w.LastBeat = Time{now.UTC()}, Time{now.UTC()}
+	}
 	said, err := json.Marshal(w)
 	if err != nil {
 		return Vitals{}, fmt.Errorf("write the beat of worker %s: %w", w.Name, err)
@@ -75,19 +85,22 @@ func (l *Ledger) Recover(ctx context.Context, account string, silent Vitals) ([]
 	return readRepairs(account, r, 0), nil
 }
 
-// Workers gives the workers of an account, by name, with their last beats. One that was stopped or
-// has died is among them until another worker has noticed, after some seconds.
+// Workers gives the workers of an account, by name, with their last beats. The last of them to stop
+// or to die stays among them, no longer alive.
 func (l *Ledger) Workers(ctx context.Context, account string) ([]WorkerInfo, error) {
-	beats, err := l.rdb.HGetAll(ctx, prefix(account)+"workers").Result()
-	if err != nil {
+	pipe := l.rdb.Pipeline()
+	beats := pipe.HGetAll(ctx, prefix(account)+"workers")
+	clock := pipe.Time(ctx)
+	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("list the workers of account %s: %w", account, err)
 	}
-	var ws []WorkerInfo
-	for instance, said := range beats {
-		w := WorkerInfo{Instance: instance}
+	ws := []WorkerInfo{}
+	for instance, said := range beats.Val() {
+		w := WorkerInfo{}
 		if err := json.Unmarshal([]byte(said), &w); err != nil {
 			return nil, fmt.Errorf("read the beat of a worker of account %s: %w", account, err)
 		}
+		w.Instance, w.Live = instance, clock.Val().Sub(w.LastBeat.Time) < millis(w.DeadAfterMS)
 		ws = append(ws, w)
 	}
 	slices.SortFunc(ws, func(a, b WorkerInfo) int {

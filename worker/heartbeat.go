@@ -49,6 +49,7 @@ func newHeartbeat(account string, concurrency int, cfg Config, log *zap.Logger) 
 		account: account, ledger: cfg.Ledger, log: log, every: cfg.Settings.BeatEvery, dead: cfg.Settings.DeadAfter,
 		me: ledger.WorkerInfo{
 			Instance: rand.Text(), Name: cfg.Settings.Name, Host: cfg.Host, Version: cfg.Version, Concurrency: concurrency,
+			DeadAfterMS: cfg.Settings.DeadAfter.Milliseconds(),
 		},
 	}
 }
