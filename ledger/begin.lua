@@ -23,7 +23,10 @@ if not repeated then
   if due - now > 1000 then return { 'early', due - now } end
 end
 
-local breaker = redis.call('HMGET', P .. 'breaker', 'reason', 'until', 'probe', 'probe_till', 'by')
+local breaker = redis.call('HMGET', P .. 'breaker', 'reason', 'until', 'probe', 'probe_till', 'by', 'paused_at',
+  'paused_till')
+local paused = pause_left(breaker[6], breaker[7], now)
+if paused and not repeated then return { 'breaker open', 'paused', paused } end
 local probe = breaker[1] and breaker[3] == nonce
 if breaker[1] and not repeated then
   local wait, by = tonumber(breaker[2]) - now, breaker[5]

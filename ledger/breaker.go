@@ -9,12 +9,13 @@ import (
 
 // Breaker is an account's breaker as it stands: what one worker learned holds for all.
 type Breaker struct {
-	Reason    string        // why it is open: outage, throttled, credentials, endpoint, refusing, store; "": it is closed
+	Reason    string        // why it is open: outage, throttled, credentials, endpoint, refusing, store, paused; "": it is closed
 	Since     Time          // when it opened
-	NextProbe Time          // when the next attempt may ask
+	NextProbe Time          // when the next attempt may ask; zero: when a person resumes the account
 	Wait      time.Duration // … from now, at least 0
 	Step      int           // how often it opened again
 	Probing   bool          // an attempt is asking now
+	Pause     *Pause        // a person's, which comes before any other reason; nil: none
 
 	LastAt      Time // the last answer of the API, or the lack of one
 	LastOutcome Outcome
@@ -39,6 +40,13 @@ func (l *Ledger) Breaker(ctx context.Context, account string) (Breaker, error) {
 		LastAt: at(integer(f["last_at"])), LastOutcome: Outcome(f["last_outcome"]),
 		LastStatus: int(integer(f["last_http"])), LastCode: f["last_code"], LastMsg: f["last_msg"],
 		Skew: millis(integer(f["skew"])),
+	}
+	if g.Pause = readPause(f, clock.Val()); g.Pause != nil {
+		g.Reason, g.Since, g.NextProbe = ReasonPaused, g.Pause.Since, g.Pause.Until
+		if !g.NextProbe.IsZero() {
+			g.Wait = g.NextProbe.Sub(clock.Val())
+		}
+		return g, nil
 	}
 	if g.Reason == "" {
 		return g, nil

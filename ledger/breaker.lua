@@ -4,6 +4,8 @@
 --   step        how often it opened again              bound          until then not even a success closes it, ms
 --   probe       nonce of the attempt that asks         probe_till     when its turn ends by itself, ms
 --   by          the one upload whose answers opened it: it alone waits    last_*    the last answer
+--   paused_at, paused_till, paused_for, paused_by   a person's hold: since, until (0: no end), why and who. It
+--                       stands beside the reason, and comes first
 --   row_outage  attempts in a row without an answer
 --   row_kind, row_n, row_by   answers in a row of the credentials or endpoint kind, and the one upload they came from
 --   ref, ref_by               the refusal that repeats, and the uploads that had it
@@ -17,9 +19,10 @@ local breaker, is_open
 local function breaker_was()
   if not breaker then
     local r = redis.call('HMGET', G, 'reason', 'bound', 'probe', 'row_outage', 'row_kind', 'ref', 'last_at', 'last_outcome',
-      'last_http', 'last_code', 'last_msg')
+      'last_http', 'last_code', 'last_msg', 'paused_at', 'paused_till')
     breaker = { reason = r[1], bound = tonumber(r[2] or '0'), probe = r[3], evidence = r[4] or r[5] or r[6],
-      last_at = tonumber(r[7] or '0'), last = { r[8], r[9], r[10], r[11] } }
+      last_at = tonumber(r[7] or '0'), last = { r[8], r[9], r[10], r[11] },
+      paused_at = r[12], paused_till = r[13] }
     is_open = r[1] and true or false
   end
   return breaker

@@ -190,7 +190,7 @@ func (b *bundle) later(d time.Duration) {
 		case "u":
 			b.earlier(key, ms, "lease", "next", "made", "since", "done", "assigned")
 		case "breaker":
-			b.earlier(key, ms, "since", "until", "bound", "probe_till", "last_at")
+			b.earlier(key, ms, "since", "until", "bound", "probe_till", "last_at", "paused_at", "paused_till")
 		case "s", "e", "keep":
 			zs, err := b.rdb.ZRangeWithScores(b.ctx, key, 0, -1).Result()
 			b.must(err)

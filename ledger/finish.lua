@@ -28,7 +28,10 @@ local before = line and field(line, F_OUTCOME)
 
 local function reply_with(how, account, due, next_key, next_generation)
   local reason, hold = '', 0
-  if breaker_is_open() then
+  local paused = pause_left(breaker_was().paused_at, breaker.paused_till, now)
+  if paused then
+    reason, hold = 'paused', paused
+  elseif breaker_is_open() then
     local g = redis.call('HMGET', G, 'reason', 'until', 'by')
     reason = g[1]
     if not g[3] then hold = math.max(0, tonumber(g[2]) - now) end

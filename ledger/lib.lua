@@ -170,6 +170,16 @@ local function append(key, line)
   end
 end
 
+-- pause_left gives for how many ms to wait before asking again whether a person still holds the
+-- account, or false when nobody does. It is short, so that all go on soon after the account was
+-- resumed.
+local function pause_left(since, till, now)
+  if not since then return false end
+  if till == '0' then return 5000 end
+  local left = tonumber(till) - now
+  return left > 0 and math.min(left, 5000)
+end
+
 -- While an attempt runs, its upload's record has
 --   run                the first four fields of its line: number, generation, start, nonce. With a
 --                      value of more than 64 bytes Redis would keep the record less compactly.

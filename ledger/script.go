@@ -62,9 +62,12 @@ var stuckLua string
 //go:embed finished.lua
 var finishedLua string
 
+//go:embed pause.lua
+var pauseLua string
+
 // scripts are the ledger's Lua, each with what it shares in front of it.
 type scripts struct {
-	open, begin, finish, release, reopen, discard, pass, sweep, recover, remove, hold, kept, stuck, finished *redis.Script
+	open, begin, finish, release, reopen, discard, pass, sweep, recover, remove, hold, kept, stuck, finished, pause *redis.Script
 }
 
 func loadScripts() scripts {
@@ -75,7 +78,7 @@ func loadScripts() scripts {
 		open: load(openLua), begin: load(beginLua), finish: load(breakerLua, finishLua), release: load(breakerLua, releaseLua),
 		reopen: load(reopenLua), discard: load(discardLua), pass: load(repairLua, passLua), sweep: load(repairLua, sweepLua),
 		recover: load(repairLua, recoverLua), remove: load(removeLua), hold: load(holdLua), kept: load(keptLua), stuck: load(stuckLua),
-		finished: load(finishedLua),
+		finished: load(finishedLua), pause: load(pauseLua),
 	}
 }
 
