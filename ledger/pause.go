@@ -18,7 +18,7 @@ type Pause struct {
 }
 
 const (
-	maxPauseReason = 200 // bytes
+	maxPauseReason = 800 // bytes
 	maxBy          = 100
 )
 

@@ -12,16 +12,35 @@ import (
 type AccountStatus struct {
 	Account     string                 `json:"account"`
 	Breaker     BreakerState           `json:"breaker"`
-	Reason      string                 `json:"reason,omitempty"` // why the breaker is not closed
-	Since       ledger.Time            `json:"since,omitzero"`   // when it opened
-	NextProbeAt ledger.Time            `json:"nextProbeAt,omitzero"`
+	Reason      string                 `json:"reason,omitempty"`     // why the breaker is not closed
+	Since       ledger.Time            `json:"since,omitzero"`       // when it opened
+	NextProbeAt ledger.Time            `json:"nextProbeAt,omitzero"` // of a pause: when it ends by itself
+	Pause       *ledger.Pause          `json:"pause,omitempty"`      // the person's who holds it; reason is then "paused"
 	LastAnswer  *LastAnswer            `json:"lastAnswer,omitempty"`
 	ClockSkewMS int64                  `json:"clockSkewMs,omitempty"` // the API's clock is ahead of the workers' by this
 	Paused      bool                   `json:"paused"`                // asynqmon's Pause
+	Workers     []ledger.WorkerInfo    `json:"workers"`               // those that live, and the last that did not
 	Backlog     int64                  `json:"backlog"`
 	OldestAgeMS int64                  `json:"oldestAgeMs,omitempty"` // of the oldest unfinished upload
 	Uploads     map[ledger.State]int64 `json:"uploads"`
 }
+
+// LiveWorkers counts the workers that live.
+func (s AccountStatus) LiveWorkers() int {
+	n := 0
+	for _, w := range s.Workers {
+		if w.Live {
+			n++
+		}
+	}
+	return n
+}
+
+// Unattended says that uploads wait and no worker lives.
+func (s AccountStatus) Unattended() bool { return s.Backlog > 0 && s.LiveWorkers() == 0 }
+
+// Attended says that the account had a worker at some time.
+func (s AccountStatus) Attended() bool { return len(s.Workers) > 0 || s.LastAnswer != nil }
 
 // BreakerState is whether an account's circuit breaker lets attempts pass.
 type BreakerState string
@@ -73,11 +92,22 @@ func (c *Client) Accounts(ctx context.Context) ([]AccountStatus, error) {
 }
 
 func (c *Client) account(ctx context.Context, name string) (AccountStatus, error) {
+	s, err := c.standing(ctx, name)
+	if err != nil {
+		return s, err
+	}
+	counts, err := c.ledger.Counts(ctx, name)
+	s.Backlog, s.OldestAgeMS, s.Uploads = counts.Unfinished(), counts.Oldest.Milliseconds(), counts.ByState
+	return s, err
+}
+
+// standing tells how an account stands, but for its uploads.
+func (c *Client) standing(ctx context.Context, name string) (AccountStatus, error) {
 	g, err := c.ledger.Breaker(ctx, name)
 	if err != nil {
 		return AccountStatus{}, err
 	}
-	counts, err := c.ledger.Counts(ctx, name)
+	workers, err := c.ledger.Workers(ctx, name)
 	if err != nil {
 		return AccountStatus{}, err
 	}
@@ -89,8 +119,7 @@ func (c *Client) account(ctx context.Context, name string) (AccountStatus, error
 	}
 	s := AccountStatus{
 		Account: name, Breaker: breakerState(g), Reason: g.Reason, Since: g.Since, NextProbeAt: g.NextProbe,
-		ClockSkewMS: g.Skew.Milliseconds(),
-		Paused:      paused == 1, Backlog: counts.Unfinished(), OldestAgeMS: counts.Oldest.Milliseconds(), Uploads: counts.ByState,
+		ClockSkewMS: g.Skew.Milliseconds(), Pause: g.Pause, Paused: paused == 1, Workers: workers,
 	}
 	if !g.LastAt.IsZero() {
 		s.LastAnswer = &LastAnswer{
