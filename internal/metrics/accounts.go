@@ -35,6 +35,9 @@ func (m *Metrics) WatchAccounts(from accountSource) {
 			[]string{"account", "reason"}, nil),
 		paused: prometheus.NewDesc("voucherd_account_paused", "1 when the account's queue is paused in asynq.",
 			[]string{"account"}, nil),
+		workers: prometheus.NewDesc("voucherd_workers", "Workers of the account that live.", []string{"account"}, nil),
+		worker: prometheus.NewDesc("voucherd_worker_info", "1 for each worker of the account that lives.",
+			[]string{"account", "worker", "version"}, nil),
 		up: prometheus.NewDesc("voucherd_ledger_up", "1 when the ledger could be read.", nil, nil),
 	})
 }
@@ -42,12 +45,13 @@ func (m *Metrics) WatchAccounts(from accountSource) {
 // reasons are all there are; each is always exported, so that an alert need not reckon with missing
 // series.
 func reasons() []string {
-	return []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store"}
+	return []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store", ledger.ReasonPaused}
 }
 
 type accountCollector struct {
-	from                              accountSource
-	uploads, oldest, open, paused, up *prometheus.Desc
+	from accountSource
+
+	uploads, oldest, open, paused, workers, worker, up *prometheus.Desc
 
 	mu       sync.Mutex
 	read     time.Time
@@ -57,7 +61,7 @@ type accountCollector struct {
 
 // Describe implements prometheus.Collector.
 func (c *accountCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.uploads, c.oldest, c.open, c.paused, c.up} {
+	for _, d := range []*prometheus.Desc{c.uploads, c.oldest, c.open, c.paused, c.workers, c.worker, c.up} {
 		out <- d
 	}
 }
@@ -75,8 +79,22 @@ func (c *accountCollector) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(c.oldest, float64(l.OldestAgeMS)/1000, l.Account)
 		gauge(c.paused, truth(l.Paused), l.Account)
+		gauge(c.workers, float64(l.LiveWorkers()), l.Account)
+		c.named(gauge, l)
 		for _, r := range reasons() {
 			gauge(c.open, truth(l.Reason == r), l.Account, r)
+		}
+	}
+}
+
+// named names the workers that live, each once: a worker that was started again has its name twice
+// for some seconds.
+func (c *accountCollector) named(gauge func(*prometheus.Desc, float64, ...string), l tasks.AccountStatus) {
+	seen := map[[2]string]bool{}
+	for _, w := range l.Workers {
+		if k := [2]string{w.Name, w.Version}; w.Live && !seen[k] {
+			seen[k] = true
+			gauge(c.worker, 1, l.Account, w.Name, w.Version)
 		}
 	}
 }

@@ -46,6 +46,9 @@ func (l *accounts) Accounts(context.Context) ([]tasks.AccountStatus, error) {
 	l.asked.Add(1)
 	return []tasks.AccountStatus{{
 		Account: "default", Reason: "outage", OldestAgeMS: 90_500, Uploads: map[ledger.State]int64{ledger.Waiting: 3},
+		Workers: []ledger.WorkerInfo{
+			{Name: "w1", Version: "v1", Live: true}, {Name: "w1", Version: "v1", Live: true}, {Name: "w2", Version: "v1"},
+		},
 	}}, l.err
 }
 
@@ -70,6 +73,8 @@ func TestExports(t *testing.T) {
 		`voucherd_breaker_open{account="default",reason="outage"} 1`,
 		`voucherd_breaker_open{account="default",reason="store"} 0`,
 		`voucherd_account_paused{account="default"} 0`,
+		`voucherd_workers{account="default"} 2`,
+		`voucherd_worker_info{account="default",version="v1",worker="w1"} 1`,
 		`voucherd_ledger_up 1`,
 		`voucherd_webhooks_total{account="default",result="failed"} 1`,
 		`voucherd_webhook_lag_seconds{account="default"} 90`,
