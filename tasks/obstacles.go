@@ -114,6 +114,17 @@ type UploadStatus struct {
 	ledger.Upload
 
 	Delivery *Delivery `json:"delivery,omitempty"` // nil: the upload is finished
+
+	standing AccountStatus
+}
+
+// WaitsFor says in half a sentence what is in the way of an unfinished upload; "" if nothing is.
+// Clock writes the times in it.
+func (u UploadStatus) WaitsFor(clock func(ledger.Time) string) string {
+	if u.Delivery == nil {
+		return ""
+	}
+	return u.standing.WaitsFor(clock)
 }
 
 // Delivery is how the account of an unfinished upload stands.
@@ -137,7 +148,7 @@ func (c *Client) Status(ctx context.Context, u ledger.Upload) (UploadStatus, err
 	if err != nil {
 		return UploadStatus{}, err
 	}
-	return UploadStatus{Upload: u, Delivery: &Delivery{
+	return UploadStatus{Upload: u, standing: s, Delivery: &Delivery{
 		Breaker: s.Breaker, Reason: s.Reason, Since: s.Since, NextProbeAt: s.NextProbeAt, Pause: s.Pause,
 		LiveWorkers: s.LiveWorkers(), Obstacles: append([]Obstacle{}, s.Obstacles()...), WaitsFor: s.WaitsFor(ledger.Time.String),
 	}}, nil

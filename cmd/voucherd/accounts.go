@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -16,13 +17,19 @@ import (
 )
 
 type accountsCmd struct {
+	List   accountsListCmd   `cmd:"" default:"withargs" help:"Show each account: its breaker, its workers, its backlog, the API's last answer."`
+	Pause  accountsPauseCmd  `cmd:"" help:"Hold an account: attempts under way end, and no other starts."`
+	Resume accountsResumeCmd `cmd:"" help:"End the hold of an account."`
+}
+
+type accountsListCmd struct {
 	JSON bool `help:"Print JSON, one account a line." name:"json"`
 
 	kong.Plugins
 }
 
 // Run shows how every account stands.
-func (c *accountsCmd) Run(ctx context.Context, s *session) error {
+func (c *accountsListCmd) Run(ctx context.Context, s *session) error {
 	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
 		accounts, err := st.Tasks.Accounts(ctx)
 		if err != nil {
@@ -32,20 +39,59 @@ func (c *accountsCmd) Run(ctx context.Context, s *session) error {
 			fmt.Fprintln(s.stderr, "There is no account yet: none had an upload or a worker.")
 		}
 		for i, l := range accounts {
-			if c.JSON {
-				if err := printJSON(s.stdout, l); err != nil {
-					return err
-				}
-				continue
-			}
-			if i > 0 {
+			if i > 0 && !c.JSON {
 				fmt.Fprintln(s.stdout)
 			}
-			if err := printAccount(s.stdout, l); err != nil {
+			if err := s.printStatus(l, c.JSON); err != nil {
 				return err
 			}
 		}
 		return nil
+	})
+}
+
+func (s *session) printStatus(l tasks.AccountStatus, asJSON bool) error {
+	if asJSON {
+		return printJSON(s.stdout, l)
+	}
+	return printAccount(s.stdout, l)
+}
+
+type accountsPauseCmd struct {
+	Name   string        `arg:"" help:"The account."`
+	Reason string        `help:"Why; it is shown wherever the account is." required:"" placeholder:"TEXT" variable:"VOUCHERD_PAUSE_REASON"`
+	For    time.Duration `help:"When it ends by itself; without it, only resume does." placeholder:"TIME" variable:"VOUCHERD_PAUSE_FOR"`
+	JSON   bool          `help:"Print JSON." name:"json"`
+
+	kong.Plugins
+}
+
+// Run holds the account.
+func (c *accountsPauseCmd) Run(ctx context.Context, s *session) error {
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+		l, err := st.Tasks.Pause(ctx, tasks.PauseRequest{Account: c.Name, Reason: c.Reason, By: s.who("").By, For: c.For})
+		if err != nil {
+			return err
+		}
+		return s.printStatus(l, c.JSON)
+	})
+}
+
+type accountsResumeCmd struct {
+	Name string `arg:"" help:"The account."`
+	JSON bool   `help:"Print JSON." name:"json"`
+
+	kong.Plugins
+}
+
+// Run ends the hold.
+func (c *accountsResumeCmd) Run(ctx context.Context, s *session) error {
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+		l, err := st.Tasks.Resume(ctx, c.Name)
+		if err != nil {
+			return err
+		}
+		return s.printStatus(l, c.JSON)
 	})
 }
 
@@ -54,8 +100,9 @@ func printAccount(w io.Writer, l tasks.AccountStatus) error {
 	row := func(name, value string) { fmt.Fprintf(t, "%s\t%s\n", name, value) }
 	row("account", l.Account)
 	row("breaker", breakerWords(l))
-	if l.Paused {
-		row("paused", "yes, in asynq: nothing is fetched until it is resumed")
+	row("workers", workerWords(l))
+	if waits := l.WaitsFor(localTime); waits != "" {
+		row("waits", "! "+waits)
 	}
 	if a := l.LastAnswer; a != nil {
 		said := outcomeWords(a.Outcome)
@@ -81,26 +128,24 @@ func printAccount(w io.Writer, l tasks.AccountStatus) error {
 	return t.Flush()
 }
 
-// breakerWords says whether an account's breaker lets attempts pass, and if not, why and until
-// when.
+// breakerWords says whether an account's breaker lets attempts pass.
 func breakerWords(l tasks.AccountStatus) string {
 	if l.Breaker == tasks.BreakerClosed {
-		return "closed"
+		return string(l.Breaker)
 	}
-	why, known := map[string]string{
-		"outage":      "the API is away",
-		"throttled":   "the API asked to wait",
-		"credentials": "the API refuses the account: check access key, secret and user id",
-		"endpoint":    "the API does not know the upload path: check PANDAPON_UPLOAD_PATH",
-		"refusing":    "the API refuses everything alike",
-		"store":       "the blob store is away",
-	}[l.Reason]
-	if !known {
-		why = l.Reason
+	return fmt.Sprintf("%s (%s)", l.Breaker, l.Reason)
+}
+
+// workerWords names the workers that live, or says that there is none.
+func workerWords(l tasks.AccountStatus) string {
+	var live []string
+	for _, w := range l.Workers {
+		if w.Live {
+			live = append(live, fmt.Sprintf("%s (%s, last beat %s)", w.Name, cmp.Or(w.Version, "version unknown"), localTime(w.LastBeat)))
+		}
 	}
-	next := "a probe is under way"
-	if l.Breaker == tasks.BreakerOpen {
-		next = "next probe at " + localTime(l.NextProbeAt)
+	if len(live) == 0 {
+		return "none is running"
 	}
-	return fmt.Sprintf("%s since %s (%s): %s; %s", l.Breaker, localTime(l.Since), l.Reason, why, next)
+	return fmt.Sprintf("%d: %s", len(live), strings.Join(live, ", "))
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
+	"github.com/voucherd/voucherd/tasks"
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
@@ -174,13 +175,13 @@ func (b *bench) worker(args ...string) (log *lockedBuffer, stop func() int) {
 // upload reads one upload from a line of JSON.
 func upload(t *testing.T, line string) ledger.Upload {
 	t.Helper()
-	var u ledger.Upload
+	var u tasks.UploadStatus
 	d := json.NewDecoder(strings.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&u); err != nil {
 		t.Fatalf("%v in %s", err, line)
 	}
-	return u
+	return u.Upload
 }
 
 func lines(s string) []string {

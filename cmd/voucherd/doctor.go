@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/voucherd/voucherd/internal/app"
+	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/doctor"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
@@ -32,7 +33,11 @@ func (c *doctorCmd) Run(ctx context.Context, s *session) error {
 		return usagef("--try FILE and --order ID go together")
 	}
 	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
-		found := doctor.Examine(ctx, doctor.Installation{Redis: st.Redis, Store: st.Blob, Tasks: st.Tasks})
+		names, err := config.AccountNames(s.getenv)
+		if err != nil {
+			return err
+		}
+		found := doctor.Examine(ctx, doctor.Installation{Redis: st.Redis, Store: st.Blob, Tasks: st.Tasks, Accounts: names})
 		if c.Try != "" {
 			found = append(found, c.try(ctx, s, st))
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/alecthomas/kong"
 
@@ -23,6 +24,7 @@ type enqueueCmd struct {
 	Again     bool   `help:"Send it again although the same voucher has ended already, delivered or not."`
 	Replace   bool   `help:"Discard vouchers of the same order that wait in line and were never sent."`
 	Reason    string `help:"Why, with --again or --replace; kept in the records, with your name." placeholder:"TEXT"`
+	Force     bool   `help:"Enqueue also for an account that no accounts file names and no worker ever had."`
 	Wait      bool   `help:"Wait until it is delivered, or ended otherwise (exit code 4)."`
 	JSON      bool   `help:"Print JSON." name:"json"`
 	Manifest  string `help:"Enqueue every line of this CSV file, whose first line is order,file[,user][,account][,reference]. Files are relative to it; - is standard input. Safe to run again." placeholder:"FILE.csv"`
@@ -41,6 +43,9 @@ func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 		return usagef("name the order: --order ID")
 	}
 	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+		if err := c.checkAccount(ctx, s, st, c.Account); err != nil {
+			return err
+		}
 		u, err := c.enqueueOne(ctx, s, st)
 		if err != nil {
 			return err
@@ -120,7 +125,14 @@ func (c *enqueueCmd) wait(ctx context.Context, s *session, st *app.Store, u ledg
 			fmt.Fprintln(s.stderr, "Waiting until it is delivered; Ctrl-C leaves that to the background.")
 		}
 	}
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	if !c.JSON {
+		watch.Go(func() { sayObstacles(watching, s, st, u.Account) })
+	}
 	last, err := st.Tasks.Wait(ctx, u.ID)
+	stop()
+	watch.Wait()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -45,6 +45,9 @@ func (c *enqueueCmd) runManifest(ctx context.Context, s *session) error {
 		return err
 	}
 	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+		if err := c.checkManifest(ctx, s, st, lines); err != nil {
+			return err
+		}
 		results := c.enqueueAll(ctx, s, st, lines, dir)
 		if err := c.report(s, results); err != nil {
 			return err

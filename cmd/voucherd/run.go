@@ -36,7 +36,7 @@ type cli struct {
 	List     listCmd     `cmd:"" help:"List uploads, newest first."`
 	Retry    retryCmd    `cmd:"" help:"Send rejected and expired uploads again, waiting ones now."`
 	Discard  discardCmd  `cmd:"" help:"Give up on uploads that are not being sent."`
-	Accounts accountsCmd `cmd:"" help:"Show each account: its breaker, its backlog, the API's last answer."`
+	Accounts accountsCmd `cmd:"" help:"Show each account, pause and resume one."`
 	Incident incidentCmd `cmd:"" help:"Say what went wrong lately, as a text for PandaPon's support."`
 	Rebuild  rebuildCmd  `cmd:"" help:"Make the ledger's indexes anew, and put every undelivered upload of a file store back into a Redis that lost them."`
 	Doctor   doctorCmd   `cmd:"" help:"Check Redis, clock, blob store and accounts, and say what to do."`
@@ -90,14 +90,18 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func newParser(s *session) (*kong.Kong, error) {
 	return kong.New(&cli{
-		Worker:   workerCmd{Plugins: settingFlags(app.WorkerSections())},
-		Gateway:  gatewayCmd{Plugins: settingFlags(gatewaySections())},
-		Enqueue:  enqueueCmd{Plugins: settingFlags(producerSections())},
-		Show:     showCmd{Plugins: settingFlags(querySections())},
-		List:     listCmd{Plugins: settingFlags(querySections())},
-		Retry:    retryCmd{Plugins: settingFlags(querySections())},
-		Discard:  discardCmd{Plugins: settingFlags(querySections())},
-		Accounts: accountsCmd{Plugins: settingFlags(querySections())},
+		Worker:  workerCmd{Plugins: settingFlags(app.WorkerSections())},
+		Gateway: gatewayCmd{Plugins: settingFlags(gatewaySections())},
+		Enqueue: enqueueCmd{Plugins: settingFlags(producerSections())},
+		Show:    showCmd{Plugins: settingFlags(querySections())},
+		List:    listCmd{Plugins: settingFlags(querySections())},
+		Retry:   retryCmd{Plugins: settingFlags(querySections())},
+		Discard: discardCmd{Plugins: settingFlags(querySections())},
+		Accounts: accountsCmd{
+			List:   accountsListCmd{Plugins: settingFlags(querySections())},
+			Pause:  accountsPauseCmd{Plugins: settingFlags(querySections())},
+			Resume: accountsResumeCmd{Plugins: settingFlags(querySections())},
+		},
 		Incident: incidentCmd{Plugins: settingFlags(querySections())},
 		Rebuild:  rebuildCmd{Plugins: settingFlags(querySections())},
 		Doctor:   doctorCmd{Plugins: settingFlags(querySections())},

@@ -94,7 +94,7 @@ func (s *session) fail(err error) int {
 		return exitUsage
 	case errors.As(err, &invalid) && invalid.Field != "voucher":
 		return exitUsage
-	case errors.Is(err, ledger.ErrNotFound):
+	case errors.Is(err, ledger.ErrNotFound), errors.Is(err, tasks.ErrUnknownAccount):
 		return exitNotFound
 	default:
 		return exitFailed

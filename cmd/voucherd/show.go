@@ -23,7 +23,11 @@ func (c *showCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		for i, u := range found {
+		for i, f := range found {
+			u, err := st.Tasks.Status(ctx, f)
+			if err != nil {
+				return err
+			}
 			if c.JSON {
 				if err := printJSON(s.stdout, u); err != nil {
 					return err
@@ -33,7 +37,7 @@ func (c *showCmd) Run(ctx context.Context, s *session) error {
 			if i > 0 {
 				fmt.Fprintln(s.stdout)
 			}
-			if err := printUpload(s.stdout, u); err != nil {
+			if err := printUpload(s.stdout, u.Upload, u.WaitsFor(localTime)); err != nil {
 				return err
 			}
 		}

@@ -84,8 +84,13 @@ func localTime(t ledger.Time) string {
 	return t.Local().Format(clock)
 }
 
-// printUpload prints an upload, its attempts and what people did to it, for people.
-func printUpload(w io.Writer, u ledger.Upload) error {
+// printUpload prints an upload, its attempts and what people did to it, for people. What it waits for, if for anything, comes before the time of its own next attempt, at which
+// nothing can happen then.
+func printUpload(w io.Writer, u ledger.Upload, waits string) error {
+	state, next := stateWords(u), localTime(u.NextAttempt)
+	if waits != "" {
+		state, next = string(u.State)+": "+waits, ""
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range [][2]string{
 		{"upload", u.ID},
@@ -93,12 +98,12 @@ func printUpload(w io.Writer, u ledger.Upload) error {
 		{"account", u.Account},
 		{"user", u.UserID},
 		{"reference", u.Reference},
-		{"state", stateWords(u)},
+		{"state", state},
 		{"request id", u.RequestID},
 		{"voucher", fmt.Sprintf("%s, %d bytes, sha256 %s", cmp.Or(u.MediaType, "file"), u.Size, u.SHA256)},
 		{"created", localTime(u.CreatedAt)},
 		{"delivered", localTime(u.DeliveredAt)},
-		{"next attempt", localTime(u.NextAttempt)},
+		{"next attempt", next},
 		{"expires", localTime(u.ExpiresAt)},
 		{"attempts", strconv.Itoa(u.AttemptCount)},
 		{"refusals", strconv.Itoa(u.Refusals)},

@@ -65,6 +65,31 @@ func AccountVariables(path string) []string {
 	return names
 }
 
+// AccountNames lists the accounts that the environment has settings for, complete or not: those of
+// the accounts file, and `default` with the PANDAPON_ ones.
+func AccountNames(getenv func(string) string) ([]string, error) {
+	var names []string
+	if getenv("PANDAPON_ACCESS_KEY") != "" {
+		names = append(names, defaultAccount)
+	}
+	path := getenv("VOUCHERD_ACCOUNTS_FILE")
+	if path == "" {
+		return names, nil
+	}
+	b, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("VOUCHERD_ACCOUNTS_FILE: %w", err)
+	}
+	var file accountsFile
+	if err := yaml.Unmarshal(b, &file); err != nil {
+		return nil, fmt.Errorf("VOUCHERD_ACCOUNTS_FILE: %s: %w", path, err)
+	}
+	for _, e := range file.Accounts {
+		names = append(names, e.Name)
+	}
+	return names, nil
+}
+
 // accounts makes the accounts of the PANDAPON_ settings and of the accounts file.
 func (l *loader) accounts() {
 	a := l.cfg.account

@@ -1,12 +1,13 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
-
-	"github.com/hibiken/asynq"
 
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
@@ -19,16 +20,9 @@ func (e *examination) accounts(ctx context.Context) {
 		e.add(Fail, "accounts", err.Error(), "see redis")
 		return
 	}
-	workers := e.workers()
 	for _, l := range accounts {
 		what := "account " + l.Account
-		if workers != nil && workers[ledger.Queue(l.Account)] == 0 {
-			g := OK
-			if l.Backlog > 0 {
-				g = Fail
-			}
-			e.add(g, what+" workers", fmt.Sprintf("none is running, %d uploads wait", l.Backlog), "start `voucherd worker`")
-		}
+		e.workers(what, l)
 		if l.Paused {
 			e.add(Warn, what, "paused in asynq", "resume it in asynqmon when it shall go on")
 		}
@@ -63,19 +57,29 @@ func (e *examination) sizes(ctx context.Context, what, account string) {
 	}
 }
 
-// workers counts the asynq servers of each queue; nil when that cannot be asked.
-func (e *examination) workers() map[string]int {
-	servers, err := asynq.NewInspectorFromRedisClient(e.Redis).Servers()
-	if err != nil {
-		return nil
-	}
-	n := map[string]int{}
-	for _, s := range servers {
-		for q := range s.Queues {
-			n[q]++
+// workers says who works on an account.
+func (e *examination) workers(what string, l tasks.AccountStatus) {
+	var names []string
+	for _, w := range l.Workers {
+		if w.Live {
+			names = append(names, w.Name)
 		}
 	}
-	return n
+	waits := fmt.Sprintf("%d uploads wait", l.Backlog)
+	if l.Backlog == 1 {
+		waits = "1 upload waits"
+	}
+	switch {
+	case len(names) > 0:
+		e.add(OK, what+" workers", strings.Join(names, ", "), "")
+	case l.Backlog == 0:
+		e.add(OK, what+" workers", "none is running, and nothing waits", "")
+	case !l.Attended() && !slices.Contains(e.Accounts, l.Account):
+		e.add(Fail, what+" workers", "no worker and no setting knows account "+l.Account+"; "+waits,
+			"if the name is wrong, enqueue them again for the right one and discard these; else start a worker that has the account")
+	default:
+		e.add(Fail, what+" workers", "none is running, "+waits, "start `voucherd worker`")
+	}
 }
 
 func (e *examination) breaker(what string, l tasks.AccountStatus) {
@@ -96,6 +100,9 @@ func (e *examination) breaker(what string, l tasks.AccountStatus) {
 		e.add(OK, what, fmt.Sprintf("breaker closed, backlog %d; %s", l.Backlog, said), "")
 		return
 	}
+	if p := l.Pause; p != nil {
+		said = "by " + cmp.Or(p.By, "somebody") + ": " + strconv.Quote(p.Reason)
+	}
 	e.add(Fail, what, fmt.Sprintf("breaker %s since %s: %s, backlog %d; %s",
 		l.Breaker, l.Since.Local().Format(time.DateTime), l.Reason, l.Backlog, said), Advice(l.Reason))
 }
@@ -115,6 +122,8 @@ func Advice(reason string) string {
 		return "the endpoint is gone or moved: ask PandaPon, and set PANDAPON_BASE_URL or PANDAPON_UPLOAD_PATH"
 	case "refusing":
 		return "every upload gets the same refusal: ask PandaPon what its code means, giving a requestId"
+	case ledger.ReasonPaused:
+		return "a person holds the account: when it shall go on, run `voucherd accounts resume NAME`"
 	case "store":
 		return "the blob store cannot be read: mount it or fix its permissions"
 	default:

@@ -39,6 +39,8 @@ type Installation struct {
 	Redis redis.UniversalClient
 	Store blob.Store
 	Tasks *tasks.Client
+
+	Accounts []string // that the settings have
 }
 
 // Examine looks at all. It changes nothing but a test file of a file store.

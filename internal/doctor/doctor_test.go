@@ -45,7 +45,7 @@ func TestHealthy(t *testing.T) {
 			t.Errorf("%s: %+v", what, by[what])
 		}
 	}
-	if by["account default workers"].Grade != doctor.Fail {
+	if f := by["account default workers"]; f.Grade != doctor.Fail || !strings.Contains(f.Found, "no worker and no setting knows account default") {
 		t.Errorf("an upload waits and nobody works, but: %+v", by["account default workers"])
 	}
 }
@@ -99,7 +99,7 @@ func TestAway(t *testing.T) {
 func TestEveryReasonHasItsAdvice(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}
-	for _, r := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store"} {
+	for _, r := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store", "paused"} {
 		a := doctor.Advice(r)
 		if other, ok := seen[a]; ok || a == doctor.Advice("") {
 			t.Errorf("%s has no advice of its own (%s)", r, other)
