@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -75,6 +76,7 @@ type Gateway struct {
 	csrf     *http.CrossOriginProtection
 	logins   *loginLimit
 	ready    readiness
+	degraded atomic.Pointer[degraded] // as readyz last saw it
 	intake   *intake.Intake
 	dropIn   *dropin.DropIn
 	pages    *web.Pages

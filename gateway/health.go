@@ -3,11 +3,13 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/voucherd/voucherd/gateway/problem"
+	"github.com/voucherd/voucherd/tasks"
 )
 
 func live(w http.ResponseWriter, _ *http.Request) error { return writeOK(w) }
@@ -18,17 +20,73 @@ func writeOK(w http.ResponseWriter) error {
 	return err // whoever asked has gone
 }
 
-// readyz says whether uploads can be taken. Why not stands in the log: anybody may ask.
+// health is what readyz answers.
+type health struct {
+	Status  string   `json:"status"` // ok, or degraded: uploads are taken, and some are not delivered now
+	Reasons []string `json:"reasons,omitempty"`
+}
+
+// readyz says whether uploads can be taken, and whether those that wait are being delivered. Why
+// not, and whose, stands in the log and behind the login: anybody may ask.
 func (g *Gateway) readyz(w http.ResponseWriter, _ *http.Request) error {
 	select {
 	case <-g.stopping:
 		return &problem.Error{Kind: problem.Away, Detail: "the gateway is stopping"}
 	default:
 	}
-	if err := g.ready.ask(g.cfg.Ready); err != nil {
+	if err := g.ready.ask(g.askReady); err != nil {
 		return problem.StoreAway("redis or the blob store is away", err)
 	}
-	return writeOK(w)
+	answer := health{Status: "ok", Reasons: g.degraded.Load().reasons()}
+	if len(answer.Reasons) > 0 {
+		answer.Status = "degraded"
+	}
+	problem.WriteJSON(w, http.StatusOK, answer)
+	return nil
+}
+
+// askReady asks what stands in the way of taking uploads, and notes what stands in the way of
+// delivering them.
+func (g *Gateway) askReady(ctx context.Context) error {
+	if g.cfg.Ready != nil {
+		if err := g.cfg.Ready(ctx); err != nil {
+			return err
+		}
+	}
+	accounts, err := g.cfg.Tasks.Accounts(ctx)
+	d := degraded{unknown: err != nil}
+	for _, a := range accounts {
+		switch {
+		case a.Unattended():
+			d.unattended++
+		case a.Breaker != tasks.BreakerClosed:
+			d.open++
+		}
+	}
+	g.degraded.Store(&d)
+	return nil
+}
+
+// degraded counts the accounts whose uploads are not delivered now.
+type degraded struct {
+	unattended, open int
+	unknown          bool
+}
+
+func (d *degraded) reasons() (all []string) {
+	if d == nil {
+		return nil
+	}
+	if d.unknown {
+		all = append(all, "nobody knows how the accounts stand")
+	}
+	if d.unattended > 0 {
+		all = append(all, fmt.Sprintf("uploads wait and no worker is running: %d of the accounts", d.unattended))
+	}
+	if d.open > 0 {
+		all = append(all, fmt.Sprintf("the circuit breaker is open: %d of the accounts", d.open))
+	}
+	return all
 }
 
 const (
@@ -44,9 +102,6 @@ type readiness struct {
 }
 
 func (r *readiness) ask(ready func(context.Context) error) error {
-	if ready == nil {
-		return nil
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.at.IsZero() && time.Since(r.at) < readyEvery {

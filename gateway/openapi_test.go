@@ -88,18 +88,20 @@ func TestEveryDescribedCallExists(t *testing.T) {
 	u := b.raw("1", png("x", 100))
 	b.post(b.operator, "/v1/uploads/"+b.raw("2", png("y", 100)).ID+"/discard").want(http.StatusOK)
 	answers := map[string]answer{
-		"GET /v1/uploads":               b.get(b.producer, "/v1/uploads?account="+b.account),
-		"POST /v1/uploads":              b.send(b.producer, "/v1/uploads?orderId=1", "image/png", png("x", 100)),
-		"GET /v1/uploads/{id}":          b.get(b.producer, "/v1/uploads/"+u.ID),
-		"GET /v1/uploads/{id}/voucher":  b.get(b.operator, "/v1/uploads/"+u.ID+"/voucher"),
-		"POST /v1/uploads/{id}/discard": b.post(b.operator, "/v1/uploads/"+u.ID+"/discard"),
-		"POST /v1/uploads/{id}/retry":   b.post(b.operator, "/v1/uploads/"+b.rejected("3")+"/retry"),
-		"GET /v1/events":                b.get(b.producer, "/v1/events?account="+b.account),
-		"GET /v1/accounts":              b.get(b.producer, "/v1/accounts"),
-		"GET /openapi.json":             b.get(b.producer, "/openapi.json"),
-		"GET /livez":                    b.get("", "/livez"),
-		"GET /readyz":                   b.get("", "/readyz"),
-		"POST " + uploadPath:            b.do(b.drop("4", png("z", 100), signed())),
+		"GET /v1/uploads":                 b.get(b.producer, "/v1/uploads?account="+b.account),
+		"POST /v1/uploads":                b.send(b.producer, "/v1/uploads?orderId=1", "image/png", png("x", 100)),
+		"GET /v1/uploads/{id}":            b.get(b.producer, "/v1/uploads/"+u.ID),
+		"GET /v1/uploads/{id}/voucher":    b.get(b.operator, "/v1/uploads/"+u.ID+"/voucher"),
+		"POST /v1/uploads/{id}/discard":   b.post(b.operator, "/v1/uploads/"+u.ID+"/discard"),
+		"POST /v1/uploads/{id}/retry":     b.post(b.operator, "/v1/uploads/"+b.rejected("3")+"/retry"),
+		"GET /v1/events":                  b.get(b.producer, "/v1/events?account="+b.account),
+		"GET /v1/accounts":                b.get(b.producer, "/v1/accounts"),
+		"POST /v1/accounts/{name}/pause":  b.send(b.operator, "/v1/accounts/"+b.account+"/pause", "application/json", []byte(`{"reason":"x"}`)),
+		"POST /v1/accounts/{name}/resume": b.post(b.operator, "/v1/accounts/"+b.account+"/resume"),
+		"GET /openapi.json":               b.get(b.producer, "/openapi.json"),
+		"GET /livez":                      b.get("", "/livez"),
+		"GET /readyz":                     b.get("", "/readyz"),
+		"POST " + uploadPath:              b.do(b.drop("4", png("z", 100), signed())),
 	}
 	var all []string
 	for path, item := range doc.Paths.Map() {

@@ -119,8 +119,8 @@ func (g *Gateway) queuesFor(i Identity) http.Handler {
 func ownPath(path string) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch first {
-	case "", "v1", "queues", "livez", "readyz", "metrics", "openapi.json", "static", "uploads", "incident", "search", "language",
-		"webhooks":
+	case "", "v1", "queues", "livez", "readyz", "metrics", "openapi.json", "static", "uploads", "accounts", "incident", "search",
+		"language", "webhooks":
 		return true
 	}
 	return false

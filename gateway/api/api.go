@@ -58,6 +58,8 @@ func (a *API) Routes() []Route {
 		{Pattern: "GET /v1/uploads/{id}/voucher", Operators: true, Serve: a.getVoucher},
 		{Pattern: "GET /v1/events", Serve: a.listEvents},
 		{Pattern: "GET /v1/accounts", Serve: a.listAccounts},
+		{Pattern: "POST /v1/accounts/{name}/pause", Operators: true, Serve: a.pauseAccount},
+		{Pattern: "POST /v1/accounts/{name}/resume", Operators: true, Serve: a.resumeAccount},
 		{Pattern: "GET /openapi.json", Serve: openAPI},
 	}
 }

@@ -16,7 +16,11 @@ func (a *API) getUpload(w http.ResponseWriter, r *http.Request) error {
 		return err // the gateway explains it
 	}
 	a.cfg.Note(r, u)
-	problem.WriteJSON(w, http.StatusOK, u)
+	status, err := a.cfg.Tasks.Status(r.Context(), u)
+	if err != nil {
+		return err
+	}
+	problem.WriteJSON(w, http.StatusOK, status)
 	return nil
 }
 

@@ -57,6 +57,8 @@ func Explain(err error) *Error {
 		return invalidProblem(invalid)
 	case errors.As(err, &state):
 		return &Error{Kind: State, State: string(state.State), Detail: stateSentence(state.State)}
+	case errors.Is(err, tasks.ErrUnknownAccount):
+		return &Error{Kind: NotFound, Detail: err.Error()}
 	case errors.Is(err, ledger.ErrNotFound):
 		return &Error{Kind: NotFound, Detail: "there is no such upload"}
 	case errors.Is(err, ledger.ErrNotKept), errors.Is(err, blob.ErrMissing):
