@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type stage struct {
 	url                string
 	operator, producer string
 	vouchers           int
+	stopWorker         func()
 }
 
 // The accounts, with an account each.
@@ -90,7 +92,7 @@ func (s *stage) work(queue *redis.Client, l *ledger.Ledger, v blob.Store, apiURL
 		},
 	})
 	must(s.t, err)
-	s.background("worker", w.Run)
+	s.stopWorker = s.background("worker", w.Run)
 	s.t.Cleanup(api.Close)
 }
 
@@ -117,17 +119,19 @@ func (s *stage) serve(l *ledger.Ledger) {
 	s.background("gateway", func(ctx context.Context) error { return g.Serve(ctx, listener) })
 }
 
-// background runs something until the test ends.
-func (s *stage) background(name string, run func(context.Context) error) {
+// background runs something until the test, or stop, ends it.
+func (s *stage) background(name string, run func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.ctx))
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }()
-	s.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			s.t.Errorf("%s: %v", name, err)
 		}
 	})
+	s.t.Cleanup(stop)
+	return stop
 }
 
 // order gives an order id as PandaPon's are.

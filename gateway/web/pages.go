@@ -25,6 +25,9 @@ type Store interface {
 	Find(ctx context.Context, key string) ([]ledger.Upload, error)
 	List(ctx context.Context, q ledger.Query) (ledger.Page, error)
 	Accounts(ctx context.Context) ([]tasks.AccountStatus, error)
+	Standing(ctx context.Context, account string) (tasks.AccountStatus, error)
+	Pause(ctx context.Context, p tasks.PauseRequest) (tasks.AccountStatus, error)
+	Resume(ctx context.Context, account string) (tasks.AccountStatus, error)
 	Act(ctx context.Context, a tasks.Action, id string, who ledger.Who) (ledger.Upload, error)
 	ActAll(ctx context.Context, b tasks.Bulk, done func(id string, r tasks.Result) error) error
 }
@@ -111,6 +114,8 @@ func (p *Pages) Routes() []Route {
 		{Pattern: "POST /uploads/{id}/retry", Operators: true, Serve: p.act(tasks.ActionRetry)},
 		{Pattern: "POST /uploads/{id}/discard", Operators: true, Serve: p.act(tasks.ActionDiscard)},
 		{Pattern: "POST /uploads/several", Operators: true, Serve: p.several},
+		{Pattern: "POST /accounts/{name}/pause", Operators: true, Serve: p.pause},
+		{Pattern: "POST /accounts/{name}/resume", Operators: true, Serve: p.resume},
 		{Pattern: "POST /language", Serve: p.chooseLanguage},
 		{Pattern: "GET /static/{name}", Serve: p.static},
 	}

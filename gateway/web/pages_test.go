@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/voucherd/voucherd/gateway/web"
 	"github.com/voucherd/voucherd/ledger"
@@ -29,7 +30,7 @@ func everything(t *testing.T, s *site) map[string]answer {
 	more[3].MediaType = "application/pdf"
 	s.store.uploads = append(uploads, more...)
 	s.store.accounts = nil
-	for i, reason := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store", "a new one", ""} {
+	for i, reason := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store", "a new one", "", "paused", "paused"} {
 		s.store.accounts = append(s.store.accounts, tasks.AccountStatus{
 			Account: fmt.Sprintf("account%d", i), Breaker: tasks.BreakerOpen, Reason: reason, Since: at(100), NextProbeAt: at(-1e10), Paused: i == 3,
 			Backlog: int64(i), OldestAgeMS: 1000, ClockSkewMS: int64(i-3) * 1000,
@@ -37,11 +38,14 @@ func everything(t *testing.T, s *site) map[string]answer {
 			Uploads:    map[ledger.State]int64{ledger.Delivered: 12345, ledger.Rejected: 1, ledger.Expired: 2},
 		})
 	}
+	s.store.accounts[4].Workers, s.store.accounts[9].Workers = alive(), []ledger.WorkerInfo{{Name: evil, LastBeat: at(time.Hour)}}
+	s.store.accounts[8].Pause = &ledger.Pause{Reason: evil, By: evil, Since: at(1e9), Until: at(-1e9)}
+	s.store.accounts[9].Pause = &ledger.Pause{Reason: "audit", Since: at(1e9)}
 	s.learnt = []web.LearntRule{{Account: "account1", SignParts: "timestamp; hmac-md5 join=<", TimestampUnit: "s", SeenAt: at(7)}}
 	s.store.accounts[2].Breaker, s.store.accounts[7].Breaker = tasks.BreakerHalfOpen, tasks.BreakerClosed
 	all := map[string]answer{}
 	for _, path := range []string{
-		"/", "/search", "/search?q=nothing", "/search?q=" + strings.Repeat("x", 300), "/uploads", "/uploads/none",
+		"/", "/?done=pause", "/search", "/search?q=nothing", "/search?q=" + strings.Repeat("x", 300), "/uploads", "/uploads/none",
 		"/uploads?state=rejected&account=default&since=1h", "/uploads?order=1&state=waiting", "/uploads?state=discarded&account=other",
 		"/uploads/" + idOf(0) + "?done=retry", "/uploads/" + idOf(0) + "?done=discard",
 	} {
@@ -52,6 +56,7 @@ func everything(t *testing.T, s *site) map[string]answer {
 		all["ask retry "+u.ID] = s.post("/uploads/"+u.ID+"/retry", nil)
 		all["ask discard "+u.ID] = s.post("/uploads/"+u.ID+"/discard", nil)
 	}
+	all["ask pause"] = s.post("/accounts/default/pause", nil)
 	for _, act := range []string{"retry", "discard", "retry-all", "discard-all"} {
 		form := url.Values{"act": {act}, "state": {"expired"}, "account": {"lane7"}, "since": {"24h"}, "id": {idOf(1), idOf(2)}}
 		all["ask "+act] = s.post("/uploads/several", form)
@@ -122,7 +127,7 @@ func TestEveryMessageIsUsed(t *testing.T) {
 			source.Write(text)
 		}
 	}
-	made := regexp.MustCompile(`^(state|outcome|breaker|advice|problem|unit|language|list\.since|list\.none|act|did|bulk)\.`) // put together from parts
+	made := regexp.MustCompile(`^(state|outcome|breaker|advice|problem|unit|language|list\.since|list\.none|pause\.for|act|did|bulk)\.`) // put together from parts
 	for key := range messages(t, "en") {
 		if !made.MatchString(key) && !strings.Contains(source.String(), `"`+key+`"`) {
 			t.Errorf("no page uses the message %q", key)
@@ -210,6 +215,12 @@ func TestStart(t *testing.T) {
 	}
 	s.store.accounts[0].Breaker, s.store.accounts[0].Reason, s.store.accounts[0].Since, s.store.accounts[0].NextProbeAt = tasks.BreakerOpen, "outage", at(90e9), at(-42e9)
 	s.has(s.get("/"), http.StatusOK, "The circuit breaker of 1 account is open.", "PandaPon does not answer.", "1 min 30 s ago", "in 42 s", "Nothing to do but wait")
+	s.store.accounts[0].Breaker, s.store.accounts[0].Backlog, s.store.accounts[0].Workers = tasks.BreakerClosed, 1, nil
+	a = s.get("/")
+	s.has(a, http.StatusOK, "Uploads of 1 account wait and no worker is running.", "No worker is running.", `class="breaker open">No worker`)
+	if strings.Contains(a.body, "All accounts are delivering") || strings.Contains(a.body, "Breaker closed") {
+		t.Error("it is green although nothing works")
+	}
 	s.store.accounts = nil
 	s.has(s.get("/"), http.StatusOK, "No account yet.")
 }

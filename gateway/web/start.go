@@ -22,8 +22,10 @@ const (
 type startView struct {
 	Accounts     []accountView
 	Totals       map[ledger.State]int64
-	BreakersOpen int64 // accounts whose breaker is open
+	BreakersOpen int64 // accounts whose breaker is open, but by a person
+	Held         int64 // accounts that a person paused
 	Paused       int64 // accounts
+	Unattended   int64 // accounts whose uploads wait while no worker lives
 	Dead         int64 // uploads that wait for a person
 	Learnt       []LearntRule
 	Chart        *chart
@@ -49,6 +51,9 @@ func (p *Pages) start(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	pg := p.newPage(r, "start")
+	if done := r.URL.Query().Get("done"); done == "pause" || done == "resume" {
+		pg.Notice, pg.Here = pg.texts["act.done."+done], r.URL.Path
+	}
 	pg.Title, pg.BigQuery, pg.Live, pg.Body = pg.texts["start.title"], true, startEvery, view
 	return p.render(w, r, http.StatusOK, "start.html", pg)
 }
@@ -72,8 +77,10 @@ func (p *Pages) overview(ctx context.Context) (startView, error) {
 		for s, n := range l.Uploads {
 			v.Totals[s] += n
 		}
-		v.BreakersOpen += one(l.Breaker != tasks.BreakerClosed)
+		v.BreakersOpen += one(l.Breaker != tasks.BreakerClosed && l.Pause == nil)
+		v.Held += one(l.Pause != nil)
 		v.Paused += one(l.Paused)
+		v.Unattended += one(l.Unattended())
 	}
 	v.Dead = v.Totals[ledger.Rejected] + v.Totals[ledger.Expired]
 	if ended != nil {

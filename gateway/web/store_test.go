@@ -91,6 +91,31 @@ func (s *store) Accounts(context.Context) ([]tasks.AccountStatus, error) {
 	return s.accounts, err
 }
 
+func (s *store) Standing(_ context.Context, account string) (tasks.AccountStatus, error) {
+	unlock, err := s.call()
+	defer unlock()
+	for _, a := range s.accounts {
+		if a.Account == account {
+			return a, err
+		}
+	}
+	return tasks.AccountStatus{Account: account, Breaker: tasks.BreakerClosed}, err
+}
+
+func (s *store) Pause(_ context.Context, p tasks.PauseRequest) (tasks.AccountStatus, error) {
+	unlock, err := s.call()
+	defer unlock()
+	s.done = append(s.done, fmt.Sprintf("pause %s: %s by %s for %v", p.Account, p.Reason, p.By, p.For))
+	return tasks.AccountStatus{}, err
+}
+
+func (s *store) Resume(_ context.Context, account string) (tasks.AccountStatus, error) {
+	unlock, err := s.call()
+	defer unlock()
+	s.done = append(s.done, "resume "+account)
+	return tasks.AccountStatus{}, err
+}
+
 func (s *store) ActAll(ctx context.Context, b tasks.Bulk, done func(string, tasks.Result) error) error {
 	for _, id := range b.IDs {
 		u, err := s.Act(ctx, b.Action, id, b.Who)
@@ -173,6 +198,11 @@ func upload(n int, state ledger.State) ledger.Upload {
 	return u
 }
 
+// alive are the workers of an account that is served.
+func alive() []ledger.WorkerInfo {
+	return []ledger.WorkerInfo{{Name: "shop-7:31", Version: "v1.2.3", LastBeat: at(time.Second), Live: true}}
+}
+
 const evil = `"><script>alert(1)</script><img src=x onerror=alert(2)>`
 
 // site is the pages as the gateway serves them.
@@ -192,7 +222,7 @@ func newSite(tb testing.TB, uploads ...ledger.Upload) *site {
 	for _, u := range uploads {
 		counts[u.State]++
 	}
-	s.store.accounts = []tasks.AccountStatus{{Account: account, Breaker: tasks.BreakerClosed, Uploads: counts}}
+	s.store.accounts = []tasks.AccountStatus{{Account: account, Breaker: tasks.BreakerClosed, Uploads: counts, Workers: alive()}}
 	pages, err := web.New(web.Config{
 		Store: s.store, History: s.store, Viewer: func(*http.Request) web.Viewer { return s.viewer },
 		Note: func(*http.Request, ledger.Upload) {}, Cause: func(_ *http.Request, err error) { s.causes = append(s.causes, err) },

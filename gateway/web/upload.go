@@ -78,18 +78,13 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) error {
 	return p.render(w, r, http.StatusOK, "upload.html", pg)
 }
 
-// inTheWay gives an account whose breaker is open, or that is paused.
+// inTheWay gives an account if something is in the way of its uploads.
 func (p *Pages) inTheWay(ctx context.Context, account string) (*tasks.AccountStatus, error) {
-	accounts, err := p.cfg.Store.Accounts(ctx)
-	if err != nil {
+	l, err := p.cfg.Store.Standing(ctx, account)
+	if err != nil || len(l.Obstacles()) == 0 {
 		return nil, err
 	}
-	for _, l := range accounts {
-		if l.Account == account && (l.Breaker != tasks.BreakerClosed || l.Paused) {
-			return &l, nil
-		}
-	}
-	return nil, nil
+	return &l, nil
 }
 
 func newUploadView(u ledger.Upload, who Viewer) uploadView {
