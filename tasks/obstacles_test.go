@@ -84,8 +84,13 @@ func TestPauseAndResume(t *testing.T) {
 	b := setup(t)
 	var invalid *tasks.InvalidError
 	for _, p := range []tasks.PauseRequest{
-		{}, {Reason: "  "}, {Reason: strings.Repeat("x", 201)}, {Reason: "a\nb"}, {Reason: "x", For: time.Millisecond},
-		{Reason: "x", For: -time.Hour}, {Reason: "x", For: 10_000 * time.Hour},
+		{},
+		{Reason: "  "},
+		{Reason: strings.Repeat("x", 201)},
+		{Reason: "a\nb"},
+		{Reason: "x", For: time.Millisecond},
+		{Reason: "x", For: -time.Hour},
+		{Reason: "x", For: 10_000 * time.Hour},
 	} {
 		if _, err := b.Pause(b.ctx, p); !errors.As(err, &invalid) {
 			t.Errorf("%+v: %v", p, err)

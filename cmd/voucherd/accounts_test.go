@@ -1,23 +1,17 @@
 package main_test
 
 import (
+	"context"
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	main "github.com/voucherd/voucherd/cmd/voucherd"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/test/redistest"
 )
-
-// without gives the environment without some variables.
-func without(env []string, names ...string) []string {
-	return slices.DeleteFunc(slices.Clone(env), func(e string) bool {
-		name, _, _ := strings.Cut(e, "=")
-		return slices.Contains(names, name)
-	})
-}
 
 // eventually runs the program until what it prints fits.
 func (b *bench) eventually(fits func(outcome) bool, args ...string) outcome {
@@ -45,6 +39,53 @@ func TestNobodyWorks(t *testing.T) {
 	b.eventually(func(o outcome) bool { return strings.Contains(o.stdout, "delivered: PandaPon") }, "show", order)
 	b.want(b.run("accounts"), 0, "1: ", "last beat")
 	stop()
+}
+
+// TestTheLastWorkerIsKilled kills the only worker, and asks everywhere whether it is told within 30 s.
+func TestTheLastWorkerIsKilled(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.env = append(b.env, "VOUCHERD_REDIS_URL="+redistest.Start(t, redistest.Options{}).URL())
+	gateway := b.gateway()
+	worker := b.process("worker")
+	first, file := b.picture(1)
+	b.must(0, "enqueue", "--order", first, "--wait", file)
+	if err := worker.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	_ = worker.Wait() // killed, as it should be
+	order, file := b.picture(2)
+	b.must(0, "enqueue", "--order", order, file)
+	nobody := "no worker of account " + b.account + " is running since"
+	for what, told := range map[string]func() bool{
+		"accounts": func() bool { return strings.Contains(b.run("accounts").stdout, nobody) },
+		"show":     func() bool { return strings.Contains(b.run("show", order).stdout, "queued: "+nobody) },
+		"doctor":   func() bool { return strings.Contains(b.run("doctor").stdout, "none is running, 1 upload waits") },
+		"readyz":   func() bool { _, text := get(t, gateway+"/readyz"); return strings.Contains(text, `"degraded"`) },
+		"the page": func() bool { _, text := get(t, gateway+"/"); return strings.Contains(text, "No worker is running") },
+		"the alert": func() bool {
+			_, text := get(t, gateway+"/metrics")
+			return strings.Contains(text, `voucherd_workers{account="`+b.account+`"} 0`)
+		},
+	} {
+		eventually(t, what+" tells of it", told)
+		if took := time.Since(killed); took > 30*time.Second {
+			t.Errorf("%s told of it only after %v", what, took)
+		}
+	}
+}
+
+// gateway runs a gateway until the test ends, and gives its address.
+func (b *bench) gateway() string {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(b.t.Context()))
+	log, done := &lockedBuffer{}, make(chan int, 1)
+	go func() {
+		done <- main.Run(ctx, []string{"gateway", "--listen", "127.0.0.1:0"}, strings.NewReader(""), log, log, b.env)
+	}()
+	b.t.Cleanup(func() { cancel(); <-done })
+	return listening(b.t, log)
 }
 
 func TestShowInAnOutage(t *testing.T) {

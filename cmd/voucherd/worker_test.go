@@ -34,12 +34,12 @@ func get(t *testing.T, url string) (int, string) {
 	return answer.StatusCode, string(text)
 }
 
-// listening gives the address that a worker's log names.
+// listening gives the address that the log of a worker or gateway names.
 func listening(t *testing.T, log *lockedBuffer) string {
 	t.Helper()
 	var address string
-	eventually(t, "the worker listens", func() bool {
-		m := regexp.MustCompile(`"event":"worker.listening","address":"([^"]+)"`).FindStringSubmatch(log.String())
+	eventually(t, "it listens", func() bool {
+		m := regexp.MustCompile(`"event":"(?:worker|gateway).listening","address":"([^"]+)"`).FindStringSubmatch(log.String())
 		if m != nil {
 			address = "http://" + m[1]
 		}
