@@ -3,6 +3,7 @@ package main_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,17 @@ func TestShowInAnOutage(t *testing.T) {
 		t.Errorf("show says %s", o.stdout)
 	}
 	b.want(b.run("show", "--json", order), 0, `"breaker":"open","reason":"outage"`, `"waitsFor":"PandaPon is down since 20`)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	said, code := &lockedBuffer{}, make(chan int, 1)
+	go func() {
+		code <- main.Run(ctx, []string{"enqueue", "--order", order, "--wait", file}, strings.NewReader(""), io.Discard, said, b.env)
+	}()
+	eventually(t, "enqueue --wait says what it waits for", func() bool { return strings.Contains(said.String(), "Waiting: PandaPon is down since ") })
+	cancel()
+	if got := <-code; got != 130 {
+		t.Errorf("exit code %d: %s", got, said)
+	}
 }
 
 func TestAccountsPauseAndResume(t *testing.T) {
