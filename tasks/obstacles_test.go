@@ -72,7 +72,7 @@ func TestStatusOfAnUpload(t *testing.T) {
 	if !strings.Contains(string(text), `"delivery":{"breaker":"closed","liveWorkers":1,"obstacles":[]}`) || !strings.Contains(string(text), u.ID) {
 		t.Fatalf("%s", text)
 	}
-	u, err = b.Discard(b.ctx, u.ID)
+	u, err = b.Discard(b.ctx, u.ID, ledger.Who{})
 	b.must(err)
 	if s, err = b.Status(b.ctx, u); err != nil || s.Delivery != nil {
 		t.Fatalf("%+v, %v, want nothing of a finished upload's account", s.Delivery, err)
