@@ -1,10 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strconv"
-	"text/tabwriter"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -20,6 +21,7 @@ type listCmd struct {
 	Since   string `help:"Only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`
 	Limit   int    `help:"Most uploads to list." default:"50" placeholder:"N"`
 	JSON    bool   `help:"Print JSON, one upload a line, without attempts." name:"json"`
+	Watch   bool   `help:"Show the list again every two seconds, until Ctrl-C; as many uploads as the terminal has room for."`
 
 	kong.Plugins
 }
@@ -34,12 +36,15 @@ func (c *listCmd) Run(ctx context.Context, s *session) error {
 		return usagef("--limit: %d is not a number of uploads", c.Limit)
 	}
 	q.OrderID, q.Account = c.Order, c.Account
+	if c.Watch {
+		return c.watch(ctx, s, q)
+	}
 	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
 		found, more, err := collect(ctx, st, q, c.Limit)
 		if err != nil {
 			return err
 		}
-		if err := c.print(s, found); err != nil {
+		if err := c.print(s.screen(), found); err != nil {
 			return err
 		}
 		switch {
@@ -52,10 +57,62 @@ func (c *listCmd) Run(ctx context.Context, s *session) error {
 	})
 }
 
-func (c *listCmd) print(s *session, found []ledger.Upload) error {
+// watchEvery is how often a list that is watched is read again.
+const watchEvery = 2 * time.Second
+
+// watch shows the list again and again, until the context ends.
+func (c *listCmd) watch(ctx context.Context, s *session, q ledger.Query) error {
+	if to := s.screen(); c.JSON || to.height == 0 {
+		return usagef("--watch is for people at a terminal, without --json; a program finds what has ended by `voucherd list --since`")
+	}
+	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		for {
+			to := s.screen() // it may have changed its size
+			var page bytes.Buffer
+			err := c.frame(ctx, st, q, to, &page)
+			if ctx.Err() != nil {
+				return nil // whoever watches ends it so
+			}
+			if err != nil {
+				return err
+			}
+			if _, err := page.WriteTo(to); err != nil {
+				return err
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
+}
+
+// frame draws one look of a list that is watched. The lines around the table need four rows.
+func (c *listCmd) frame(ctx context.Context, st *app.Store, q ledger.Query, to screen, page *bytes.Buffer) error {
+	const around, home, wipe = 4, "\x1b[H", "\x1b[J"
+	found, more, err := collect(ctx, st, q, min(c.Limit, max(1, to.height-around)))
+	if err != nil {
+		return err
+	}
+	to.Writer = page
+	fmt.Fprintf(page, "%s%s%s  voucherd list, every %s; Ctrl-C ends it\n", home, wipe, localTime(ledger.Time{Time: time.Now()}), watchEvery)
+	if len(found) == 0 {
+		fmt.Fprintln(page, "No upload matches.")
+	}
+	if err = c.print(to, found); err != nil || !more {
+		return err
+	}
+	_, err = fmt.Fprintln(page, "There are more.")
+	return err
+}
+
+func (c *listCmd) print(to screen, found []ledger.Upload) error {
 	if c.JSON {
 		for _, u := range found {
-			if err := printJSON(s.stdout, u); err != nil {
+			if err := printJSON(to, u); err != nil {
 				return err
 			}
 		}
@@ -64,17 +121,25 @@ func (c *listCmd) print(s *session, found []ledger.Upload) error {
 	if len(found) == 0 {
 		return nil
 	}
-	t := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "UPLOAD\tORDER\tSTATE\tATTEMPTS\tLAST OUTCOME\tCHANGED\tNEXT ATTEMPT\tREQUEST ID")
+	t := table{columns: []column{
+		{title: "UPLOAD"},
+		{title: "ORDER"},
+		{title: "STATE", state: true},
+		{title: "ATTEMPTS", leave: 5},
+		{title: "LAST OUTCOME", leave: 3, text: true},
+		{title: timed("CHANGED"), leave: 4},
+		{title: timed("NEXT ATTEMPT"), leave: 2},
+		{title: "REQUEST ID", leave: 1},
+	}}
 	for _, u := range found {
 		outcome := "-"
 		if u.Outcome != "" {
 			outcome = outcomeWords(u.Outcome)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", u.ID, u.OrderID, u.State, strconv.Itoa(u.AttemptCount), outcome,
-			localTime(u.UpdatedAt), dash(localTime(u.NextAttempt)), dash(u.RequestID))
+		t.add(u.ID, u.OrderID, string(u.State), strconv.Itoa(u.AttemptCount), outcome, tableTime(u.UpdatedAt),
+			tableTime(u.NextAttempt), dash(u.RequestID))
 	}
-	return t.Flush()
+	return t.print(to)
 }
 
 // query makes a query of the flags that name many uploads.

@@ -28,23 +28,26 @@ const (
 
 // cli is the whole command line.
 type cli struct {
-	Demo     demoCmd     `cmd:"" help:"Show vouchers surviving an outage; needs nothing but this program."`
-	Worker   workerCmd   `cmd:"" help:"Deliver what was enqueued, until stopped."`
-	Gateway  gatewayCmd  `cmd:"" help:"Take vouchers over HTTP, until stopped."`
-	Enqueue  enqueueCmd  `cmd:"" help:"Enqueue a voucher, or many."`
-	Show     showCmd     `cmd:"" help:"Show an upload and its attempts."`
-	List     listCmd     `cmd:"" help:"List uploads, newest first."`
-	Retry    retryCmd    `cmd:"" help:"Send rejected and expired uploads again, waiting ones now."`
-	Discard  discardCmd  `cmd:"" help:"Give up on uploads that are not being sent."`
-	Accounts accountsCmd `cmd:"" help:"Show each account, pause and resume one."`
-	Incident incidentCmd `cmd:"" help:"Say what went wrong lately, as a text for PandaPon's support."`
-	Rebuild  rebuildCmd  `cmd:"" help:"Make the ledger's indexes anew, and put every undelivered upload of a file store back into a Redis that lost them."`
-	Doctor   doctorCmd   `cmd:"" help:"Check Redis, clock, blob store and accounts, and say what to do."`
-	Export   exportCmd   `cmd:"" help:"Write the whole ledger, oldest first, for audits."`
-	Sign     signCmd     `cmd:"" help:"Print an upload's signed request as a curl command."`
-	Token    tokenCmd    `cmd:"" help:"Make tokens for the gateway."`
-	Sandbox  sandboxCmd  `cmd:"" help:"Run a stand-in for PandaPon's API that checks calls and fails on demand."`
-	Version  versionCmd  `cmd:"" help:"Print version, commit and Go version."`
+	Color string `help:"Colours: auto (on a terminal, without $NO_COLOR), always or never." enum:"auto,always,never" default:"auto" placeholder:"WHEN"`
+
+	Demo       demoCmd       `cmd:"" help:"Show vouchers surviving an outage; needs nothing but this program."`
+	Worker     workerCmd     `cmd:"" help:"Deliver what was enqueued, until stopped."`
+	Gateway    gatewayCmd    `cmd:"" help:"Take vouchers over HTTP, until stopped."`
+	Enqueue    enqueueCmd    `cmd:"" help:"Enqueue a voucher, or many."`
+	Show       showCmd       `cmd:"" help:"Show an upload and its attempts."`
+	List       listCmd       `cmd:"" help:"List uploads, newest first."`
+	Retry      retryCmd      `cmd:"" help:"Send rejected and expired uploads again, waiting ones now."`
+	Discard    discardCmd    `cmd:"" help:"Give up on uploads that are not being sent."`
+	Accounts   accountsCmd   `cmd:"" help:"Show each account, pause and resume one."`
+	Incident   incidentCmd   `cmd:"" help:"Say what went wrong lately, as a text for PandaPon's support."`
+	Rebuild    rebuildCmd    `cmd:"" help:"Make the ledger's indexes anew, and put every undelivered upload of a file store back into a Redis that lost them."`
+	Doctor     doctorCmd     `cmd:"" help:"Check Redis, clock, blob store and accounts, and say what to do."`
+	Export     exportCmd     `cmd:"" help:"Write the whole ledger, oldest first, for audits."`
+	Sign       signCmd       `cmd:"" help:"Print an upload's signed request as a curl command."`
+	Token      tokenCmd      `cmd:"" help:"Make tokens for the gateway."`
+	Sandbox    sandboxCmd    `cmd:"" help:"Run a stand-in for PandaPon's API that checks calls and fails on demand."`
+	Completion completionCmd `cmd:"" help:"Print what a shell completes commands and flags by."`
+	Version    versionCmd    `cmd:"" help:"Print version, commit and Go version; so does --version."`
 }
 
 const about = `Delivers payment vouchers to PandaPon, through any outage, and says of every voucher what happened.
@@ -67,6 +70,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitUsage
 	}
 	s.model = parser.Model
+	if args[0] == "--version" {
+		args = []string{"version"}
+	}
 	command, err := parser.Parse(args)
 	former := s.formerNames(args)
 	switch {
@@ -89,7 +95,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 func newParser(s *session) (*kong.Kong, error) {
-	return kong.New(&cli{
+	s.grammar = &cli{
 		Worker:  workerCmd{Plugins: settingFlags(app.WorkerSections())},
 		Gateway: gatewayCmd{Plugins: settingFlags(gatewaySections())},
 		Enqueue: enqueueCmd{Plugins: settingFlags(producerSections())},
@@ -107,7 +113,8 @@ func newParser(s *session) (*kong.Kong, error) {
 		Doctor:   doctorCmd{Plugins: settingFlags(querySections())},
 		Export:   exportCmd{Plugins: settingFlags(querySections())},
 		Sign:     signCmd{Plugins: settingFlags(signSections())},
-	},
+	}
+	return kong.New(s.grammar,
 		kong.Name("voucherd"), kong.Description(about),
 		kong.Vars{"uploadPath": pandapon.DefaultUploadPath, "signParts": "access-key,timestamp,nonce-str,secret"},
 		kong.Writers(s.stdout, s.stderr), kong.Exit(func(int) {}),
@@ -137,16 +144,33 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 func (s *session) usage(err error) error {
 	text := err.Error()
 	for flag, env := range s.fromEnv {
-		if rest, ok := strings.CutPrefix(text, "--"+flag+":"); ok {
-			text = env + ":" + rest
+		for _, after := range []string{":", " must be one of"} {
+			if rest, ok := strings.CutPrefix(text, "--"+flag+after); ok {
+				text = env + after + rest
+			}
 		}
 	}
 	where := "voucherd"
 	var p *kong.ParseError
-	if errors.As(err, &p) && p.Context != nil && p.Context.Selected() != nil {
-		where = p.Context.Selected().FullPath()
+	if errors.As(err, &p) && p.Context != nil {
+		if node := p.Context.Selected(); node != nil {
+			where = node.FullPath()
+		} else if strings.HasPrefix(text, "unexpected argument") {
+			text = strings.Replace(text, "unexpected argument", "there is no command", 1) + "; the commands are " + strings.Join(s.commands(), ", ")
+		}
 	}
 	return usagef("%s (see %s --help)", text, where)
+}
+
+// commands lists the commands.
+func (s *session) commands() []string {
+	var names []string
+	for _, c := range s.model.Children {
+		if !c.Hidden {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // resolve gives a flag that is not on the command line the value of its variable. An empty variable

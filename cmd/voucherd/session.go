@@ -25,6 +25,7 @@ type session struct {
 	stdout, stderr io.Writer
 	env            []string
 	fromEnv        map[string]string // flags that took their value from a variable
+	grammar        *cli
 	model          *kong.Application // all commands
 	command        *kong.Context     // nil until it is known
 	unknownSaid    bool              // unknown variables were named, or logged

@@ -37,7 +37,7 @@ func (c *showCmd) Run(ctx context.Context, s *session) error {
 			if i > 0 {
 				fmt.Fprintln(s.stdout)
 			}
-			if err := printUpload(s.stdout, u.Upload, u.WaitsFor(localTime)); err != nil {
+			if err := printUpload(s.screen(), u.Upload, u.WaitsFor(localTime)); err != nil {
 				return err
 			}
 		}

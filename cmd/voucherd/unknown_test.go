@@ -57,8 +57,10 @@ func TestASharedEnvironmentIsNoMisspelling(t *testing.T) {
 	if len(env) < 100 {
 		t.Fatalf("only %d variables: %v", len(env), env)
 	}
+	b.env = env
+	b.want(b.run("version"), 2, "VOUCHERD_COLOR must be one of") // every command reads it
 	accounts := b.file("accounts.yaml", []byte("accounts:\n- {name: eu, secretEnv: PANDAPON_EU_SECRET}\n"))
-	b.env = append(env, "VOUCHERD_ACCOUNTS_FILE="+accounts, "PANDAPON_EU_SECRET="+secret, "VOUCHERD_NEVER_SET=",
+	b.env = append(env, "VOUCHERD_ACCOUNTS_FILE="+accounts, "PANDAPON_EU_SECRET="+secret, "VOUCHERD_NEVER_SET=", "VOUCHERD_COLOR=never",
 		"VOUCHERD_GATEWAY_SERVICE_HOST=10.0.0.1", "VOUCHERD_SERVICE_PORT_HTTP=80", "VOUCHERD_PORT=tcp://10.0.0.1:80",
 		"VOUCHERD_PORT_80_TCP_ADDR=10.0.0.1")
 	if o := b.must(0, "version"); o.stderr != "" {

@@ -18,9 +18,9 @@ func TestUsage(t *testing.T) {
 		says string
 	}{
 		{2, "", "voucherd demo"},
-		{2, "deliver", "unexpected argument deliver"},
+		{2, "deliver", "there is no command deliver; the commands are demo, worker,"},
 		{2, "show", "<key>"},
-		{2, "show --color x", "unknown flag --color"},
+		{2, "show --colour x", "unknown flag --colour"},
 		{2, "list --state lost", `"lost"`},
 		{2, "list --since yesterday", "--since"},
 		{2, "list --limit 0", "--limit"},
@@ -38,6 +38,7 @@ func TestUsage(t *testing.T) {
 		{3, "retry never-heard-of", "never-heard-of"},
 		{3, "discard --yes never-heard-of", "never-heard-of"},
 		{0, "version", "voucherd"},
+		{0, "--version", "voucherd"},
 		{0, "list --account nobody", "No upload matches"},
 		{0, "retry --state rejected --account nobody", "0 uploads"},
 	} {

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -74,31 +73,30 @@ func outcomeWords(v ledger.Outcome) string {
 	}
 }
 
-const clock = "2006-01-02 15:04:05"
-
-// localTime writes a time in the zone of the person who reads it.
+// localTime writes a time in the zone of the person who reads it, and which that is.
 func localTime(t ledger.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.Local().Format(clock)
+	return t.Local().Format(time.DateTime + " Z07:00")
 }
 
-// printUpload prints an upload, its attempts and what people did to it, for people. What it waits for, if for anything, comes before the time of its own next attempt, at which
-// nothing can happen then.
-func printUpload(w io.Writer, u ledger.Upload, waits string) error {
+// printUpload prints an upload, its attempts and what people did to it, for people. What it waits
+// for, if for anything, comes before the time of its own next attempt, at which nothing can happen
+// then.
+func printUpload(to screen, u ledger.Upload, waits string) error {
 	state, next := stateWords(u), localTime(u.NextAttempt)
 	if waits != "" {
 		state, next = string(u.State)+": "+waits, ""
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	for _, row := range [][2]string{
 		{"upload", u.ID},
 		{"order", u.OrderID},
 		{"account", u.Account},
 		{"user", u.UserID},
 		{"reference", u.Reference},
-		{"state", state},
+		{"state", to.paint(state)},
 		{"request id", u.RequestID},
 		{"voucher", fmt.Sprintf("%s, %d bytes, sha256 %s", cmp.Or(u.MediaType, "file"), u.Size, u.SHA256)},
 		{"created", localTime(u.CreatedAt)},
@@ -116,25 +114,30 @@ func printUpload(w io.Writer, u ledger.Upload, waits string) error {
 		return err
 	}
 	if len(u.Attempts) > 0 {
-		fmt.Fprintln(w)
-		if err := printAttempts(w, u.Attempts); err != nil {
+		fmt.Fprintln(to)
+		if err := printAttempts(to, u.Attempts); err != nil {
 			return err
 		}
 	}
 	if len(u.Actions) == 0 {
 		return nil
 	}
-	fmt.Fprintln(w)
-	return printActions(w, u.Actions)
+	fmt.Fprintln(to)
+	return printActions(to, u.Actions)
 }
 
-func printActions(w io.Writer, actions []ledger.Action) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "DONE AT\tWHAT\tIT WAS\tBY\tREASON")
+func printActions(to screen, actions []ledger.Action) error {
+	t := table{columns: []column{
+		{title: timed("DONE AT")},
+		{title: "WHAT"},
+		{title: "IT WAS", leave: 1},
+		{title: "BY"},
+		{title: "REASON", leave: 2, text: true},
+	}}
 	for _, a := range actions {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", localTime(a.At), actionWords(a.Action), a.State, dash(a.By), dash(a.Reason))
+		t.add(tableTime(a.At), actionWords(a.Action), string(a.State), dash(a.By), dash(a.Reason))
 	}
-	return t.Flush()
+	return t.print(to)
 }
 
 // actionWords says what a person did.
@@ -153,9 +156,18 @@ func actionWords(action string) string {
 	}
 }
 
-func printAttempts(w io.Writer, attempts []ledger.Attempt) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "#\tSTARTED\tTOOK\tOUTCOME\tHTTP\tCODE\tREQUEST ID\tWORKER\tWHAT WAS SAID")
+func printAttempts(to screen, attempts []ledger.Attempt) error {
+	t := table{columns: []column{
+		{title: "#"},
+		{title: timed("STARTED")},
+		{title: "TOOK", leave: 2},
+		{title: "OUTCOME", state: true},
+		{title: "HTTP", leave: 4},
+		{title: "CODE", leave: 5},
+		{title: "REQUEST ID", leave: 6},
+		{title: "WORKER", leave: 1},
+		{title: "WHAT WAS SAID", leave: 3, text: true},
+	}}
 	for _, a := range attempts {
 		took, status := "", ""
 		if !a.EndedAt.IsZero() {
@@ -164,10 +176,10 @@ func printAttempts(w io.Writer, attempts []ledger.Attempt) error {
 		if a.HTTPStatus != 0 {
 			status = strconv.Itoa(a.HTTPStatus)
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Number, localTime(a.StartedAt), took, outcomeWords(a.Outcome),
-			dash(status), dash(a.Code), dash(a.RequestID), a.Worker, dash(cmp.Or(a.Msg, a.Error)))
+		t.add(strconv.Itoa(a.Number), tableTime(a.StartedAt), dash(took), outcomeWords(a.Outcome), dash(status), dash(a.Code),
+			dash(a.RequestID), a.Worker, dash(cmp.Or(a.Msg, a.Error)))
 	}
-	return t.Flush()
+	return t.print(to)
 }
 
 func dash(s string) string { return cmp.Or(s, "-") }
