@@ -104,7 +104,7 @@ func (g *Gateway) logAccess(entry *accessLog) {
 	switch {
 	case entry.answer.status >= http.StatusInternalServerError, entry.cut:
 		level = zapcore.WarnLevel
-	case path == "/livez", path == "/readyz", path == "/metrics":
+	case path == "/livez", path == "/readyz", path == "/metrics", static(path) && entry.answer.status < http.StatusBadRequest:
 		level = zapcore.DebugLevel
 	}
 	line := g.log.Check(level, "http.request")
@@ -131,6 +131,11 @@ func (g *Gateway) logAccess(entry *accessLog) {
 		fields = append(fields, zap.Error(entry.cause))
 	}
 	line.Write(fields...)
+}
+
+// static says whether a path is that of a file of the pages, ours or asynqmon's.
+func static(path string) bool {
+	return strings.HasPrefix(path, "/static/") || strings.HasPrefix(path, "/queues/static/")
 }
 
 // answer notes what was answered.

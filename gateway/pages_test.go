@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/zap/zapcore"
+
 	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
@@ -50,6 +52,19 @@ func TestPagesAreBehindTheLogin(t *testing.T) {
 		}
 	}
 	b.browse(http.MethodGet, b.producer, "/v1/uploads/none", nil).problem(http.StatusNotFound, "not-found")
+}
+
+func TestThePagesOwnFilesAreNotLogged(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.browse(http.MethodGet, b.producer, "/static/app.css", nil).want(http.StatusOK)
+	b.browse(http.MethodGet, b.producer, "/static/none.css", nil).want(http.StatusNotFound)
+	b.browse(http.MethodGet, b.producer, "/", nil).want(http.StatusOK)
+	for i, want := range []zapcore.Level{zapcore.DebugLevel, zapcore.InfoLevel, zapcore.InfoLevel} {
+		if line := b.requestLines(3)[i]; line.Level != want {
+			t.Errorf("%v is logged at %s", line.ContextMap()["path"], line.Level)
+		}
+	}
 }
 
 func TestPagesActForOperatorsOnly(t *testing.T) {

@@ -1,12 +1,15 @@
 package worker
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -60,6 +63,16 @@ func attemptFields(run ledger.Running, o ledger.AttemptResult) []zap.Field {
 		fields = append(fields, zap.Bool("after_interrupted", true))
 	}
 	return fields
+}
+
+// explainRedis says which Redis an error is about, and of one that a person must see to, by what
+// setting its address and password are given.
+func explainRedis(rdb redis.UniversalClient, err error) error {
+	err = redisconn.Explain(rdb, err)
+	if _, refused := errors.AsType[*redisconn.RefusedError](err); refused {
+		return fmt.Errorf("%w (VOUCHERD_REDIS_URL)", err)
+	}
+	return err
 }
 
 // asynqLog passes asynq's own messages on to zap, a level lower: what asynq informs of or warns of

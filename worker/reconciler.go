@@ -31,6 +31,7 @@ type reconciler struct {
 	orphans  time.Duration // age from which an unclaimed voucher is nobody's
 
 	keepNotes time.Duration         // how long the blob store knows what was delivered
+	explain   func(error) error     // says which Redis it was
 	watch     func(context.Context) // looks whether Redis was replaced; by every worker
 
 	lacking   time.Time // since when there are fewer tasks than uploads that need one
@@ -45,6 +46,7 @@ func newReconciler(account string, heart *heartbeat, cfg Config, log *zap.Logger
 		account: account, name: set.Name, ledger: cfg.Ledger, store: cfg.Store, tasks: cfg.Tasks, log: log, count: cfg.Observer,
 		every: set.ReconcileEvery, patience: max(30*time.Second, 2*set.ReconcileEvery),
 		grace: cfg.Ledger.Settings().Grace, orphans: set.OrphanAge, keepNotes: set.KeepNotes, watch: watch, heart: heart,
+		explain: func(err error) error { return explainRedis(cfg.QueueRedis, err) },
 	}
 	heart.put = r.put
 	return r
@@ -86,7 +88,7 @@ func (r *reconciler) pass(ctx context.Context) {
 		err = errors.Join(r.repair(ctx, found), r.clear(ctx))
 	}
 	if err != nil && ctx.Err() == nil {
-		r.log.Warn("reconciler.failed", zap.Error(err))
+		r.log.Warn("reconciler.failed", zap.Error(r.explain(err)))
 	}
 }
 

@@ -175,7 +175,9 @@ func (w *Worker) bind(ctx context.Context) error {
 		if err == nil || errors.Is(err, ledger.ErrOtherStore) {
 			return err
 		}
-		w.cfg.Log.Warn("worker.waiting", zap.Error(err))
+		if ctx.Err() == nil {
+			w.cfg.Log.Warn("worker.waiting", zap.Error(explainRedis(w.cfg.QueueRedis, err)))
+		}
 		t := time.NewTimer(w.cfg.Settings.RedisPause)
 		select {
 		case <-t.C:

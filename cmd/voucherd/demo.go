@@ -183,7 +183,7 @@ func demoSettings(d *demoStack, c pandapon.Credentials) map[string]config.Given 
 
 // demoLog lets only what must not happen through to the screen.
 func demoLog(stderr io.Writer) *zap.Logger {
-	return app.NewLog(stderr, config.Config{LogConsole: true}).WithOptions(zap.IncreaseLevel(zapcore.ErrorLevel))
+	return app.NewLog(stderr, config.Config{LogFormat: config.LogConsole}).WithOptions(zap.IncreaseLevel(zapcore.ErrorLevel))
 }
 
 // close ends everything in the reverse order of start.

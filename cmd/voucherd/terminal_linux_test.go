@@ -148,6 +148,29 @@ func TestListIsWatched(t *testing.T) {
 	}
 }
 
+// TestLogsAreForWhoReadsThem starts gateways whose log goes to a terminal, and elsewhere.
+func TestLogsAreForWhoReadsThem(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	begins := func(stderr io.Writer, text func() string, want string, args ...string) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		code := make(chan int, 1)
+		go func() {
+			code <- main.Run(ctx, append([]string{"gateway", "--listen=127.0.0.1:0"}, args...), strings.NewReader(""), io.Discard, stderr, b.env)
+		}()
+		eventually(t, strings.Join(args, " ")+" shows "+want, func() bool { return strings.Contains(text(), want) })
+		cancel()
+		<-code
+	}
+	tty, shown := terminal(t, 200, 24)
+	begins(tty, shown.String, "info\tgateway.listening\t")
+	begins(tty, shown.String, `"event":"gateway.listening"`, "--log-format=json")
+	var piped lockedBuffer
+	begins(&piped, piped.String, `"event":"gateway.listening"`)
+	begins(&piped, piped.String, "info\tgateway.listening\t", "--log-format=console")
+}
+
 // TestShellsComplete asks each shell that is there what it would offer.
 func TestShellsComplete(t *testing.T) {
 	t.Parallel()

@@ -170,3 +170,33 @@ func TestTheWorkerRefusesToStart(t *testing.T) {
 		want(t, o, tc.code, tc.says...)
 	}
 }
+
+// TestAWorkerNamesTheRedisThatRefusesIt has Redis change its password under a worker, and then
+// starts another.
+func TestAWorkerNamesTheRedisThatRefusesIt(t *testing.T) {
+	t.Parallel()
+	own := redistest.Start(t, redistest.Options{Password: secret})
+	b := newBench(t)
+	named := func(log *lockedBuffer, event string) {
+		t.Helper()
+		line := regexp.MustCompile(event + `"[^\n]*redis at ` + own.Addr + ` refuses to work: user or password is wrong \(VOUCHERD_REDIS_URL\)`)
+		eventually(t, event+" names it", func() bool { return line.MatchString(log.String()) })
+	}
+	log, stop := b.worker("--redis", own.URL(), "--reconcile-every=50ms", "--redis-pause=50ms")
+	eventually(t, "it works", func() bool { return strings.Contains(log.String(), "worker.started") })
+	rdb := own.Client()
+	if err := rdb.ConfigSet(t.Context(), "requirepass", "another").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := rdb.ClientKillByFilter(t.Context(), "TYPE", "normal").Err(); err != nil {
+		t.Fatal(err)
+	}
+	named(log, "reconciler.failed")
+	stop()
+	log, stop = b.worker("--redis", own.URL())
+	named(log, "worker.waiting")
+	stop()
+	if text := log.String(); strings.Contains(text, "context canceled") {
+		t.Errorf("being stopped is no fault:\n%s", text)
+	}
+}

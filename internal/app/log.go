@@ -2,21 +2,24 @@ package app
 
 import (
 	"io"
+	"os"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
 
 	"github.com/voucherd/voucherd/internal/config"
 )
 
-// NewLog gives the log of a long-running command.
+// NewLog gives the log of a long-running command: for people when it goes to a terminal, else for
+// programs, unless cfg says which.
 func NewLog(to io.Writer, cfg config.Config) *zap.Logger {
 	e := zap.NewProductionEncoderConfig()
 	e.TimeKey, e.MessageKey = "time", "event"
 	e.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	e.EncodeDuration = zapcore.StringDurationEncoder
 	encoder := zapcore.NewJSONEncoder(e)
-	if cfg.LogConsole {
+	if cfg.LogFormat == config.LogConsole || cfg.LogFormat != config.LogJSON && isTerminal(to) {
 		e.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
 		encoder = zapcore.NewConsoleEncoder(e)
 	}
@@ -25,4 +28,9 @@ func NewLog(to io.Writer, cfg config.Config) *zap.Logger {
 		level = zapcore.DebugLevel
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(to)), level))
+}
+
+func isTerminal(to io.Writer) bool {
+	f, ok := to.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }

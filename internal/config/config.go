@@ -31,8 +31,8 @@ type Config struct {
 	Rule     pandapon.SignRule
 	Accounts []Account // only where the account was asked for
 
-	LogDebug   bool
-	LogConsole bool
+	LogDebug  bool
+	LogFormat string // one of LogAuto, LogJSON, LogConsole; "" is LogAuto
 
 	// Warnings are sentences about what is allowed and seldom meant.
 	Warnings []string
@@ -42,6 +42,13 @@ type Config struct {
 	accountsFile string
 	concurrency  int
 }
+
+// The forms of a log.
+const (
+	LogAuto    = "auto" // for people on a terminal, for programs elsewhere
+	LogJSON    = "json"
+	LogConsole = "console"
+)
 
 // InlineMost is up to which size vouchers are kept with their records: only where those lie in the
 // same Redis.

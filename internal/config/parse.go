@@ -191,13 +191,12 @@ func share(field *float64) reader {
 	}
 }
 
-// choice takes one of two words.
-func choice(no, yes string, field *bool) reader {
-	return func(s string) error {
-		if s != no && s != yes {
-			return fmt.Errorf("%q is neither %s nor %s", s, no, yes)
+// oneOf takes one of some words.
+func oneOf(words ...string) func(string) (string, error) {
+	return func(s string) (string, error) {
+		if !slices.Contains(words, s) {
+			return "", fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
 		}
-		*field = s == yes
-		return nil
+		return s, nil
 	}
 }

@@ -173,7 +173,11 @@ func lease(c *Config) []Setting {
 
 func logging(c *Config) []Setting {
 	return []Setting{
-		row(Logging, "log", "info", "LEVEL", "how much is logged: info or debug", choice("info", "debug", &c.LogDebug)),
-		row(Logging, "log-format", "json", "FORMAT", "form of the log: json or console", choice("json", "console", &c.LogConsole)),
+		row(Logging, "log", "info", "LEVEL", "how much is logged: info or debug", parsed(&c.LogDebug, func(s string) (bool, error) {
+			level, err := oneOf("info", "debug")(s)
+			return level == "debug", err
+		})),
+		row(Logging, "log-format", "auto", "FORMAT", "form of the log: json, console, or auto: console on a terminal, else json",
+			parsed(&c.LogFormat, oneOf(LogAuto, LogJSON, LogConsole))),
 	}
 }
