@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -30,6 +31,7 @@ type accessLog struct {
 	conn     *conn
 	body     *requestBody // nil: there is none, or nothing of it need be drained
 
+	route                      string // the pattern it matched, "drop-in", or "": none
 	account, uploadID, orderID string
 	cut                        bool  // the answer ended in the middle
 	cause                      error // why it failed, where that is ours to look at
@@ -83,6 +85,7 @@ func (g *Gateway) end(entry *accessLog) {
 	if entry.conn != nil {
 		entry.conn.leave()
 	}
+	g.cfg.Requested(cmp.Or(entry.route, "none"), entry.answer.status, time.Since(entry.started))
 	g.logAccess(entry)
 	if recovered != nil {
 		panic(http.ErrAbortHandler) // what was begun must not look whole

@@ -52,6 +52,11 @@ type Config struct {
 	// or failed; nil: nobody.
 	Enqueued func(result string, took time.Duration)
 
+	// Requested is told how each request ended, by its route: the pattern it matched, as in
+	// "GET /v1/uploads/{id}", "drop-in" for PandaPon's paths, or "none". Status is 0 when nothing
+	// was answered. nil: nobody.
+	Requested func(route string, status int, took time.Duration)
+
 	Metrics        http.Handler // at /metrics; nil: not found
 	History        web.History  // counts for the start page's chart, a *ledger.Ledger; nil: no chart
 	Queues         http.Handler // asynqmon at /queues/, for operators; nil: not found
@@ -88,6 +93,9 @@ type Gateway struct {
 func New(cfg Config) (*Gateway, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
+	}
+	if cfg.Requested == nil {
+		cfg.Requested = func(string, int, time.Duration) {}
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -135,6 +143,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if g.dropIn.Owns(r) {
+		entry.route = "drop-in"
 		g.dropIn.ServeHTTP(entry.answer, r)
 		return
 	}

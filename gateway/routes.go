@@ -131,6 +131,7 @@ func ownPath(path string) bool {
 func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request) {
 	h, pattern := g.mux.Handler(r)
 	if _, ok := h.(*routed); ok {
+		accessLogOf(r).route = pattern
 		g.mux.ServeHTTP(w, r)
 		return
 	}

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -186,4 +187,35 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 		t.Fatalf("answer %d", got)
 	}
 	b.must(<-stopped)
+}
+
+func TestRequestsAreCountedByRoute(t *testing.T) {
+	t.Parallel()
+	ended := make(chan string, 10)
+	b := setup(t, func(b *bundle) {
+		b.cfg.Requested = func(route string, status int, took time.Duration) {
+			if took <= 0 {
+				t.Errorf("%s took %s", route, took)
+			}
+			ended <- fmt.Sprint(route, " ", status)
+		}
+	})
+	for _, tc := range []struct{ method, token, path, want string }{
+		{http.MethodGet, b.producer, "/v1/uploads/none", "GET /v1/uploads/{id} 404"},
+		{http.MethodGet, "", "/v1/uploads", "GET /v1/uploads 401"},
+		{http.MethodGet, "", "/livez", "GET /livez 200"},
+		{http.MethodGet, b.producer, "/nothing/here", "none 404"},
+		{http.MethodDelete, b.producer, "/v1/uploads", "none 405"},
+		{http.MethodPost, "", "/open/secret/path", "drop-in 401"},
+	} {
+		b.do(call{method: tc.method, path: tc.path, token: tc.token})
+		select {
+		case got := <-ended:
+			if got != tc.want {
+				t.Errorf("%s %s is counted as %q, want %q", tc.method, tc.path, got, tc.want)
+			}
+		case <-time.After(waitMost):
+			t.Fatalf("%s %s is not counted", tc.method, tc.path)
+		}
+	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/internal/app"
+	"github.com/voucherd/voucherd/internal/build"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/demo"
 	"github.com/voucherd/voucherd/pandapon"
@@ -150,7 +151,7 @@ func (d *demoStack) startSandbox(ctx context.Context, c pandapon.Credentials) er
 
 // startWorker starts a worker whose schedules are compressed, by settings that anybody could set.
 func (d *demoStack) startWorker(ctx context.Context, cfg config.Config, log *zap.Logger) (err error) {
-	if d.worker, err = app.NewWorker(ctx, cfg, log, build().version); err != nil {
+	if d.worker, err = app.NewWorker(ctx, cfg, log, build.Read().Version); err != nil {
 		return err
 	}
 	if err := d.worker.Store.Answers(ctx, "--redis"); err != nil {

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/internal/app"
+	"github.com/voucherd/voucherd/internal/build"
 )
 
 type workerCmd struct {
@@ -37,7 +38,7 @@ func (c *workerCmd) Run(ctx context.Context, s *session) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen for /livez, /readyz and /metrics (--listen, VOUCHERD_WORKER_LISTEN): %w", err)
 	}
-	w, err := app.NewWorker(ctx, cfg, log, build().version)
+	w, err := app.NewWorker(ctx, cfg, log, build.Read().Version)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

@@ -23,7 +23,7 @@ func (s *Store) NewGateway(cfg config.Config, own gateway.Config, m *metrics.Met
 	own.Webhooks = func(ctx context.Context, account string) (events.Status, bool, error) {
 		return events.ReadStatus(ctx, s.Redis, s.Tasks, account)
 	}
-	own.Metrics, own.Enqueued = m.Handler(), m.Enqueued
+	own.Metrics, own.Enqueued, own.Requested = m.Handler(), m.Enqueued, m.Requested
 	own.Rule, own.MaxVoucherBytes = cfg.Rule, cfg.MaxVoucherBytes
 	for _, a := range cfg.Accounts {
 		own.Accounts = append(own.Accounts, dropin.Account{

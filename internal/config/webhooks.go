@@ -20,7 +20,11 @@ func webhooks(c *Config) []Setting {
 		row(Webhooks, "webhook-secret-file", "", "FILE",
 			"file that holds the secrets that sign events, whsec_… one a line: the receiver needs one of them", text(&c.webhook.secretFile)),
 		row(Webhooks, "webhook-allow-private", "no", "YES/NO", "whether events may be sent to addresses of private networks: yes or no",
-			choice("no", "yes", &c.webhook.allowPrivate)),
+			func(s string) error {
+				answer, err := oneOf("no", "yes")(s)
+				c.webhook.allowPrivate = answer == "yes"
+				return err
+			}),
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/voucherd/voucherd/internal/build"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -23,6 +26,7 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	repairs  *prometheus.CounterVec
 	enqueued *prometheus.HistogramVec
+	requests *prometheus.HistogramVec
 	redis    *prometheus.CounterVec
 	webhooks webhooks
 }
@@ -45,12 +49,22 @@ func New() *Metrics {
 			Name: "voucherd_enqueue_duration_seconds", Help: "How long it took to accept a voucher, or to refuse it.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30},
 		}, []string{"result"}),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "voucherd_http_request_duration_seconds",
+			Help:    "How long the gateway's requests took, by route and HTTP status; 0: nothing was answered.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 5, 30},
+		}, []string{"route", "status"}),
 		redis: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "voucherd_redis_errors_total", Help: "Commands to Redis that failed: away, or refused by it.",
 		}, []string{"kind"}),
 		webhooks: newWebhooks(),
 	}
-	m.registry.MustRegister(m.attempts, m.duration, m.repairs, m.enqueued, m.redis, m.webhooks.sent, m.webhooks.lag,
+	b := build.Read()
+	m.registry.MustRegister(m.attempts, m.duration, m.repairs, m.enqueued, m.requests, m.redis, m.webhooks.sent, m.webhooks.lag,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "voucherd_build_info", Help: "What this process was built from.",
+			ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Commit, "goversion": runtime.Version()},
+		}, func() float64 { return 1 }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -70,6 +84,11 @@ func (m *Metrics) Repaired(account string, tasks int) {
 // or failed (ours).
 func (m *Metrics) Enqueued(result string, took time.Duration) {
 	m.enqueued.WithLabelValues(result).Observe(took.Seconds())
+}
+
+// Requested counts one request that the gateway ended.
+func (m *Metrics) Requested(route string, status int, took time.Duration) {
+	m.requests.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
 }
 
 // Handler serves the metrics.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -61,12 +62,16 @@ func TestExports(t *testing.T) {
 	m.Enqueued("accepted", time.Millisecond)
 	m.WebhookSent("default", "failed", time.Millisecond)
 	m.WebhookLag("default", 90*time.Second)
+	m.Requested("GET /v1/uploads", 200, 30*time.Millisecond)
 	has(t, scrape(t, m),
 		`voucherd_attempts_total{account="default",outcome="unclear"} 1`,
 		`voucherd_attempt_duration_seconds_bucket{account="default",le="0.5"} 1`,
 		`voucherd_attempt_duration_seconds_bucket{account="default",le="0.25"} 0`,
 		`voucherd_repairs_total{account="default"} 4`,
 		`voucherd_enqueue_duration_seconds_count{result="accepted"} 1`,
+		`voucherd_http_request_duration_seconds_bucket{route="GET /v1/uploads",status="200",le="0.05"} 1`,
+		`voucherd_http_request_duration_seconds_bucket{route="GET /v1/uploads",status="200",le="0.025"} 0`,
+		`voucherd_build_info{goversion="`+runtime.Version()+`",revision="unknown",version="devel"} 1`,
 		`voucherd_uploads{account="default",state="waiting"} 3`,
 		`voucherd_uploads{account="default",state="rejected"} 0`,
 		`voucherd_oldest_unfinished_seconds{account="default"} 90.5`,
