@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -21,6 +22,7 @@ import (
 // accessLog is one request and what is known of it; its access log line is made of it.
 type accessLog struct {
 	id       string
+	span     trace.Span // one that takes nothing when there are no traces
 	started  time.Time
 	client   netip.Addr // zero: not known
 	proxied  bool       // a header says that somebody else's request was forwarded
@@ -49,7 +51,7 @@ func accessLogOf(r *http.Request) *accessLog {
 
 // begin notes a request. Callers must end it.
 func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *accessLog {
-	entry := &accessLog{id: strings.ToLower(rand.Text()), started: time.Now()}
+	entry := &accessLog{id: strings.ToLower(rand.Text()), span: trace.SpanFromContext(r.Context()), started: time.Now()}
 	entry.client, entry.secure, entry.proxied = g.clientOf(r)
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
 		entry.conn = c
@@ -86,6 +88,7 @@ func (g *Gateway) end(entry *accessLog) {
 		entry.conn.leave()
 	}
 	g.cfg.Requested(cmp.Or(entry.route, "none"), entry.answer.status, time.Since(entry.started))
+	describe(entry)
 	g.logAccess(entry)
 	if recovered != nil {
 		panic(http.ErrAbortHandler) // what was begun must not look whole
@@ -107,7 +110,7 @@ func (g *Gateway) logAccess(entry *accessLog) {
 	switch {
 	case entry.answer.status >= http.StatusInternalServerError, entry.cut:
 		level = zapcore.WarnLevel
-	case path == "/livez", path == "/readyz", path == "/metrics", static(path) && entry.answer.status < http.StatusBadRequest:
+	case quiet(path) && entry.answer.status < http.StatusBadRequest:
 		level = zapcore.DebugLevel
 	}
 	line := g.log.Check(level, "http.request")
@@ -125,6 +128,7 @@ func (g *Gateway) logAccess(entry *accessLog) {
 		{"account", entry.account},
 		{"upload_id", entry.uploadID},
 		{"order_id", fmt.Sprintf("%.64s", entry.orderID)},
+		{"trace_id", traceID(entry.span)},
 	} {
 		if f.value != "" {
 			fields = append(fields, zap.String(f.name, f.value))
@@ -136,9 +140,11 @@ func (g *Gateway) logAccess(entry *accessLog) {
 	line.Write(fields...)
 }
 
-// static says whether a path is that of a file of the pages, ours or asynqmon's.
-func static(path string) bool {
-	return strings.HasPrefix(path, "/static/") || strings.HasPrefix(path, "/queues/static/")
+// quiet says whether a path is that of a probe, of a scrape, or of a file of the pages, ours or
+// asynqmon's.
+func quiet(path string) bool {
+	return path == "/livez" || path == "/readyz" || path == "/metrics" ||
+		strings.HasPrefix(path, "/static/") || strings.HasPrefix(path, "/queues/static/")
 }
 
 // answer notes what was answered.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/events"
@@ -56,6 +57,8 @@ type Config struct {
 	// "GET /v1/uploads/{id}", "drop-in" for PandaPon's paths, or "none". Status is 0 when nothing
 	// was answered. nil: nobody.
 	Requested func(route string, status int, took time.Duration)
+
+	Traces trace.TracerProvider // takes a span for each request; nil: nobody does
 
 	Metrics        http.Handler // at /metrics; nil: not found
 	History        web.History  // counts for the start page's chart, a *ledger.Ledger; nil: no chart

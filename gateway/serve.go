@@ -54,7 +54,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 
 func (g *Gateway) server(ctx context.Context) *http.Server {
 	s := &http.Server{
-		Handler: g, ReadHeaderTimeout: g.limits.HeaderTime, ReadTimeout: g.limits.HeaderTime + g.limits.ShortTime,
+		Handler: g.traced(), ReadHeaderTimeout: g.limits.HeaderTime, ReadTimeout: g.limits.HeaderTime + g.limits.ShortTime,
 		WriteTimeout: g.limits.ShortTime, IdleTimeout: g.limits.IdleTime, MaxHeaderBytes: g.limits.HeaderBytes,
 		// Requests under way go on when ctx ends, until Shutdown loses patience.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },

@@ -33,6 +33,7 @@ type AttemptResult struct {
 	Msg        string
 	Error      string
 	Duration   time.Duration
+	TraceID    string // of the trace that the attempt belongs to; "": none is kept
 
 	Fault Fault
 	Hold  time.Duration // the API's own word on how long the account shall wait; 0: none
@@ -98,6 +99,7 @@ type finishArgs struct {
 	DevelopID  string  `json:"develop_id"`
 	Error      string  `json:"error"`
 	Msg        string  `json:"msg"`
+	Trace      string  `json:"trace,omitempty"`
 	Fault      Fault   `json:"fault"`
 	Hold       int64   `json:"hold"`
 	Next       State   `json:"next"`
@@ -109,7 +111,7 @@ func finishArgsOf(run Running, o AttemptResult, ended Time) finishArgs {
 		Number: run.Number, Generation: run.Generation, Nonce: run.Nonce, Worker: line(run.Worker, 64),
 		Started: unix(run.StartedAt), Ended: unix(ended), Duration: o.Duration.Milliseconds(), Outcome: o.Outcome,
 		HTTP: number(o.HTTPStatus), Code: line(o.Code, 32), RequestID: line(o.RequestID, maxRequestID),
-		DevelopID: line(o.DevelopID, 64), Error: line(o.Error, 300), Msg: line(o.Msg, 300),
+		DevelopID: line(o.DevelopID, 64), Error: line(o.Error, 300), Msg: line(o.Msg, 300), Trace: o.TraceID,
 		Fault: o.Fault, Hold: o.Hold.Milliseconds(), Next: o.Next, Delay: o.Delay.Milliseconds(),
 	}
 }

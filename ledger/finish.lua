@@ -49,7 +49,7 @@ if before and before ~= 'interrupted' then return reply('repeated') end
 local function written(n)
   return table.concat({ n, attempt.generation, attempt.started, nonce, attempt.worker,
     attempt.ended > 0 and attempt.ended or now, attempt.duration, outcome, attempt.http, attempt.code, request_id,
-    attempt.develop_id, attempt.error, attempt.msg }, '\t')
+    attempt.develop_id, attempt.error, attempt.msg, attempt.trace }, '\t')
 end
 
 local first = not current and not line and redis.call('LINDEX', list, 0)

@@ -70,13 +70,14 @@ func latest(t Time, others ...Time) Time {
 }
 
 // readAttempt reads an attempt's line: number, generation, start, nonce and worker, and once it has
-// ended also end, duration, outcome, HTTP status, code, request id, develop id, error and msg.
+// ended also end, duration, outcome, HTTP status, code, request id, develop id, error, msg and,
+// where one is kept, the trace id.
 func readAttempt(s string) Attempt {
 	f := strings.Split(s, "\t")
-	f = append(f, make([]string, max(0, 14-len(f)))...)
+	f = append(f, make([]string, max(0, 15-len(f)))...)
 	return Attempt{
 		Number: int(integer(f[0])), Generation: integer(f[1]), StartedAt: at(integer(f[2])), Nonce: f[3], Worker: f[4],
 		EndedAt: at(integer(f[5])), DurationMS: integer(f[6]), Outcome: Outcome(f[7]), HTTPStatus: int(integer(f[8])),
-		Code: f[9], RequestID: f[10], DevelopID: f[11], Error: f[12], Msg: f[13],
+		Code: f[9], RequestID: f[10], DevelopID: f[11], Error: f[12], Msg: f[13], TraceID: f[14],
 	}
 }

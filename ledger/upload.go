@@ -124,6 +124,7 @@ type Attempt struct {
 	Nonce      string  `json:"nonce"`
 	Worker     string  `json:"worker"`
 	Error      string  `json:"error,omitempty"`
+	TraceID    string  `json:"traceId,omitempty"`
 }
 
 // The names of actions.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/voucherd/voucherd/ledger"
 )
@@ -81,7 +83,7 @@ func (c *Client) put(ctx context.Context, t ledger.Task, wait time.Duration) err
 	if wait > 0 {
 		opts = append(opts, asynq.ProcessIn(wait))
 	}
-	task := asynq.NewTask(TypeUpload, Payload{ID: t.ID, Generation: t.Generation}.Encode())
+	task := asynq.NewTaskWithHeaders(TypeUpload, Payload{ID: t.ID, Generation: t.Generation}.Encode(), traceOf(ctx))
 	err = c.queue.put(ctx, task, opts...)
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("put the task of %s: %w", t.ID, err)
@@ -90,6 +92,17 @@ func (c *Client) put(ctx context.Context, t ledger.Task, wait time.Duration) err
 		c.drop(account, t.ID, t.Replaces)
 	}
 	return nil
+}
+
+// traceOf gives the headers that put a task's attempts into the trace of the context's span; nil
+// when it has none.
+func traceOf(ctx context.Context) map[string]string {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		return nil
+	}
+	headers := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, headers)
+	return headers
 }
 
 // taskTimeout is far beyond the longest that a handler keeps a task (an hour and a call).

@@ -7,7 +7,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hibiken/asynq"
+	"go.opentelemetry.io/otel/trace"
 
+	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 )
 
@@ -59,4 +62,24 @@ func FuzzPayload(f *testing.F) {
 			t.Errorf("%q reads as %+v, which reads as %+v %v", b, p, back, err)
 		}
 	})
+}
+
+// TestATaskCarriesTheTraceOfItsCaller enqueues within a span of the caller's, and without.
+func TestATaskCarriesTheTraceOfItsCaller(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	caller := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
+	for order, want := range map[string]string{"1": "00-01000000000000000000000000000000-0200000000000000-01", "2": ""} {
+		sc := caller
+		if want == "" {
+			sc = trace.SpanContext{}
+		}
+		u, err := b.Enqueue(trace.ContextWithSpanContext(b.ctx, sc), tasks.Request{Account: b.account, OrderID: order, Voucher: pdf(order)})
+		b.must(err)
+		task, err := asynq.NewInspectorFromRedisClient(b.rdb).GetTaskInfo(ledger.Queue(u.Account), ledger.TaskID(u.ID, u.Generation))
+		b.must(err)
+		if task.Headers["traceparent"] != want {
+			t.Errorf("order %s: headers %v", order, task.Headers)
+		}
+	}
 }

@@ -43,7 +43,7 @@ func newAccount(cfg Config, ac AccountConfig) *account {
 			caller: &caller{
 				account: ac.Name, creds: ac.Credentials, api: ac.API, ledger: cfg.Ledger, log: log, limit: cfg.Settings.RedisTimeout,
 			},
-			log: log, count: cfg.Observer,
+			log: log, count: cfg.Observer, tracer: cfg.Traces.Tracer("github.com/voucherd/voucherd/worker"),
 		},
 		reconciler: newReconciler(ac.Name, heart, cfg, log, recorder.watch),
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/blob"
@@ -30,6 +31,7 @@ type delivery struct {
 	recorder *recorder
 	log      *zap.Logger
 	count    Observer
+	tracer   trace.Tracer
 }
 
 // ProcessTask delivers the upload of one task, or hands the task back with the time at which it is
@@ -44,7 +46,7 @@ func (d *delivery) ProcessTask(ctx context.Context, t *asynq.Task) error {
 		d.log.Warn("task.unreadable", zap.String("task_id", t.ResultWriter().TaskID()), zap.Error(err))
 		return fmt.Errorf("%w: %w", err, asynq.RevokeTask)
 	}
-	rec, err := d.deliver(ctx, p)
+	rec, err := d.deliver(traced(ctx, t), p)
 	if err != nil {
 		return err
 	}
@@ -112,7 +114,7 @@ func (d *delivery) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Fin
 		return rec, false, fmt.Errorf("no longer counts (%s): %w", b.Wait.Reason, asynq.RevokeTask)
 	case ledger.Started:
 	}
-	outcome, err := d.send(detached, b.Running, began)
+	outcome, err := d.sendTraced(detached, b.Running, began)
 	if known, ok := errors.AsType[*deliveredError](err); ok {
 		rec, err = d.recorder.recordDelivered(detached, b.Running, known.attempt)
 		return rec, false, err
@@ -156,6 +158,15 @@ func (d *delivery) begin(ctx context.Context, p tasks.Payload) (ledger.BeginResu
 		ID: p.ID, Generation: p.Generation, Nonce: pandapon.NewNonce(), Worker: d.set.Name, Instance: d.heart.me.Instance,
 		Lease: d.set.CallTimeout + d.set.LeaseMargin,
 	})
+}
+
+// sendTraced is send within a span of its own.
+func (d *delivery) sendTraced(ctx context.Context, run ledger.Running, began time.Time) (o ledger.AttemptResult, err error) {
+	span := d.span(ctx, run)
+	defer func() { endSpan(span, o) }()
+	o, err = d.send(ctx, run, began)
+	o.TraceID = traceID(span)
+	return o, err
 }
 
 // send makes the call. The error is the blob store's, when it is away and nothing was sent, or a

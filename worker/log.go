@@ -47,7 +47,7 @@ func attemptFields(run ledger.Running, o ledger.AttemptResult) []zap.Field {
 		zap.String("outcome", string(o.Outcome)), zap.Int64("duration_ms", o.Duration.Milliseconds()),
 	}
 	for _, f := range []struct{ key, value string }{
-		{"request_id", o.RequestID}, {"code", o.Code}, {"msg", o.Msg}, {"error", o.Error},
+		{"request_id", o.RequestID}, {"code", o.Code}, {"msg", o.Msg}, {"error", o.Error}, {"trace_id", o.TraceID},
 	} {
 		if f.value != "" {
 			fields = append(fields, zap.String(f.key, f.value))

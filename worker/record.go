@@ -109,7 +109,7 @@ func (r *recorder) putNext(ctx context.Context, rec ledger.FinishResult) {
 	if rec.NextID == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.set.RedisTimeout)
+	ctx, cancel := context.WithTimeout(untraced(ctx), r.set.RedisTimeout)
 	defer cancel()
 	if err := r.tasks.Put(ctx, ledger.Task{ID: rec.NextID, Generation: rec.NextGen}, 0); err != nil {
 		r.log.Warn("task.not_put", zap.String("upload_id", rec.NextID), zap.Error(err))

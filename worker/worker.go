@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/blob"
@@ -37,6 +39,7 @@ type Config struct {
 	Observer   Observer // nil: nobody counts
 	Host       string   // where it runs, and which version of it, for people to see
 	Version    string
+	Traces     trace.TracerProvider // takes a span for each attempt; nil: nobody does
 }
 
 // Observer counts what a worker does. It must be safe for concurrent use.
@@ -113,6 +116,9 @@ func New(cfg Config) (*Worker, error) {
 	}
 	if cfg.Observer == nil {
 		cfg.Observer = nopObserver{}
+	}
+	if cfg.Traces == nil {
+		cfg.Traces = noop.NewTracerProvider()
 	}
 	w := &Worker{cfg: cfg}
 	for _, lc := range cfg.Accounts {

@@ -57,7 +57,12 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	own.Log = log
+	traces, err := app.OpenTraces(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, traces.Close()) }()
+	own.Log, own.Traces = log, traces.Provider()
 	g, err := st.NewGateway(cfg, own, st.Metrics())
 	if err != nil {
 		return err

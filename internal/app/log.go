@@ -1,14 +1,18 @@
 package app
 
 import (
+	"context"
 	"io"
 	"os"
 
+	"go.opentelemetry.io/otel"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
 
+	"github.com/voucherd/voucherd/internal/build"
 	"github.com/voucherd/voucherd/internal/config"
+	"github.com/voucherd/voucherd/internal/tracing"
 )
 
 // NewLog gives the log of a long-running command: for people when it goes to a terminal, else for
@@ -28,6 +32,15 @@ func NewLog(to io.Writer, cfg config.Config) *zap.Logger {
 		level = zapcore.DebugLevel
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(to)), level))
+}
+
+// OpenTraces opens what the settings say of traces; nil when they say nothing. That they cannot be
+// sent is logged.
+func OpenTraces(ctx context.Context, cfg config.Config, log *zap.Logger) (*tracing.Traces, error) {
+	if cfg.TracesTo != "" {
+		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces.failed", zap.Error(err)) }))
+	}
+	return tracing.Open(ctx, cfg.TracesTo, build.Read().Version)
 }
 
 func isTerminal(to io.Writer) bool {

@@ -13,6 +13,7 @@ import (
 	"github.com/voucherd/voucherd/events"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/metrics"
+	"github.com/voucherd/voucherd/internal/tracing"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/worker"
 )
@@ -40,6 +41,7 @@ type Worker struct {
 	Metrics *metrics.Metrics
 	apis    []*pandapon.Client
 	events  *events.Sender
+	traces  *tracing.Traces
 }
 
 // connsOfWorker are connections to Redis for the reconciler, probes and asynq's own loops.
@@ -66,9 +68,13 @@ func NewWorker(ctx context.Context, cfg config.Config, log *zap.Logger, version 
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
+	if w.traces, err = OpenTraces(ctx, cfg, log); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
 	w.Worker, err = worker.New(worker.Config{
 		Observer: w.Metrics, QueueRedis: w.Store.Redis, Ledger: w.Store.Ledger, Store: w.Store.Blob, Tasks: w.Store.Tasks, Log: log,
 		Policy: cfg.Policy, Settings: cfg.Worker, Accounts: accounts, Host: host, Version: version,
+		Traces: w.traces.Provider(),
 	})
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
@@ -126,5 +132,5 @@ func (w *Worker) Close() error {
 	for _, api := range w.apis {
 		api.Close()
 	}
-	return w.Store.Close()
+	return errors.Join(w.traces.Close(), w.Store.Close())
 }

@@ -34,6 +34,9 @@ type Config struct {
 	LogDebug  bool
 	LogFormat string // one of LogAuto, LogJSON, LogConsole; "" is LogAuto
 
+	// TracesTo is the URL that traces are sent to; "": nowhere.
+	TracesTo string
+
 	// Warnings are sentences about what is allowed and seldom meant.
 	Warnings []string
 
@@ -121,6 +124,9 @@ func Load(in Input) (Config, error) {
 		}
 	}
 	l.crossCheck()
+	if env := in.Env; env != nil && (env("OTEL_SDK_DISABLED") == "true" || env("OTEL_TRACES_EXPORTER") == "none") {
+		l.cfg.TracesTo = ""
+	}
 	if PandaPon.in(in.Sections) {
 		l.accounts()
 	}

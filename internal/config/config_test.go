@@ -52,7 +52,7 @@ func faults(t *testing.T, err error) map[string]string {
 
 func TestTheTableIsWellFormed(t *testing.T) {
 	t.Parallel()
-	flag, env := regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`), regexp.MustCompile(`^(VOUCHERD|PANDAPON)(_[A-Z]+)+$`)
+	flag, env := regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`), regexp.MustCompile(`^(VOUCHERD|PANDAPON|OTEL)(_[A-Z]+)+$`)
 	seen := map[string]bool{}
 	for _, s := range config.Settings() {
 		if s.Flag != "" && !flag.MatchString(s.Flag) || !env.MatchString(s.Env) || s.Value == "" || s.Section == "" {
@@ -110,6 +110,7 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		"PANDAPON_CODES_FINAL": "1, 2", "PANDAPON_CODES_THROTTLED": "3", "PANDAPON_CODES_CREDENTIALS": "-4",
 		"VOUCHERD_RETRY_AFTER_MAX": "7d", "VOUCHERD_OUTAGE_MAX": "7d", "VOUCHERD_PROBE_MAX": "7d", "VOUCHERD_THROTTLE_MAX": "7d",
 		"VOUCHERD_SHUTDOWN_TIMEOUT": "7d", "VOUCHERD_BEAT_EVERY": "3s", "VOUCHERD_WEBHOOK_URL": "https://h", "VOUCHERD_WEBHOOK_ALLOW_PRIVATE": "yes",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:1", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://h:1/p",
 	}
 	for _, s := range config.Settings() {
 		if s.Section == config.PandaPon || s.Env == "VOUCHERD_CONCURRENCY" {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ const (
 	Keeping    Section = "Keeping"
 	Upkeep     Section = "Upkeep"
 	Webhooks   Section = "Webhooks"
-	Logging    Section = "Log"
+	Logging    Section = "Log and traces"
 )
 
 func (s Section) in(sections []Section) bool { return slices.Contains(sections, s) }
@@ -179,5 +180,25 @@ func logging(c *Config) []Setting {
 		})),
 		row(Logging, "log-format", "auto", "FORMAT", "form of the log: json, console, or auto: console on a terminal, else json",
 			parsed(&c.LogFormat, oneOf(LogAuto, LogJSON, LogConsole))),
+		{
+			Env: "OTEL_EXPORTER_OTLP_ENDPOINT", Section: Logging, Value: "URL",
+			Help: "OTLP receiver (HTTP) that traces are sent to, as in http://127.0.0.1:4318; other standard OTEL_ variables count too",
+			read: parsed(&c.TracesTo, func(s string) (string, error) {
+				to, err := receiverURL(s)
+				return strings.TrimSuffix(to, "/") + "/v1/traces", err
+			}),
+		},
+		{
+			Env: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Section: Logging, Value: "URL", Help: "the same with its path, instead",
+			read: parsed(&c.TracesTo, receiverURL),
+		},
 	}
+}
+
+func receiverURL(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", errors.New("it must be a URL, as in http://127.0.0.1:4318")
+	}
+	return s, nil
 }
