@@ -59,7 +59,7 @@ func newFuzzed(f *testing.F) *fuzzed {
 	note := func(*http.Request, ledger.Upload) {}
 	body := intake.BodyLimits{Grace: time.Minute, Rate: 1, Time: time.Minute}
 	in, err := intake.New(intake.Config{
-		Tasks: &z.memory, MaxVoucherBytes: 1 << 20, Note: note, Limits: intake.Limits{Places: 1, Body: body, Store: time.Minute},
+		Tasks: &z.memory, MaxVoucherBytes: 1 << 20, Note: note, By: func(*http.Request) string { return "shop" }, Limits: intake.Limits{Places: 1, Body: body, Store: time.Minute},
 	})
 	if err != nil {
 		f.Fatal(err)
