@@ -120,7 +120,14 @@ func rebuildDelivered(t *testing.T, byReconciler bool) {
 		v.stuck.Store(false)
 		stop = b.start("w1")
 	}
-	b.eventually("its vouchers are retired", func() bool { return b.get(ids[0]).StoreKey == "" && b.get(ids[1]).StoreKey == "" })
+	b.eventually("the store tells of two deliveries and one voucher", func() bool {
+		told := map[string]int{}
+		for stored, err := range v.All(b.ctx) {
+			b.must(err)
+			told[stored.State]++
+		}
+		return len(told) == 2 && told[string(ledger.Delivered)] == 2 && told[""] == 1
+	})
 	stop()
 	b.flush()
 	for range 2 {
