@@ -9,7 +9,6 @@ import (
 	"github.com/voucherd/voucherd/events"
 	"github.com/voucherd/voucherd/gateway/intake"
 	"github.com/voucherd/voucherd/gateway/problem"
-	"github.com/voucherd/voucherd/internal/accountname"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -68,17 +67,7 @@ func (a *API) untilStopping(ctx context.Context) (context.Context, context.Cance
 }
 
 func parseEvents(v url.Values) (events.Query, error) {
-	q := events.Query{Account: v.Get("account"), Limit: usualLimit}
-	if q.Account != "" && !ledger.ValidAccount(q.Account) {
-		return q, problem.Invalidf("account", accountname.Rule)
-	}
-	if s := v.Get("limit"); s != "" {
-		n, err := parseLimit(s)
-		if err != nil {
-			return q, err
-		}
-		q.Limit = n
-	}
+	var q events.Query
 	if s := v.Get("after"); s != "" {
 		t, err := time.Parse(time.RFC3339, s)
 		if err != nil {
@@ -93,5 +82,7 @@ func parseEvents(v url.Values) (events.Query, error) {
 		}
 		q.Wait = min(d, longestWait)
 	}
-	return q, nil
+	var err error
+	q.Account, q.Limit, err = parsePage(v)
+	return q, err
 }

@@ -18,21 +18,10 @@ const (
 
 func parseQuery(v url.Values) (ledger.Query, error) {
 	q := ledger.Query{
-		Account: v.Get("account"), State: ledger.State(v.Get("state")), OrderID: v.Get("orderId"), Code: v.Get("code"),
-		Cursor: v.Get("cursor"), Limit: usualLimit,
+		State: ledger.State(v.Get("state")), OrderID: v.Get("orderId"), Code: v.Get("code"), Cursor: v.Get("cursor"),
 	}
 	if q.State != "" && !q.State.Valid() {
 		return q, problem.Invalidf("state", "is none of %s", joinStates())
-	}
-	if q.Account != "" && !ledger.ValidAccount(q.Account) {
-		return q, problem.Invalidf("account", accountname.Rule)
-	}
-	if s := v.Get("limit"); s != "" {
-		n, err := parseLimit(s)
-		if err != nil {
-			return q, err
-		}
-		q.Limit = n
 	}
 	if s := v.Get("since"); s != "" {
 		d, err := parseSince(s)
@@ -44,15 +33,24 @@ func parseQuery(v url.Values) (ledger.Query, error) {
 	if v.Get("requestId") != "" && (q.Cursor != "" || q.Since != 0) {
 		return q, problem.Invalidf("requestId", "names one call, so neither cursor nor since goes with it")
 	}
-	return q, nil
+	var err error
+	q.Account, q.Limit, err = parsePage(v)
+	return q, err
 }
 
-func parseLimit(s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > mostLimit {
-		return 0, problem.Invalidf("limit", "is not a number from 1 to %d", mostLimit)
+// parsePage reads what every list takes: the account, which may be empty, and the size of a page.
+func parsePage(v url.Values) (account string, limit int, err error) {
+	if account = v.Get("account"); account != "" && !ledger.ValidAccount(account) {
+		return "", 0, problem.Invalidf("account", accountname.Rule)
 	}
-	return n, nil
+	s := v.Get("limit")
+	if s == "" {
+		return account, usualLimit, nil
+	}
+	if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > mostLimit {
+		return "", 0, problem.Invalidf("limit", "is not a number from 1 to %d", mostLimit)
+	}
+	return account, limit, nil
 }
 
 func joinStates() string {
