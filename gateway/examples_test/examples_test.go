@@ -87,7 +87,7 @@ func rough() func(*stage, http.ResponseWriter, *http.Request) {
 }
 
 // A voucher is enqueued once, however often its program has to try, and its end is seen.
-func TestHandOver(t *testing.T) {
+func TestEnqueue(t *testing.T) {
 	t.Parallel()
 	each(t, rough, func(s *stage, run func(...string) said) {
 		voucher := picture(s.t, "image/png")
