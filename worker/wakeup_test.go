@@ -97,6 +97,7 @@ func TestIdleWorkerIsQuiet(t *testing.T) {
 	})
 	b.start("w1")
 	b.reaches(ledger.Delivered, b.enqueue("order", 1).ID)
+	b.eventually("its task has ended, too", func() bool { return b.queued() == 0 })
 	before, began := b.commands(), time.Now()
 	b.eventually("some seconds pass", func() bool { return time.Since(began) > seconds*time.Second })
 	after, sum := b.commands(), 0
