@@ -36,7 +36,7 @@ func newAccount(cfg Config, ac AccountConfig) *account {
 	heart := newHeartbeat(ac.Name, ac.Concurrency, cfg, log)
 	a := &account{
 		name: ac.Name, limit: cfg.Settings.ShutdownTimeout, sweeper: sweeper,
-		fetcher: newFetcher(cfg, ac.Name, ledger.Queue(ac.Name), slots, log),
+		fetcher: newFetcher(cfg, ac.Name, slots, heart.known, log),
 		delivery: &delivery{
 			account: ac.Name, heart: heart, set: cfg.Settings, policy: cfg.Policy, slots: slots,
 			stopping: make(chan struct{}), ledger: cfg.Ledger, vouchers: vouchers{cfg.Ledger, cfg.Store}, recorder: recorder,

@@ -151,3 +151,29 @@ func TestSilentWorkerSendsNothing(t *testing.T) {
 		t.Errorf("accepted %d times; upload %+v", accepted, u)
 	}
 }
+
+// TestUnknownWorkerTakesNothing has a worker whose beats never arrive: what it took up nobody could
+// take back, so it takes up nothing until one has arrived.
+func TestUnknownWorkerTakesNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t, vigilant)
+	loud, silent, m := b.ledger, b.redis(), &mute{}
+	m.Store(true)
+	silent.AddHook(m)
+	b.ledger = ledger.New(silent, b.ls)
+	first := b.enqueue("order", 1).ID
+	b.start("silent")
+	b.eventually("it says that it does not beat", func() bool { return b.logs.FilterMessage("worker.not_beating").Len() == 1 })
+	b.ledger = loud
+	stop := b.start("other")
+	b.reaches(ledger.Delivered, first)
+	stop()
+	m.Store(false)
+	second := b.enqueue("order", 2).ID
+	b.reaches(ledger.Delivered, second)
+	for id, by := range map[string]string{first: "other", second: "silent"} {
+		if as := b.get(id).Attempts; len(as) != 1 || as[0].Worker != by {
+			t.Errorf("attempts %+v, want one by %s", as, by)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 )
 
@@ -26,10 +27,11 @@ type fetcher struct {
 	tasks   *tasks.Client
 	slots   *slots
 	log     *zap.Logger
-	every   time.Duration // between two questions without a message
-	pause   time.Duration // after an error: asynq asks again at once
-	wake    chan struct{} // holds one: there may be a task
-	stop    chan struct{} // closed: nothing is fetched any more
+	every   time.Duration   // between two questions without a message
+	pause   time.Duration   // after an error: asynq asks again at once
+	known   <-chan struct{} // closed once the ledger knows this worker: what it fetches can be taken back
+	wake    chan struct{}   // holds one: there may be a task
+	stop    chan struct{}   // closed: nothing is fetched any more
 
 	mu    sync.Mutex
 	asked time.Time   // when Redis last answered
@@ -46,9 +48,9 @@ const (
 	keepMost   = time.Second     // far within that lease
 )
 
-func newFetcher(cfg Config, account, queue string, s *slots, log *zap.Logger) *fetcher {
+func newFetcher(cfg Config, account string, s *slots, known <-chan struct{}, log *zap.Logger) *fetcher {
 	f := &fetcher{
-		account: account, keys: keysOf(queue), rdb: cfg.QueueRedis, tasks: cfg.Tasks, slots: s, log: log,
+		account: account, keys: keysOf(ledger.Queue(account)), rdb: cfg.QueueRedis, tasks: cfg.Tasks, slots: s, known: known, log: log,
 		every: cfg.Settings.PollEvery, pause: cfg.Settings.RedisPause,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), ahead: aheadFirst,
 	}
@@ -118,7 +120,7 @@ func (f *fetcher) wait(ctx context.Context) bool {
 	select {
 	case <-f.stop:
 		return false
-	default:
+	case <-f.known:
 	}
 	if !f.waitForSlot() {
 		return false

@@ -33,7 +33,9 @@ func newFetching(t *testing.T, concurrency, tasksPut int) fetching {
 	}
 	free := newSlots(concurrency)
 	free.size = concurrency
-	f := fetching{rdb: rdb, fetcher: newFetcher(cfg, account, ledger.Queue(account), free, zap.NewNop()), finish: make(chan struct{})}
+	known := make(chan struct{})
+	close(known)
+	f := fetching{rdb: rdb, fetcher: newFetcher(cfg, account, free, known, zap.NewNop()), finish: make(chan struct{})}
 	client := asynq.NewClientFromRedisClient(rdb)
 	for i := range tasksPut {
 		if _, err := client.Enqueue(asynq.NewTask("any", nil), asynq.TaskID(fmt.Sprintf("%02d", i)), asynq.Queue(ledger.Queue(account))); err != nil {

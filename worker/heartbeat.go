@@ -25,6 +25,7 @@ type heartbeat struct {
 	log     *zap.Logger
 	every   time.Duration
 	dead    time.Duration
+	known   chan struct{} // closed with the first beat
 
 	mu     sync.Mutex
 	wrote  time.Time // when it last set out to beat, and did
@@ -47,6 +48,7 @@ const leaseDead = 10 * time.Second
 func newHeartbeat(account string, concurrency int, cfg Config, log *zap.Logger) *heartbeat {
 	return &heartbeat{
 		account: account, ledger: cfg.Ledger, log: log, every: cfg.Settings.BeatEvery, dead: cfg.Settings.DeadAfter,
+		known: make(chan struct{}),
 		me: ledger.WorkerInfo{
 			Instance: rand.Text(), Name: cfg.Settings.Name, Host: cfg.Host, Version: cfg.Version, Concurrency: concurrency,
 			DeadAfterMS: cfg.Settings.DeadAfter.Milliseconds(),
@@ -108,7 +110,9 @@ func (h *heartbeat) beat(ctx context.Context) error {
 func (h *heartbeat) note(asked time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if now := time.Now(); !h.wrote.IsZero() && now.Sub(h.wrote) >= h.dead {
+	if now := time.Now(); h.wrote.IsZero() {
+		close(h.known)
+	} else if now.Sub(h.wrote) >= h.dead {
 		h.silent = now
 	}
 	h.wrote = asked
@@ -122,7 +126,7 @@ var errTakenOver = errors.New("this worker was silent, and another may have the 
 func (h *heartbeat) owns(began time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.wrote.IsZero() || time.Since(h.wrote) < h.dead && !h.silent.After(began) {
+	if time.Since(h.wrote) < h.dead && !h.silent.After(began) {
 		return nil
 	}
 	return errTakenOver
