@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -160,7 +161,8 @@ type receiver struct {
 	verify *standardwebhooks.Webhook
 	answer func(w http.ResponseWriter, r *http.Request, e events.Event) bool // says whether it took the event; nil: it does
 	calls  int
-	took   []events.Event
+	took   []events.Event // each once, in the order of their first arrival
+	seen   map[string]bool
 	agents []string
 }
 
@@ -170,7 +172,7 @@ func receive(t *testing.T) *receiver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &receiver{t: t, verify: v}
+	r := &receiver{t: t, verify: v, seen: map[string]bool{}}
 	r.up("127.0.0.1:0")
 	t.Cleanup(r.down)
 	return r
@@ -224,22 +226,23 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.took = append(r.took, e)
+	if !r.seen[e.ID] {
+		r.seen[e.ID], r.took = true, append(r.took, e)
+	}
 }
 
 // events are those that were taken, each once, in the order of their first arrival.
 func (r *receiver) events() []events.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	seen := map[string]bool{}
-	var all []events.Event
-	for _, e := range r.took {
-		if !seen[e.ID] {
-			all = append(all, e)
-		}
-		seen[e.ID] = true
-	}
-	return all
+	return slices.Clone(r.took)
+}
+
+// arrived is how many were taken.
+func (r *receiver) arrived() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.took)
 }
 
 func (r *receiver) called() int {

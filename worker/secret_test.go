@@ -3,11 +3,13 @@ package worker_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -95,9 +97,12 @@ func (b *bundle) dump(w *strings.Builder) {
 		if strings.Contains(k, "}:v:") || strings.Contains(k, "}:b:") {
 			continue
 		}
-		fmt.Fprintln(w, k)
 		raw, err := b.rdb.Dump(b.ctx, k).Result()
+		if errors.Is(err, redis.Nil) {
+			continue // it expired meanwhile
+		}
 		b.must(err)
+		fmt.Fprintln(w, k)
 		w.WriteString(raw)
 		if fields, err := b.rdb.HGetAll(b.ctx, k).Result(); err == nil {
 			fmt.Fprintln(w, fields)
