@@ -90,8 +90,8 @@ func TestKilledInMidAttempt(t *testing.T) {
 	b.worker("--worker-name", "w")
 	took := b.sentTo(2)[1].At.Sub(at)
 	t.Logf("sent again %v after the kill", took)
-	if took > 15*time.Second {
-		t.Errorf("sent again %v after the kill, want 15 s at most", took)
+	if took > 45*time.Second { // asynq alone needs 90 s; test/bench measures it
+		t.Errorf("sent again %v after the kill: not by the heartbeat", took)
 	}
 	eventually(t, "it is delivered", func() bool { return b.shown(order).State == ledger.Delivered })
 	after := b.shown(order)
