@@ -22,15 +22,15 @@ func NewFeed(from source) Feed { return Feed{from} }
 // Query says what to read.
 type Query struct {
 	Account string        // "": of all accounts
-	After   ledger.Time   // the Cursor of the page before, or any time; zero: from the oldest that is kept
+	After   Cursor        // of the page before; zero: from the oldest that is kept
 	Limit   int           // about how many events; 0: 100
 	Wait    time.Duration // how long to wait for the first event; 0: not at all
 }
 
 // Page is a part of the feed. Reading on after its Cursor misses nothing.
 type Page struct {
-	Events []Event     `json:"events"`
-	Cursor ledger.Time `json:"cursor"`
+	Events []Event `json:"events"`
+	Cursor Cursor  `json:"cursor"`
 }
 
 // askEvery is how often a feed that waits asks. It bounds what those who wait cost Redis.
@@ -44,7 +44,7 @@ func (f Feed) Read(ctx context.Context, q Query) (Page, error) {
 	defer wait.Stop()
 	page := Page{Events: []Event{}, Cursor: q.After}
 	for {
-		found, err := f.from.Finished(ctx, q.Account, page.Cursor, q.Limit)
+		found, err := f.from.Finished(ctx, q.Account, page.Cursor.time(), q.Limit)
 		if err != nil && ctx.Err() != nil {
 			return page, nil // that the context ended is no news
 		}
@@ -54,8 +54,9 @@ func (f Feed) Read(ctx context.Context, q Query) (Page, error) {
 		for _, u := range found.Uploads {
 			page.Events = append(page.Events, ofUpload(u))
 		}
-		moved := found.Until != page.Cursor
-		page.Cursor = found.Until
+		until := CursorAt(found.Until)
+		moved := until != page.Cursor
+		page.Cursor = until
 		if len(page.Events) > 0 {
 			return page, nil
 		}
@@ -87,8 +88,9 @@ const follow = 30 * time.Second
 // later it tries again.
 func (f Feed) All(ctx context.Context, account string, after ledger.Time) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
+		from := CursorAt(after)
 		for ctx.Err() == nil {
-			page, err := f.Read(ctx, Query{Account: account, After: after, Wait: follow})
+			page, err := f.Read(ctx, Query{Account: account, After: from, Wait: follow})
 			if err != nil && ctx.Err() == nil {
 				if !yield(Event{}, err) {
 					return
@@ -100,7 +102,7 @@ func (f Feed) All(ctx context.Context, account string, after ledger.Time) iter.S
 					return
 				}
 			}
-			after = page.Cursor
+			from = page.Cursor
 		}
 	}
 }

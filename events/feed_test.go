@@ -53,3 +53,28 @@ func TestAWaitWithoutEventsEnds(t *testing.T) {
 		t.Fatalf("%+v %v", page, err)
 	}
 }
+
+// A rejection that is retried before anybody reads it has its event all the same.
+func TestEachEndHasItsEvent(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.end("1", 0, rejected())
+	task, err := b.ledger.Reopen(b.ctx, id, ledger.Who{})
+	b.must(err)
+	g, err := b.ledger.Begin(b.ctx, ledger.NewAttempt{ID: id, Generation: task.Generation, Nonce: "again", Worker: "w", Lease: time.Minute})
+	b.must(err)
+	_, err = b.ledger.Finish(b.ctx, g.Running, delivered())
+	b.must(err)
+	ctx, cancel := context.WithTimeout(b.ctx, waitMost)
+	defer cancel()
+	var got []events.Event
+	for e, err := range b.feed().All(ctx, b.account, ledger.Time{}) {
+		b.must(err)
+		if got = append(got, e); len(got) == 2 {
+			break
+		}
+	}
+	if !slices.Equal(types(got), []events.Type{events.UploadRejected, events.UploadDelivered}) || got[0].ID == got[1].ID || got[0].Data.Code != "4711" {
+		t.Fatalf("told %+v", got)
+	}
+}

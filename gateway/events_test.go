@@ -29,8 +29,12 @@ func TestEventsAreReadByCursor(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	want := []string{b.discarded("1"), b.discarded("2"), b.discarded("3")}
+	none := b.get(b.producer, "/v1/events?account=nobody").events().Cursor.String()
+	if p := b.get(b.producer, "/v1/events?account=nobody&after="+none).events(); none == "" || p.Cursor.String() != none {
+		t.Fatalf("the cursor of an empty feed is %q, then %q", none, p.Cursor)
+	}
 	var got []string
-	after := ""
+	after := none
 	b.eventually("three events", func() bool {
 		p := b.get(b.producer, "/v1/events?limit=1&account="+b.account+"&after="+after).events()
 		for _, e := range p.Events {
@@ -50,7 +54,11 @@ func TestEventsAreReadByCursor(t *testing.T) {
 	if p := b.get(b.producer, "/v1/events?account="+b.account+"&after="+after).events(); len(p.Events) != 0 || p.Cursor.String() != after {
 		t.Fatalf("read on to %+v", p)
 	}
-	for _, query := range []string{"after=yesterday", "wait=x", "wait=-1s", "limit=0", "account=A", "since=1h"} {
+	since := b.get(b.producer, "/v1/events?account="+b.account+"&after=2020-01-01T00:00:00%2B08:00").events()
+	if len(since.Events) != len(want) {
+		t.Fatalf("since a time there are %+v", since)
+	}
+	for _, query := range []string{"after=yesterday", "after=e_", "after=e_-1", "wait=x", "wait=-1s", "limit=0", "account=A", "since=1h"} {
 		b.get(b.producer, "/v1/events?"+query).problem(http.StatusUnprocessableEntity, "invalid-field")
 	}
 }

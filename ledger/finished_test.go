@@ -93,22 +93,41 @@ func TestFinishedMissesNothingWhileOthersEnd(t *testing.T) {
 	}
 }
 
-func TestFinishedTellsEachEndAnew(t *testing.T) {
+// What was sent again, or discarded, before its end was read is given at that end all the same, as
+// it was then.
+func TestFinishedTellsEachEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	id := b.open("1", "a").ID
-	b.attempt(id, final())
-	b.past(b.get(id).EndedAt)
-	first, until := b.finished(b.account, ledger.Time{}, 10)
+	no := final()
+	no.Code, no.RequestID = "4711", "r-no"
+	b.attempt(id, no)
+	want := []ledger.Upload{b.get(id)}
+	b.past(want[0].EndedAt)
 	b.reopen(id)
-	if us, _ := b.finished(b.account, ledger.Time{}, 10); len(us) != 0 {
-		t.Fatalf("an upload that is queued again has not ended: %v", us)
-	}
+	b.attempt(id, next(unavailable(), ledger.Expired))
+	want = append(want, b.get(id))
+	b.past(want[1].EndedAt)
+	b.reopen(id)
 	b.attempt(id, delivered("r"))
-	b.past(b.get(id).EndedAt)
-	again, _ := b.finished(b.account, until, 10)
-	if len(first) != 1 || first[0].State != ledger.Rejected || len(again) != 1 || again[0].State != ledger.Delivered {
-		t.Fatalf("%v, then %v", first, again)
+	want = append(want, b.get(id))
+	b.past(want[2].EndedAt)
+	n := b.upload("1", "a")
+	n.StoreKey, n.Again = "new", true
+	b.openAs(n)
+
+	for _, limit := range []int{1, 10} {
+		got, _ := b.finished(b.account, ledger.Time{}, limit)
+		if len(got) != len(want) {
+			t.Fatalf("%d ends in pages of %d, want %d: %+v", len(got), limit, len(want), got)
+		}
+		for i, u := range got {
+			w := want[i]
+			if u.ID != id || u.State != w.State || u.Outcome != w.Outcome || u.Code != w.Code || u.RequestID != w.RequestID ||
+				u.EndedAt != w.EndedAt || u.DeliveredAt != w.DeliveredAt || u.AttemptCount != w.AttemptCount || u.Attempts != nil {
+				t.Errorf("end %d: got %+v, want %+v", i+1, u, w)
+			}
+		}
 	}
 }
 

@@ -27,6 +27,9 @@ type entry struct {
 	key, account string
 }
 
+// id is the upload's.
+func (e entry) id() string { return e.account + "-" + e.key }
+
 func compareEntries(a, b entry) int {
 	return cmp.Or(cmp.Compare(a.score, b.score), cmp.Compare(a.key, b.key), cmp.Compare(a.account, b.account))
 }

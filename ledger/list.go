@@ -170,6 +170,21 @@ func (l *Ledger) orderSource(ctx context.Context, account, order string, from pl
 
 // loadEntries reads the uploads of entries in their order; those that are gone are left out.
 func (l *Ledger) loadEntries(ctx context.Context, entries []entry, full bool) ([]Upload, error) {
+	byID, err := l.loadByID(ctx, entries, full)
+	if err != nil {
+		return nil, err
+	}
+	var out []Upload
+	for _, e := range entries {
+		if u, ok := byID[e.id()]; ok {
+			out = append(out, u)
+		}
+	}
+	return out, nil
+}
+
+// loadByID reads the uploads of entries, with attempts and actions when full.
+func (l *Ledger) loadByID(ctx context.Context, entries []entry, full bool) (map[string]Upload, error) {
 	from := int64(-1)
 	if full {
 		from = -KeptAttempts
@@ -191,11 +206,5 @@ func (l *Ledger) loadEntries(ctx context.Context, entries []entry, full bool) ([
 			byID[u.ID] = u
 		}
 	}
-	var out []Upload
-	for _, e := range entries {
-		if u, ok := byID[e.account+"-"+e.key]; ok {
-			out = append(out, u)
-		}
-	}
-	return out, nil
+	return byID, nil
 }

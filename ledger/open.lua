@@ -50,10 +50,13 @@ if state and not ended then return { 'duplicate', task(), store, now, was[6], wa
 
 if was[7] then drop_bytes(KEY) end
 if token ~= '' then redis.call('RPUSH', bytes_of(KEY), unpack(ARGV, FIRST_PIECE)) end
-local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7], 'made', now }
+local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7] }
 local function note(...)
   for _, v in ipairs({ ... }) do table.insert(record, v) end
 end
+-- Enqueued again, it is the upload that it was: only its budget, age limit and place are new.
+local made = was[5] or now
+note('made', made)
 if state then
   note_action(KEY, now, 'again', state, ARGV[16])
   note_end(KEY, state)
@@ -79,7 +82,7 @@ if state then unindex(KEY, state) end
 note('state', 'queued')
 local generation = 0
 local place, head = join(KEY, order, now)
-redis.call('ZADD', P .. (head and 's:queued' or 's:behind'), now, KEY)
+redis.call('ZADD', P .. (head and 's:queued' or 's:behind'), made, KEY)
 note('since', place)
 if head then -- as assign does, in the one write of the record
   generation = tonumber(was[4] or '0') + 1

@@ -176,12 +176,16 @@ func TestOpenAgain(t *testing.T) {
 			b.attempt(o.ID, refused(ledger.FaultRefusing))
 			end(b, o.ID)
 			b.later(time.Hour)
+			was := b.get(o.ID)
 			n := b.upload("order", "receipt")
 			n.StoreKey, n.Again = "new", true
 			got := b.openAs(n)
 			want := ledger.Opened{ID: o.ID, Revived: true, Generation: 2, Drop: b.account + "-receipt"}
 			if got != want {
 				t.Fatalf("opened %+v, want %+v", got, want)
+			}
+			if now := b.get(o.ID); !now.CreatedAt.Equal(was.CreatedAt.Time) || !now.ExpiresAt.After(was.ExpiresAt.Time) {
+				t.Errorf("now it was created at %s and expires at %s, before at %s and %s", now.CreatedAt, now.ExpiresAt, was.CreatedAt, was.ExpiresAt)
 			}
 			run := b.started(o.ID, 2, "again")
 			if run.Refusals != 0 || run.Unanswered != 0 || run.Age > time.Minute || run.StoreKey != "new" {

@@ -9,7 +9,6 @@ import (
 	"github.com/voucherd/voucherd/events"
 	"github.com/voucherd/voucherd/gateway/intake"
 	"github.com/voucherd/voucherd/gateway/problem"
-	"github.com/voucherd/voucherd/ledger"
 )
 
 const (
@@ -69,11 +68,9 @@ func (a *API) untilStopping(ctx context.Context) (context.Context, context.Cance
 func parseEvents(v url.Values) (events.Query, error) {
 	var q events.Query
 	if s := v.Get("after"); s != "" {
-		t, err := time.Parse(time.RFC3339, s)
-		if err != nil {
-			return q, problem.Invalidf("after", "is neither the cursor of a page nor a time such as 2026-01-31T12:00:00.000Z")
+		if err := q.After.UnmarshalText([]byte(s)); err != nil {
+			return q, problem.Invalidf("after", "%s", err)
 		}
-		q.After = ledger.Time{Time: t.UTC().Truncate(time.Millisecond)}
 	}
 	if s := v.Get("wait"); s != "" {
 		d, err := time.ParseDuration(s)
