@@ -34,6 +34,8 @@ func TestRulesAndDashboardNameWhatIsExported(t *testing.T) {
 	m.Attempted("default", ledger.OutcomeDelivered, time.Second)
 	m.Repaired("default", 1)
 	m.Enqueued("accepted", time.Second)
+	m.WebhookSent("default", "delivered", time.Second)
+	m.WebhookLag("default", time.Second)
 	exported := scrape(t, m)
 	series := regexp.MustCompile(`voucherd_[a-z_]+[a-z]`)
 	for _, file := range []string{"prometheus/alerts.yml", "grafana/voucherd.json"} {
