@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/voucherd/voucherd/test/redistest"
@@ -12,5 +13,8 @@ import (
 
 func TestMain(m *testing.M) {
 	logging.Disable() // go-redis prints by itself
+	for _, kind := range []string{"image/png", "image/jpeg", "text/x-shellscript"} {
+		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder) // a program may name a voucher's kind
+	}
 	os.Exit(redistest.Main(m))
 }

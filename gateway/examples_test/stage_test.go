@@ -32,8 +32,11 @@ const (
 	accessKey = "58c0201dfdf148eca63cbf6bb5e7cf03"
 	secret    = "5ec2e75ec2e75ec2e75ec2e75ec2e75e" // #nosec G101 -- a test's own
 	userID    = "2100007341207"
-	order     = "1022505290408395575" // more digits than a float64 holds
-	runMost   = 2 * time.Minute       // a compiler on a loaded machine
+
+	webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" // #nosec G101 -- a test's own
+
+	order   = "1022505290408395575" // more digits than a float64 holds
+	runMost = 2 * time.Minute       // a compiler on a loaded machine
 )
 
 // stage is a gateway with an account of its own in the shared Redis, and the API behind it.
@@ -49,10 +52,11 @@ type stage struct {
 	url     string // of the gateway, by way of the front
 	api     *sandbox.Sandbox
 	apiURL  string
+	in      []byte // what a program reads from its standard input
 }
 
 // setup starts a gateway behind a front, which may spoil its answers; nil spoils none.
-func setup(t *testing.T, front func(*stage, http.ResponseWriter, *http.Request)) *stage {
+func setup(t *testing.T, before front) *stage {
 	t.Helper()
 	rdb := redistest.Client(t)
 	s := &stage{t: t, ctx: t.Context(), dir: t.TempDir(), account: redistest.Account(t), ledger: ledger.New(rdb, ledger.Settings{})}
@@ -73,11 +77,12 @@ func setup(t *testing.T, front func(*stage, http.ResponseWriter, *http.Request))
 	})
 	must(t, err)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if front == nil {
+		s.asDescribed(r)
+		if before == nil {
 			s.gateway.ServeHTTP(w, r)
 			return
 		}
-		front(s, w, r)
+		before(s, w, r)
 	}))
 	t.Cleanup(server.Close)
 	s.url = server.URL
@@ -130,8 +135,9 @@ func (s *stage) run(baseURL string, command ...string) said {
 	cmd.Env = append(
 		os.Environ(), "no_proxy=*", "NO_PROXY=*", "GATEWAY="+s.url, "TOKEN="+s.token, "PANDAPON_BASE_URL="+baseURL,
 		"PANDAPON_ACCESS_KEY="+accessKey, "PANDAPON_ACCESS_SECRET="+secret, "PANDAPON_USER_ID="+userID,
+		"WEBHOOK_SECRET="+webhookSecret,
 	)
-	cmd.WaitDelay = time.Second
+	cmd.Stdin, cmd.WaitDelay = bytes.NewReader(s.in), time.Second
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems
 	err := cmd.Run()
@@ -183,18 +189,22 @@ func (s *stage) deliver(id string) error {
 }
 
 // need gives a runtime's path, or skips the test: the examples are tested where their runtime is
-// installed.
+// installed. In CI all of them must be.
 func need(t *testing.T, name string, check ...string) string {
 	t.Helper()
+	lacks := t.Skipf
+	if os.Getenv("CI") != "" {
+		lacks = t.Fatalf
+	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("%s is not installed", name)
+		lacks("%s is not installed", name)
 	}
 	if len(check) == 0 {
 		return path
 	}
 	if out, err := exec.CommandContext(t.Context(), path, check...).CombinedOutput(); err != nil {
-		t.Skipf("%s is not the one that is needed (%s): %v %s", name, check, err, out)
+		lacks("%s is not the one that is needed (%s): %v %s", name, check, err, out)
 	}
 	return path
 }
