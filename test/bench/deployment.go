@@ -30,6 +30,7 @@ type system struct {
 	name, kind string
 	file       bool          // vouchers lie in a directory
 	retention  time.Duration // how long asynq keeps finished tasks
+	webhook    string        // where events are sent; "": nowhere
 }
 
 func httpLoop() system   { return system{name: "http-loop", kind: kindLoop} }
@@ -92,6 +93,11 @@ func (b *bench) deploy(ctx context.Context, s setup) (d *deployment, err error) 
 		d.env["VOUCHERD_STORE"] = "file://" + d.storeDir()
 		if err = os.Mkdir(d.storeDir(), 0o700); err != nil {
 			return d, fmt.Errorf("make a directory for vouchers: %w", err)
+		}
+	}
+	if s.system.webhook != "" {
+		if err = d.setWebhook(); err != nil {
+			return d, err
 		}
 	}
 	if s.system.kind == kindLoop {

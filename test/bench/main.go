@@ -22,7 +22,7 @@ import (
 // options are the flags.
 type options struct {
 	Quick       bool          `help:"Small counts, one round, no naive handler to be killed: under three minutes, good for a first look."`
-	Scenarios   []string      `help:"What to measure, in order: start, idle, kill, outage, workers, memory, sizes, latency, backlog (default: all but backlog; quick: without latency too)."`
+	Scenarios   []string      `help:"What to measure, in order: start, idle, kill, outage, workers, memory, sizes, latency, webhooks, backlog (default: all but the last two; quick: without latency too)."`
 	Sizes       []int         `help:"Sizes of voucher for the scenario sizes, in KB." default:"2,20,200,1024,5120"`
 	Systems     []string      `help:"Systems to keep in the scenario sizes, as the table has them (default: all)."`
 	Rounds      int           `help:"Rounds of each measurement (default 3, quick 1)."`

@@ -71,6 +71,7 @@ func (r results) compareAll() {
 		{"latency", "drained/s", "system", "naive", "drained×naive"},
 		{"workers", "drained/s", "workers", "1", "drained×one"},
 		{"backlog", "drained/s", "waiting", "1000", "drained×1000"},
+		{"webhooks", "drained/s", "receiver", "none", "drained×none"},
 	} {
 		r.compare(c.scenario, c.unit, c.key, c.base, c.as)
 	}

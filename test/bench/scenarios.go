@@ -12,7 +12,7 @@ func scenarios() map[string]func(*bench, context.Context) error {
 	return map[string]func(*bench, context.Context) error{
 		"start": (*bench).runStart, "idle": (*bench).runIdle, "kill": (*bench).runKill, "outage": (*bench).runOutage,
 		"workers": (*bench).runWorkers, "memory": (*bench).runMemory, "latency": (*bench).runLatency, "sizes": (*bench).runSizes,
-		"backlog": (*bench).runBacklog,
+		"backlog": (*bench).runBacklog, "webhooks": (*bench).runWebhooks,
 	}
 }
 

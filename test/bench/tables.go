@@ -87,6 +87,7 @@ func (r results) tables() string {
 		{"workers", "Several worker processes, API of 50 ms", "enqueued/s drained/s drained×one redis-cpu-s/1000-out"},
 		{"latency", "Redis far away", "enqueued/s drained/s drained×naive reads-out"},
 		{"backlog", "Rate with much waiting and much delivered", "delivered enqueued/s drained/s drained×1000 redis-cpu-s/1000-out"},
+		{"webhooks", "A webhook receiver that is down", "drained/s drained×none commands-out worker-cpu-s/1000"},
 	} {
 		b.WriteString(r.table(t.scenario, t.title, strings.Fields(t.units)...))
 	}
@@ -125,6 +126,7 @@ func targets() []target {
 		{"the same, file store", "memory/system=file", "above-idle-MB", "≤", 64},
 		{"four worker processes against one", "workers/workers=4", "drained×one", "≥", 3.6},
 		{"rate with most waiting, against that with 1,000", "backlog", "drained×1000", "≥", 0.9},
+		{"rate with a webhook receiver that is down, against none", "webhooks", "drained×none", "≥", 0.95},
 	}
 }
 
