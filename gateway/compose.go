@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -27,7 +29,7 @@ func (g *Gateway) compose() error {
 	g.dropIn, dropInErr = dropin.New(dropin.Config{
 		Accounts: g.cfg.Accounts, Rule: g.cfg.Rule, Intake: g.intake, Limits: g.limits.dropIn(), Now: g.cfg.Now,
 		ErrorLog: quietLog(g.log), Note: note, Cause: noteCause,
-		RequestID: func(r *http.Request) string { return accessLogOf(r).id }, Learnt: g.logLearnt,
+		RequestID: func(r *http.Request) string { return accessLogOf(r).id }, Learnt: g.tellLearnt,
 	})
 	g.pages, pagesErr = web.New(web.Config{
 		Store: g.cfg.Tasks, History: g.cfg.History, Now: g.cfg.Now, Viewer: g.viewer, Note: note, Cause: noteCause, By: by,
@@ -42,10 +44,20 @@ func (g *Gateway) compose() error {
 	return errors.Join(inErr, dropInErr, pagesErr)
 }
 
-// logLearnt tells of settings that would have accepted a call which was refused.
-func (g *Gateway) logLearnt(rule dropin.LearntRule) {
+// noteLimit bounds the note of a rule, which nobody waits for.
+const noteLimit = 5 * time.Second
+
+// tellLearnt tells of settings that would have accepted a call which was refused: in the log, and by
+// the ledger to `voucherd doctor`.
+func (g *Gateway) tellLearnt(rule dropin.LearntRule) {
 	g.log.Warn("signature.learnt", zap.String("account", rule.Account),
 		zap.String("sign_parts", rule.SignParts), zap.String("timestamp_unit", rule.TimestampUnit))
+	ctx, cancel := context.WithTimeout(context.Background(), noteLimit)
+	defer cancel()
+	err := g.cfg.Tasks.NoteSignRule(ctx, rule.Account, ledger.SignRule{Parts: rule.SignParts, Unit: rule.TimestampUnit}, rule.SeenAt)
+	if err != nil {
+		g.log.Warn("signature.not_noted", zap.String("account", rule.Account), zap.Error(err))
+	}
 }
 
 // note puts what is known of an upload onto the access log line.

@@ -72,6 +72,10 @@ func TestRefusedCallTellsItsRule(t *testing.T) {
 				t.Errorf("now the caller hears %+v, before %+v", again, refused)
 			}
 			b.must(b.stop())
+			noted, seen, err := b.tasks.SignRule(b.ctx, b.account)
+			if err != nil || noted.Parts != want.SignParts || noted.Unit != want.TimestampUnit || !seen.Equal(now) {
+				t.Errorf("noted %+v at %s, %v", noted, seen, err)
+			}
 			lines := b.logs.FilterMessage("signature.learnt").All()
 			if len(lines) != 1 || lines[0].ContextMap()["sign_parts"] != want.SignParts || lines[0].ContextMap()["timestamp_unit"] != want.TimestampUnit {
 				t.Errorf("logged %+v", lines)

@@ -23,6 +23,7 @@
 --   breaker     hash    the account's breaker
 --   workers     hash    instance of a worker -> what it says of itself with each beat
 --   reconciler  string  whose turn it is to reconcile the account
+--   rule        string  sign rule of a call that a gateway refused: parts, unit, when (ms)
 --   store       string  identity of the store that holds the account's vouchers
 local P = KEYS[1]
 local KEY = ARGV[1]

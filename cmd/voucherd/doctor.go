@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/internal/doctor"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/tasks"
 )
 
@@ -37,7 +39,13 @@ func (c *doctorCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		found := doctor.Examine(ctx, doctor.Installation{Redis: st.Redis, Store: st.Blob, Tasks: st.Tasks, Accounts: names})
+		rule, err := c.signRule(s)
+		if err != nil {
+			return err
+		}
+		found := doctor.Examine(ctx, doctor.Installation{
+			Redis: st.Redis, Store: st.Blob, Tasks: st.Tasks, Accounts: names, SignRule: rule,
+		})
 		if c.Try != "" {
 			found = append(found, c.try(ctx, s, st))
 		}
@@ -46,6 +54,17 @@ func (c *doctorCmd) Run(ctx context.Context, s *session) error {
 		}
 		return c.report(s, found)
 	})
+}
+
+// signRule gives the sign rule of the settings, which need not have an account.
+func (c *doctorCmd) signRule(s *session) (ledger.SignRule, error) {
+	rule, err := pandapon.ParseSignRule(cmp.Or(s.getenv("PANDAPON_SIGN_PARTS"), pandapon.SignRule{}.Text()))
+	if err != nil {
+		return ledger.SignRule{}, usagef("PANDAPON_SIGN_PARTS: %s", err)
+	}
+	return ledger.SignRule{
+		Parts: rule.Text(), Unit: cmp.Or(s.getenv("PANDAPON_TIMESTAMP_UNIT"), string(pandapon.Milliseconds)),
+	}, nil
 }
 
 func (c *doctorCmd) report(s *session, found []doctor.Finding) error {

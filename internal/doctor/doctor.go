@@ -13,6 +13,7 @@ import (
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/redisconn"
+	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 )
 
@@ -40,7 +41,8 @@ type Installation struct {
 	Store blob.Store
 	Tasks *tasks.Client
 
-	Accounts []string // that the settings have
+	Accounts []string        // that the settings have
+	SignRule ledger.SignRule // of the settings
 }
 
 // Examine looks at all. It changes nothing but a test file of a file store.
@@ -54,6 +56,7 @@ func Examine(ctx context.Context, in Installation) []Finding {
 	e.clock(ctx)
 	e.storeItself(ctx)
 	e.accounts(ctx)
+	e.signRules(ctx)
 	return e.findings
 }
 
