@@ -146,8 +146,12 @@ type Bulk struct {
 	Who    ledger.Who // who does so
 }
 
+// ErrTooSlow means that at this rate the context would end before the next upload's turn.
+var ErrTooSlow = errors.New("the time is over before the next upload's turn")
+
 // ActAll does it to many, and calls done with what became of each, one call at a time. It stops
-// early, with the reason, when the context ends or done returns an error; then done is not called
+// early, with the reason, when the context ends, or would before the next one (ErrTooSlow), or done
+// returns an error; then done is not called
 // for the rest.
 func (c *Client) ActAll(ctx context.Context, b Bulk, done func(id string, r Result) error) error {
 	var mu sync.Mutex
@@ -158,7 +162,10 @@ func (c *Client) ActAll(ctx context.Context, b Bulk, done func(id string, r Resu
 		pace.SetLimit(rate.Limit(b.Rate))
 	}
 	for _, id := range b.IDs {
-		if err := pace.Wait(limited); err != nil { // the context is over, or will be before the next
+		if err := pace.Wait(limited); err != nil {
+			if limited.Err() == nil {
+				err = ErrTooSlow
+			}
 			group.Go(func() error { return err })
 			break
 		}

@@ -145,6 +145,34 @@ func TestActOnAll(t *testing.T) {
 	}
 }
 
+// At a rate, a press of the button does what its time allows, and the page goes on with the rest.
+func TestRetryAllAtARate(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, many(60, ledger.Waiting)...)
+	s.store.after, s.store.slow = ledger.Waiting, 25
+	form := url.Values{"act": {"retry-all"}, "state": {"waiting"}}
+	s.has(s.post("/uploads/several", form), http.StatusOK, `<option value="5">5 a second`)
+	form.Set("confirmed", "yes")
+	form.Set("rate", "5")
+	done := s.post("/uploads/several", form)
+	s.has(done, http.StatusOK, "25 uploads will be sent again.", "data-goes-on", `name="rate" value="5"`)
+	if s.store.rate != 5 {
+		t.Errorf("the rate was %v", s.store.rate)
+	}
+	_, cursor, _ := strings.Cut(done.body, `name="cursor" value="`)
+	cursor, _, _ = strings.Cut(cursor, `"`)
+	s.store.slow = 0
+	form.Set("cursor", cursor)
+	s.has(s.post("/uploads/several", form), http.StatusOK, "40 uploads will be sent again.") // from the page's begin
+	if n := len(slices.Compact(slices.Sorted(slices.Values(s.store.done)))); n != 60 {
+		t.Errorf("%d uploads were retried, want 60", n)
+	}
+	form.Set("rate", "1000000")
+	if a := s.post("/uploads/several", form); a.status != http.StatusUnprocessableEntity && a.status != http.StatusBadRequest {
+		t.Errorf("a rate that is not offered: %d", a.status)
+	}
+}
+
 // What is rejected again at once is not retried again in the same go, or that would never end.
 func TestRetryAllEnds(t *testing.T) {
 	t.Parallel()

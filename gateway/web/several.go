@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,7 +29,19 @@ type several struct {
 	All    bool
 	IDs    []string
 	Filter filter
+	Rate   float64 // with All: uploads a second; 0: as fast as it goes
 	Who    ledger.Who
+}
+
+// rates are what a person may choose from, in uploads a second.
+func rates() []string { return []string{"1", "5", "20"} }
+
+// Rates are offered for what sends many at once.
+func (s several) Rates() []string {
+	if s.All && s.Action == tasks.ActionRetry {
+		return rates()
+	}
+	return nil
 }
 
 // severalView asks whether it is meant, or says what came of it.
@@ -76,7 +89,7 @@ func (p *Pages) several(w http.ResponseWriter, r *http.Request) error {
 	defer cancel()
 	err = p.actAll(ctx, view)
 	switch {
-	case s.All && errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case s.All && (errors.Is(ctx.Err(), context.DeadlineExceeded) || s.Rate > 0 && errors.Is(err, tasks.ErrTooSlow)):
 		view.Rest = true // the person goes on with the rest
 	case err != nil:
 		view.Stopped = true
@@ -99,13 +112,25 @@ func parseSeveral(r *http.Request) (several, error) {
 	case all && !slices.Contains(actionsIn(f.State), s.Action):
 		return s, fmt.Errorf("%w: this cannot be done to all in this state", ErrInput)
 	case all:
-		return s, nil
+		return s, s.parseRate(r.PostForm.Get("rate"))
 	}
 	s.IDs = slices.Compact(slices.Sorted(slices.Values(r.PostForm["id"])))
 	if len(s.IDs) > pageSize {
 		return s, fmt.Errorf("%w: more ids than a page has", ErrInput)
 	}
 	return s, nil
+}
+
+// parseRate reads one of the rates that are offered; "" is none.
+func (s *several) parseRate(text string) error {
+	if text == "" {
+		return nil
+	}
+	var err error
+	if s.Rate, err = strconv.ParseFloat(text, 64); err != nil || !slices.Contains(s.Rates(), text) {
+		return fmt.Errorf("%w: there is no such rate", ErrInput)
+	}
+	return nil
 }
 
 // meant counts the uploads that are meant; -1 if that would mean to read them all.
@@ -126,7 +151,7 @@ func (p *Pages) actAll(ctx context.Context, v *severalView) error {
 		return p.actEach(ctx, v, v.IDs)
 	}
 	v.Cursor = v.Filter.Cursor
-	q, err := v.Filter.query(severalPage)
+	q, err := v.Filter.query(v.atOnce())
 	if err != nil {
 		return err
 	}
@@ -154,9 +179,18 @@ func (p *Pages) actAll(ctx context.Context, v *severalView) error {
 	}
 }
 
+// atOnce is how many are read at once: no more than are done long before the time is over, so that
+// who goes on begins with what is left.
+func (s several) atOnce() int {
+	if s.Rate == 0 {
+		return severalPage
+	}
+	return min(severalPage, max(1, int(s.Rate*severalTime.Seconds()/4)))
+}
+
 // actEach acts on these uploads. The error is one that the others would meet too.
 func (p *Pages) actEach(ctx context.Context, v *severalView, ids []string) error {
-	return p.cfg.Store.ActAll(ctx, tasks.Bulk{Action: v.Action, IDs: ids, AtOnce: severalAtOnce, Who: v.Who}, v.note)
+	return p.cfg.Store.ActAll(ctx, tasks.Bulk{Action: v.Action, IDs: ids, AtOnce: severalAtOnce, Rate: v.Rate, Who: v.Who}, v.note)
 }
 
 func (v *severalView) note(id string, r tasks.Result) error {

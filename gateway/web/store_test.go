@@ -31,6 +31,8 @@ type store struct {
 	wrong    map[string]error // of what is done to an upload
 	done     []string         // what was done: "retry <id>"
 	asked    int              // calls
+	rate     float64          // of the last bulk action
+	slow     int              // how many a bulk action at a rate does before its time is over; 0: all
 }
 
 func (s *store) call() (func(), error) {
@@ -117,7 +119,11 @@ func (s *store) Resume(_ context.Context, account string) (tasks.AccountStatus, 
 }
 
 func (s *store) ActAll(ctx context.Context, b tasks.Bulk, done func(string, tasks.Result) error) error {
+	s.rate = b.Rate
 	for _, id := range b.IDs {
+		if s.slow > 0 && len(s.done) == s.slow {
+			return tasks.ErrTooSlow
+		}
 		u, err := s.Act(ctx, b.Action, id, b.Who)
 		if err = done(id, tasks.Result{Upload: u, Err: err}); err != nil {
 			return err
