@@ -20,6 +20,13 @@ func (c *Client) Find(ctx context.Context, key string) ([]ledger.Upload, error) 
 	return us, c.explain(err)
 }
 
+// Search gives what Find gives for a text, and uploads that have it as their reference, or as the
+// beginning or end of their order id; see ledger.Ledger.Search.
+func (c *Client) Search(ctx context.Context, text string) ([]ledger.Upload, error) {
+	us, err := c.ledger.Search(ctx, text)
+	return us, c.explain(err)
+}
+
 // List lists uploads, newest first, without their attempts.
 func (c *Client) List(ctx context.Context, q ledger.Query) (ledger.Page, error) {
 	p, err := c.ledger.List(ctx, q)

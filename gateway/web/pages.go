@@ -22,7 +22,7 @@ var ErrInput = errors.New("the request cannot be read")
 // Store is where uploads are read and acted on; *tasks.Client is one.
 type Store interface {
 	Get(ctx context.Context, id string) (ledger.Upload, error)
-	Find(ctx context.Context, key string) ([]ledger.Upload, error)
+	Search(ctx context.Context, text string) ([]ledger.Upload, error)
 	List(ctx context.Context, q ledger.Query) (ledger.Page, error)
 	Accounts(ctx context.Context) ([]tasks.AccountStatus, error)
 	Standing(ctx context.Context, account string) (tasks.AccountStatus, error)

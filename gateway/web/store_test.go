@@ -52,7 +52,7 @@ func (s *store) Get(_ context.Context, id string) (ledger.Upload, error) {
 	return s.uploads[i], nil
 }
 
-func (s *store) Find(_ context.Context, key string) ([]ledger.Upload, error) {
+func (s *store) Search(_ context.Context, key string) ([]ledger.Upload, error) {
 	unlock, err := s.call()
 	defer unlock()
 	var found []ledger.Upload
