@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -133,6 +134,12 @@ func TestQueues(t *testing.T) {
 	tasks := b.get(b.producer, "/queues/api/queues/"+ledger.Queue(b.account)+"/pending_tasks").want(http.StatusOK)
 	if !strings.Contains(string(tasks.body), u.ID) {
 		t.Errorf("the task is not shown: %s", tasks.body)
+	}
+	for _, path := range []string{"/queues/", "/queues/servers", "/queues/queues/" + ledger.Queue(b.account) + "/tasks/" + ledger.TaskID(u.ID, 1)} {
+		page := string(b.get(b.operator, path).want(http.StatusOK).body)
+		if !strings.Contains(page, `<body><a href="/" `) || regexp.MustCompile(`(href|src)="(https?:)?//`).MatchString(page) {
+			t.Errorf("%s has no way back, or loads from other sites: %s", path, page)
+		}
 	}
 	pause := "/queues/api/queues/" + ledger.Queue(b.account) + ":pause"
 	if s := b.post(b.producer, pause).status; s != http.StatusMethodNotAllowed {
