@@ -52,7 +52,11 @@ type Viewer struct {
 	Operator bool   // may see vouchers, retry and discard
 	Queues   bool   // /queues/ has something for them
 	Secure   bool   // came by HTTPS
+	Session  bool   // by the login page, and may sign out
 }
+
+// In says whether the viewer was let in.
+func (v Viewer) In() bool { return v.Name != "" || v.Operator }
 
 // Config is what Pages need. All but History and Webhooks is required.
 type Config struct {
@@ -82,6 +86,7 @@ type Pages struct {
 type Route struct {
 	Pattern   string
 	Operators bool // it is for operators alone
+	Open      bool // anybody may: the login page needs it
 	Serve     func(http.ResponseWriter, *http.Request) error
 }
 
@@ -116,7 +121,7 @@ func (p *Pages) Routes() []Route {
 		{Pattern: "POST /uploads/several", Operators: true, Serve: p.several},
 		{Pattern: "POST /accounts/{name}/pause", Operators: true, Serve: p.pause},
 		{Pattern: "POST /accounts/{name}/resume", Operators: true, Serve: p.resume},
-		{Pattern: "POST /language", Serve: p.chooseLanguage},
-		{Pattern: "GET /static/{name}", Serve: p.static},
+		{Pattern: "POST /language", Open: true, Serve: p.chooseLanguage},
+		{Pattern: "GET /static/{name}", Open: true, Serve: p.static},
 	}
 }
