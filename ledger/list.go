@@ -104,14 +104,19 @@ func (l *Ledger) start(ctx context.Context, q Query) (place, error) {
 	return p, nil
 }
 
+// accountsOf gives the accounts that a query is about.
+func (l *Ledger) accountsOf(ctx context.Context, q Query) ([]string, error) {
+	if q.Account != "" {
+		return []string{q.Account}, nil
+	}
+	return l.Accounts(ctx)
+}
+
 // sources gives one reader for each index that the query touches.
 func (l *Ledger) sources(ctx context.Context, q Query, from place) (merge, error) {
-	accounts := []string{q.Account}
-	if q.Account == "" {
-		var err error
-		if accounts, err = l.Accounts(ctx); err != nil {
-			return merge{}, err
-		}
+	accounts, err := l.accountsOf(ctx, q)
+	if err != nil {
+		return merge{}, err
 	}
 	states := States()
 	if q.State != "" {

@@ -128,3 +128,29 @@ func TestSearchIndexIsMadeAnew(t *testing.T) {
 	q.searches("000017", id)
 	q.searches("PO-1", id)
 }
+
+func TestCountIsOfWhatIsListed(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	b.attempt(b.open("order-1", "1").ID, delivered("r"))
+	b.later(2 * time.Hour)
+	b.open("order-2", "1")
+	b.open("order-2", "2")
+	b.attempt(b.open("order-3", "1").ID, final())
+	for _, q := range []ledger.Query{{}, {Since: time.Hour}, {OrderID: "order-2"}, {Search: "order-"}, {Search: "order-", Since: time.Hour}} {
+		q.Account = b.account
+		page, err := b.List(b.ctx, q)
+		b.must(err)
+		want := map[ledger.State]int64{}
+		for _, u := range page.Uploads {
+			want[u.State]++
+		}
+		got, err := b.Count(b.ctx, q)
+		b.must(err)
+		for _, s := range ledger.States() {
+			if got[s] != want[s] {
+				t.Errorf("%+v counts %v, want %v", q, got, want)
+			}
+		}
+	}
+}

@@ -33,6 +33,12 @@ func (c *Client) List(ctx context.Context, q ledger.Query) (ledger.Page, error) 
 	return p, c.explain(err)
 }
 
+// Count counts the uploads that a query lists, by state; see ledger.Ledger.Count.
+func (c *Client) Count(ctx context.Context, q ledger.Query) (map[ledger.State]int64, error) {
+	counts, err := c.ledger.Count(ctx, q)
+	return counts, c.explain(err)
+}
+
 // Finished gives what came to a final state after a time, oldest first; see ledger.Ledger.Finished.
 // Package events makes events of it.
 func (c *Client) Finished(ctx context.Context, account string, after ledger.Time, limit int) (ledger.Finished, error) {

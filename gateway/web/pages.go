@@ -24,6 +24,7 @@ type Store interface {
 	Get(ctx context.Context, id string) (ledger.Upload, error)
 	Search(ctx context.Context, text string) ([]ledger.Upload, error)
 	List(ctx context.Context, q ledger.Query) (ledger.Page, error)
+	Count(ctx context.Context, q ledger.Query) (map[ledger.State]int64, error)
 	Accounts(ctx context.Context) ([]tasks.AccountStatus, error)
 	Standing(ctx context.Context, account string) (tasks.AccountStatus, error)
 	Pause(ctx context.Context, p tasks.PauseRequest) (tasks.AccountStatus, error)

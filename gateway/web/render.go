@@ -70,13 +70,10 @@ func (p *Pages) loadTemplates() (map[string]*template.Template, error) {
 	return all, nil
 }
 
-// card is one part of a page and the page, for a template of its own.
-type card struct {
-	Page page
-	Of   any
-}
+// card is one part of a page and the page, for a template of its own; or a time and its words.
+type card struct{ Page, Of any }
 
-func newCard(p page, of any) card { return card{Page: p, Of: of} }
+func newCard(p, of any) card { return card{Page: p, Of: of} }
 
 func list(of ...any) []any { return of }
 

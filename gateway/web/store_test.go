@@ -85,6 +85,18 @@ func (s *store) List(_ context.Context, q ledger.Query) (ledger.Page, error) {
 	return page, err
 }
 
+func (s *store) Count(_ context.Context, q ledger.Query) (map[ledger.State]int64, error) {
+	unlock, err := s.call()
+	defer unlock()
+	counts := map[ledger.State]int64{}
+	for _, u := range s.uploads {
+		if (q.Account == "" || q.Account == u.Account) && (q.OrderID == "" || q.OrderID == u.OrderID) {
+			counts[u.State]++
+		}
+	}
+	return counts, err
+}
+
 func (s *store) Accounts(context.Context) ([]tasks.AccountStatus, error) {
 	unlock, err := s.call()
 	defer unlock()
