@@ -43,7 +43,7 @@ func NewQueues(rdb redis.UniversalClient, readOnly bool) (http.Handler, error) {
 // link back to ours. nil means that the page is another one than is known.
 func ownPage(page []byte) []byte {
 	const body = "<body>"
-	const back = `<a href="/" style="position:fixed;bottom:12px;left:8px;z-index:2000;padding:5px 10px;border-radius:99px;` +
+	const back = `<a href="/" style="position:fixed;top:18px;right:16px;z-index:2000;padding:5px 10px;border-radius:99px;` +
 		`background:#0f766e;color:#fff;font:13px system-ui,sans-serif;text-decoration:none">← voucherd</a>`
 	if !bytes.Contains(page, []byte(body)) {
 		return nil

@@ -163,9 +163,9 @@ func (v *listView) offer(accounts []tasks.AccountStatus, who Viewer) {
 	if v.Filter.State != "" && v.Filter.Order == "" {
 		v.Allowed = actionsIn(v.Filter.State)
 	}
-	in := map[string]bool{} // accounts of what can be picked
+	in := map[string]bool{} // accounts of what can be retried
 	for _, u := range v.Uploads {
-		in[u.Account] = in[u.Account] || v.CanPick(u)
+		in[u.Account] = in[u.Account] || slices.Contains(actionsIn(u.State), tasks.ActionRetry)
 	}
 	v.Picked = slices.DeleteFunc(actions(), func(a tasks.Action) bool {
 		return !slices.ContainsFunc(v.Uploads, func(u ledger.Upload) bool { return slices.Contains(actionsIn(u.State), a) })
