@@ -8,6 +8,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
 )
 
 func phoneLook(s *stage, w window) {
@@ -105,7 +106,8 @@ func liveLook(s *stage, w window) {
 	b.sees(".outcome-panel .why", "The circuit breaker of account shanghai is open.", "refuses this account", "Next probe")
 	b.shot("upload-breaker-open")
 	b.until(`document.querySelector("footer .live").textContent === "Live"`)
-	s.box.SetFaults()
+	s.box.SetFaults(sandbox.Fault{Kind: sandbox.Outage, OrderID: order(5)}) // one can be selected
+	s.hand(otherAccount, order(5))
 	b.until(`document.querySelector("[data-state]").textContent === "Delivered"`)
 	b.fine()
 
