@@ -28,6 +28,7 @@ type accessLog struct {
 	proxied  bool       // a header says that somebody else's request was forwarded
 	secure   bool       // the client came by HTTPS
 	identity Identity
+	session  bool // by a cookie of the login page
 	request  *http.Request
 	answer   *answer
 	conn     *conn

@@ -79,5 +79,6 @@ func (g *Gateway) viewer(r *http.Request) web.Viewer {
 	entry := accessLogOf(r)
 	return web.Viewer{
 		Name: entry.identity.Name, Operator: entry.identity.Operator(), Queues: g.queuesFor(entry.identity) != nil, Secure: entry.secure,
+		Session: entry.session,
 	}
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
@@ -68,6 +70,10 @@ type Config struct {
 	// Webhooks gives how an account's webhooks stand, and whether it has any; nil: none has.
 	Webhooks func(ctx context.Context, account string) (events.Status, bool, error)
 
+	// Redis keeps the key by which sessions of the login page are known, for all gateways; nil: they
+	// end with this process.
+	Redis redis.UniversalClient
+
 	TLS *CertificateFiles // nil: plain HTTP
 
 	Now func() time.Time // the clock that signatures are checked by; nil is time.Now
@@ -83,6 +89,7 @@ type Gateway struct {
 	mux      *http.ServeMux
 	csrf     *http.CrossOriginProtection
 	logins   *loginLimit
+	ownKey   []byte // of sessions, without Config.Redis
 	ready    readiness
 	degraded atomic.Pointer[degraded] // as readyz last saw it
 	intake   *intake.Intake
@@ -108,7 +115,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, limits: cfg.limits.withDefaults(), log: cfg.Log,
-		csrf: http.NewCrossOriginProtection(), logins: newLoginLimit(), stopping: make(chan struct{}),
+		csrf: http.NewCrossOriginProtection(), logins: newLoginLimit(), ownKey: []byte(rand.Text()), stopping: make(chan struct{}),
 	}
 	if err := errors.Join(cfg.check(), g.compose()); err != nil {
 		return nil, err

@@ -54,6 +54,7 @@ func TestListFilters(t *testing.T) {
 	for query, want := range map[string]string{
 		"": "1 2 2", "&orderId=2": "2 2", "&orderId=3": "", "&state=rejected": "1", "&state=queued": "2 2", "&since=1h": "1 2 2", "&since=7d": "1 2 2",
 		"&requestId=req-" + dead: "1", "&requestId=req-" + dead + "&state=queued": "", "&requestId=nothing": "", "&requestId=2": "",
+		"&search=2": "2 2", "&search=req-" + dead: "1", "&search=2&state=rejected": "", "&search=nothing": "", "&search=2&since=1h&limit=5": "2 2",
 	} {
 		var page struct{ Uploads []json.RawMessage }
 		a := b.get(b.producer, "/v1/uploads?account="+b.account+query).want(http.StatusOK)

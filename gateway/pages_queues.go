@@ -31,11 +31,25 @@ func NewQueues(rdb redis.UniversalClient, readOnly bool) (http.Handler, error) {
 	index := &kept{header: http.Header{}}
 	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: queuesPath + "/"}}
 	m.ServeHTTP(index, r)
-	policy := policyOf(index.body.Bytes())
-	if policy == "" {
+	page := ownPage(index.body.Bytes())
+	policy := policyOf(page)
+	if policy == "" || page == nil {
 		return nil, fmt.Errorf("asynqmon's page is not as it should be: %d bytes, status %d", index.body.Len(), index.status)
 	}
-	return &queues{asynqmon: m, policy: policy}, nil
+	return &queues{asynqmon: m, page: page, policy: policy}, nil
+}
+
+// ownPage gives asynqmon's page without what it loads from other sites, which are fonts, and with a
+// link back to ours. nil means that the page is another one than is known.
+func ownPage(page []byte) []byte {
+	const body = "<body>"
+	const back = `<a href="/" style="position:fixed;top:18px;right:16px;z-index:2000;padding:5px 10px;border-radius:99px;` +
+		`background:#0f766e;color:#fff;font:13px system-ui,sans-serif;text-decoration:none">← voucherd</a>`
+	if !bytes.Contains(page, []byte(body)) {
+		return nil
+	}
+	page = regexp.MustCompile(`<link[^>]+href="https?://[^>]*>`).ReplaceAll(page, nil)
+	return bytes.Replace(page, []byte(body), []byte(body+back), 1)
 }
 
 // sharedRedis hands a client that there is to asynqmon, which would else make two more.
@@ -46,11 +60,17 @@ func (s sharedRedis) MakeRedisClient() any { return s.client }
 
 type queues struct {
 	asynqmon http.Handler
+	page     []byte // what it answers with for all addresses that its scripts make pages of
 	policy   string
 }
 
 func (q *queues) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", q.policy)
+	if first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, queuesPath+"/"), "/"); first != "api" && first != "static" && !strings.Contains(first, ".") {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(q.page) //nolint:gosec // it is the same for all; whoever asked may have gone
+		return
+	}
 	if kind := fileKinds()[strings.ToLower(r.URL.Path[strings.LastIndexByte(r.URL.Path, '.')+1:])]; kind != "" {
 		w = &typed{ResponseWriter: w, kind: kind}
 	}
@@ -80,7 +100,7 @@ func (t *typed) Write(p []byte) (int, error) {
 func (t *typed) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
 // policyOf allows the scripts that stand in asynqmon's page, by their hashes, and the styles that
-// its scripts put into it. Fonts of other sites it does without. "" means that the page holds no
+// its scripts put into it. "" means that the page holds no
 // script.
 func policyOf(page []byte) string {
 	var hashes strings.Builder

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -32,9 +33,13 @@ func TestPagesAreBehindTheLogin(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	u := b.raw("1", png("x", 90))
-	for _, path := range []string{"/", "/search?q=1", "/uploads", "/incident", "/uploads/" + u.ID, "/static/app.css", "/queues/"} {
+	for _, path := range []string{"/", "/search?q=1", "/uploads", "/incident", "/uploads/" + u.ID, "/nothing", "/queues/"} {
 		b.get("", path).problem(http.StatusUnauthorized, "unauthorized")
-		a := b.browse(http.MethodGet, "", path, nil).want(http.StatusUnauthorized)
+		a := b.browse(http.MethodGet, "", path, nil).want(http.StatusSeeOther)
+		if want := "/login?next=" + url.QueryEscape(path); a.header.Get("Location") != want {
+			t.Errorf("%s leads to %s, want %s", path, a.header.Get("Location"), want)
+		}
+		a = b.browse(http.MethodGet, "voucherd_wrong", path, nil).want(http.StatusUnauthorized)
 		if !strings.Contains(string(a.body), "Enter your token as the password") || a.header.Get("WWW-Authenticate") == "" {
 			t.Errorf("%s: a person is told %s", path, a.body)
 		}
@@ -129,6 +134,12 @@ func TestQueues(t *testing.T) {
 	script, _, _ := strings.Cut(strings.TrimPrefix(policy, "default-src 'none'; "), ";")
 	if strings.Contains(script, "unsafe") || strings.Count(script, "'sha256-") != 2 {
 		t.Errorf("asynqmon's page may run %s", script)
+	}
+	for _, path := range []string{"/queues/", "/queues/servers", "/queues/queues/" + ledger.Queue(b.account) + "/tasks/" + ledger.TaskID(u.ID, 1)} {
+		page := string(b.get(b.operator, path).want(http.StatusOK).body)
+		if !strings.Contains(page, `<body><a href="/" `) || regexp.MustCompile(`(href|src)="(https?:)?//`).MatchString(page) {
+			t.Errorf("%s has no way back, or loads from other sites: %s", path, page)
+		}
 	}
 	tasks := b.get(b.producer, "/queues/api/queues/"+ledger.Queue(b.account)+"/pending_tasks").want(http.StatusOK)
 	if !strings.Contains(string(tasks.body), u.ID) {

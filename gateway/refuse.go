@@ -12,7 +12,13 @@ import (
 // refuse answers with a problem: a person with a page, a program with problem+json.
 func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, p *problem.Error) {
 	noteCause(r, p.Cause)
+	if g.toLogin(w, r, p) {
+		return
+	}
 	p.SetHeaders(w.Header())
+	if dialogs(r) {
+		w.Header().Del("WWW-Authenticate")
+	}
 	if fromBrowser(r) {
 		g.problemPage(w, r, p)
 		return

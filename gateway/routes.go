@@ -93,6 +93,7 @@ func (g *Gateway) routes() {
 	if g.cfg.Queues != nil || g.cfg.QueuesReadOnly != nil {
 		g.routeHandler("/queues/", anyToken, http.HandlerFunc(g.queues))
 	}
+	g.sessionRoutes()
 	g.pageRoutes()
 }
 
@@ -120,7 +121,7 @@ func ownPath(path string) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch first {
 	case "", "v1", "queues", "livez", "readyz", "metrics", "openapi.json", "static", "uploads", "accounts", "incident", "search",
-		"language", "webhooks":
+		"language", "webhooks", "login", "logout":
 		return true
 	}
 	return false

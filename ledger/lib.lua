@@ -20,6 +20,8 @@
 --                       store key behind it: a voucher that a revived upload no longer holds
 --   b:<key>     list    the bytes of a small voucher, in pieces
 --   r:<bucket>  hash    request id -> upload key
+--   find        zset    what a search goes by, in lexical order: ">" with an order id, "<" with it
+--                       backwards, "=" with a reference, a NUL and the upload's key
 --   breaker     hash    the account's breaker
 --   workers     hash    instance of a worker -> what it says of itself with each beat
 --   reconciler  string  whose turn it is to reconcile the account
@@ -159,6 +161,16 @@ local F_NUMBER, F_STARTED, F_NONCE, F_OUTCOME, F_REQUEST = 1, 3, 4, 8, 11
 
 local function index_request(request_id, key)
   if request_id and request_id ~= '' then redis.call('HSET', bucket_of(request_id), request_id, key) end
+end
+
+-- index_search has an upload found by its reference, and by the beginning and the end of its order id.
+local function index_search(key, order, ref)
+  local args = { 0, '>' .. order, 0, '<' .. string.reverse(order) }
+  if ref and ref ~= '' then
+    table.insert(args, 0)
+    table.insert(args, '=' .. ref .. '\0' .. key)
+  end
+  redis.call('ZADD', P .. 'find', unpack(args))
 end
 
 -- append adds an attempt that has ended. It keeps the last ones only; the request ids of the others

@@ -17,6 +17,7 @@ type Query struct {
 	Account     string        // "": every account
 	State       State         // "": every state
 	OrderID     string        // "": every order
+	Search      string        // only what Search finds for this; "": all
 	Code        string        // of the last answer; "": every code
 	Since       time.Duration // only what was created, or has ended, within this time; 0: any time
 	Cursor      string        // of the page before; "": the first page
@@ -103,14 +104,19 @@ func (l *Ledger) start(ctx context.Context, q Query) (place, error) {
 	return p, nil
 }
 
+// accountsOf gives the accounts that a query is about.
+func (l *Ledger) accountsOf(ctx context.Context, q Query) ([]string, error) {
+	if q.Account != "" {
+		return []string{q.Account}, nil
+	}
+	return l.Accounts(ctx)
+}
+
 // sources gives one reader for each index that the query touches.
 func (l *Ledger) sources(ctx context.Context, q Query, from place) (merge, error) {
-	accounts := []string{q.Account}
-	if q.Account == "" {
-		var err error
-		if accounts, err = l.Accounts(ctx); err != nil {
-			return merge{}, err
-		}
+	accounts, err := l.accountsOf(ctx, q)
+	if err != nil {
+		return merge{}, err
 	}
 	states := States()
 	if q.State != "" {
@@ -118,8 +124,8 @@ func (l *Ledger) sources(ctx context.Context, q Query, from place) (merge, error
 	}
 	all := merge{rdb: l.rdb, before: from.before}
 	for _, account := range accounts {
-		if q.OrderID != "" {
-			s, err := l.orderSource(ctx, account, q.OrderID, from)
+		if q.OrderID != "" || q.Search != "" {
+			s, err := l.namedSource(ctx, account, q, from)
 			if err != nil {
 				return merge{}, err
 			}
@@ -147,11 +153,17 @@ func indexes(states []State) []string {
 	return names
 }
 
-// orderSource reads all uploads of an order at once: an order queue is short.
-func (l *Ledger) orderSource(ctx context.Context, account, order string, from place) (*source, error) {
-	keys, err := l.rdb.ZRange(ctx, prefix(account)+"o:"+order, 0, -1).Result()
+// namedSource reads all uploads of an order, or of a search, at once: they are few.
+func (l *Ledger) namedSource(ctx context.Context, account string, q Query, from place) (*source, error) {
+	var keys []string
+	var err error
+	if q.Search != "" {
+		keys, err = l.searchKeys(ctx, account, q.Search)
+	} else if keys, err = l.rdb.ZRange(ctx, prefix(account)+"o:"+q.OrderID, 0, -1).Result(); err != nil {
+		err = fmt.Errorf("list order %q: %w", clip(q.OrderID, 80), err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("list order %q: %w", clip(order, 80), err)
+		return nil, err
 	}
 	us, err := l.load(ctx, account, keys, -1)
 	if err != nil {

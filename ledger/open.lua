@@ -8,7 +8,7 @@
 local order, store, again, replace, final = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', ARGV[11]
 local keep_dead, grace, crc, token, FIRST_PIECE = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14], ARGV[15], 17
 local u, now = upload_key(KEY), now_ms()
-local was = redis.call('HMGET', u, 'state', 'store', 'leaving', 'gen', 'made', 'since', 'inline')
+local was = redis.call('HMGET', u, 'state', 'store', 'leaving', 'gen', 'made', 'since', 'inline', 'ref')
 local state = was[1]
 local ended = state and FINAL[state]
 
@@ -62,7 +62,9 @@ if state then
   note_end(KEY, state)
   redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done', 'won', 'leaving', 'store')
   redis.call('ZREM', P .. 'keep', KEY)
+  if was[8] and ARGV[4] ~= '' then redis.call('ZREM', P .. 'find', '=' .. was[8] .. '\0' .. KEY) end
 end
+index_search(KEY, order, ARGV[4])
 if token ~= '' then note('inline', token) else note('store', store) end
 if crc ~= '' then note('crc', crc) end
 if ARGV[3] ~= '' then note('user', ARGV[3]) end

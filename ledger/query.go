@@ -38,7 +38,12 @@ const KeptAttempts = 100
 // one, an order id all of its order, a request id the one that had it in any attempt. The error is
 // ErrNotFound when there is none.
 func (l *Ledger) Find(ctx context.Context, key string) ([]Upload, error) {
-	if u, err := l.Get(ctx, key); err == nil || !errors.Is(err, ErrNotFound) {
+	return l.named(ctx, key, l.keysOf)
+}
+
+// named gives the upload with this id, or else what a look-up in each account finds.
+func (l *Ledger) named(ctx context.Context, name string, lookUp func(context.Context, string, string) ([]string, error)) ([]Upload, error) {
+	if u, err := l.Get(ctx, name); err == nil || !errors.Is(err, ErrNotFound) {
 		return []Upload{u}, err
 	}
 	accounts, err := l.Accounts(ctx)
@@ -47,7 +52,7 @@ func (l *Ledger) Find(ctx context.Context, key string) ([]Upload, error) {
 	}
 	var found []Upload
 	for _, account := range accounts {
-		keys, err := l.keysOf(ctx, account, key)
+		keys, err := lookUp(ctx, account, name)
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +63,7 @@ func (l *Ledger) Find(ctx context.Context, key string) ([]Upload, error) {
 		found = append(found, us...)
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("%q: %w", clip(key, 80), ErrNotFound)
+		return nil, fmt.Errorf("%q: %w", clip(name, 80), ErrNotFound)
 	}
 	slices.SortFunc(found, func(a, b Upload) int { return b.CreatedAt.Compare(a.CreatedAt.Time) })
 	return found, nil

@@ -28,11 +28,16 @@ end
 
 local function remove(key, state)
   local u = upload_key(key)
-  local r = redis.call('HMGET', u, 'order', 'store', 'leaving')
+  local r = redis.call('HMGET', u, 'order', 'store', 'leaving', 'ref')
   -- What still lies in the store is let go first: see kept.lua.
   if r[2] or r[3] or not trimmed(key) then return end
   for _, line in ipairs(redis.call('LRANGE', P .. 'a:' .. key, 0, -1)) do forget(field(line, F_REQUEST), key) end
-  if r[1] then redis.call('ZREM', P .. 'o:' .. r[1], key) end
+  if r[1] then
+    local order, find = P .. 'o:' .. r[1], P .. 'find'
+    redis.call('ZREM', order, key)
+    if redis.call('EXISTS', order) == 0 then redis.call('ZREM', find, '>' .. r[1], '<' .. string.reverse(r[1])) end
+    if r[4] then redis.call('ZREM', find, '=' .. r[4] .. '\0' .. key) end
+  end
   redis.call('ZREM', P .. 's:' .. state, key)
   redis.call('ZREM', P .. 'keep', key)
   redis.call('DEL', u, P .. 'a:' .. key, bytes_of(key))

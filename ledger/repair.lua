@@ -60,8 +60,9 @@ end
 -- unfinished and none lives, and the entries that the indexes have lost.
 local function look(key, index, grace, keep_dead)
   local r = redis.call('HMGET', upload_key(key), 'state', 'order', 'gen', 'next', 'lease', 'made', 'since', 'done',
-    'store', 'leaving', 'inline', 'assigned')
+    'store', 'leaving', 'inline', 'assigned', 'ref')
   local state = r[1]
+  if state and index == 'records' then index_search(key, r[2], r[13]) end
   -- An entry that is not its upload's goes.
   if index ~= 'records' and state ~= index and not (state == 'queued' and index == 'behind') then
     redis.call('ZREM', P .. 's:' .. index, key)

@@ -20,10 +20,23 @@ func (c *Client) Find(ctx context.Context, key string) ([]ledger.Upload, error) 
 	return us, c.explain(err)
 }
 
+// Search gives what Find gives for a text, and uploads that have it as their reference, or as the
+// beginning or end of their order id; see ledger.Ledger.Search.
+func (c *Client) Search(ctx context.Context, text string) ([]ledger.Upload, error) {
+	us, err := c.ledger.Search(ctx, text)
+	return us, c.explain(err)
+}
+
 // List lists uploads, newest first, without their attempts.
 func (c *Client) List(ctx context.Context, q ledger.Query) (ledger.Page, error) {
 	p, err := c.ledger.List(ctx, q)
 	return p, c.explain(err)
+}
+
+// Count counts the uploads that a query lists, by state; see ledger.Ledger.Count.
+func (c *Client) Count(ctx context.Context, q ledger.Query) (map[ledger.State]int64, error) {
+	counts, err := c.ledger.Count(ctx, q)
+	return counts, c.explain(err)
 }
 
 // Finished gives what came to a final state after a time, oldest first; see ledger.Ledger.Finished.

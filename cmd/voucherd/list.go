@@ -17,6 +17,7 @@ import (
 type listCmd struct {
 	State   string `help:"Only uploads in this state: queued, sending, waiting, delivered, rejected, expired or discarded." placeholder:"STATE"`
 	Order   string `help:"Only uploads of this order." placeholder:"ID"`
+	Search  string `help:"Only what has this id, order id, reference or request id, or an order id that begins or ends so (6 characters and more)." placeholder:"TEXT"`
 	Account string `help:"Only uploads of this account." placeholder:"NAME"`
 	Since   string `help:"Only what was created, or has ended, within this time: 24h, 7d." placeholder:"TIME"`
 	Limit   int    `help:"Most uploads to list." default:"50" placeholder:"N"`
@@ -35,7 +36,7 @@ func (c *listCmd) Run(ctx context.Context, s *session) error {
 	if c.Limit < 1 {
 		return usagef("--limit: %d is not a number of uploads", c.Limit)
 	}
-	q.OrderID, q.Account = c.Order, c.Account
+	q.OrderID, q.Search, q.Account = c.Order, c.Search, c.Account
 	if c.Watch {
 		return c.watch(ctx, s, q)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 type showCmd struct {
-	Key  string `arg:"" help:"Upload id, order id, or the request id of any attempt."`
+	Key  string `arg:"" help:"Upload id, order id, reference, the request id of any attempt, or the beginning or end of an order id (6 characters and more)."`
 	JSON bool   `help:"Print JSON, one upload a line." name:"json"`
 
 	kong.Plugins
@@ -19,7 +19,7 @@ type showCmd struct {
 // Run shows every upload that the key names.
 func (c *showCmd) Run(ctx context.Context, s *session) error {
 	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
-		found, err := st.Tasks.Find(ctx, c.Key)
+		found, err := st.Tasks.Search(ctx, c.Key)
 		if err != nil {
 			return err
 		}

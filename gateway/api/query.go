@@ -18,7 +18,7 @@ const (
 
 func parseQuery(v url.Values) (ledger.Query, error) {
 	q := ledger.Query{
-		State: ledger.State(v.Get("state")), OrderID: v.Get("orderId"), Code: v.Get("code"), Cursor: v.Get("cursor"),
+		State: ledger.State(v.Get("state")), OrderID: v.Get("orderId"), Search: v.Get("search"), Code: v.Get("code"), Cursor: v.Get("cursor"),
 	}
 	if q.State != "" && !q.State.Valid() {
 		return q, problem.Invalidf("state", "is none of %s", joinStates())
@@ -30,8 +30,8 @@ func parseQuery(v url.Values) (ledger.Query, error) {
 		}
 		q.Since = d
 	}
-	if v.Get("requestId") != "" && (q.Cursor != "" || q.Since != 0) {
-		return q, problem.Invalidf("requestId", "names one call, so neither cursor nor since goes with it")
+	if v.Get("requestId") != "" && (q.Cursor != "" || q.Since != 0 || q.Search != "") {
+		return q, problem.Invalidf("requestId", "names one call, so neither cursor, since nor search goes with it")
 	}
 	var err error
 	q.Account, q.Limit, err = parsePage(v)

@@ -31,7 +31,7 @@ type listAnswer struct {
 }
 
 func (a *API) listUploads(w http.ResponseWriter, r *http.Request) error {
-	values, err := intake.ParseQuery(r, "orderId", "requestId", "state", "code", "account", "since", "cursor", "limit")
+	values, err := intake.ParseQuery(r, "orderId", "requestId", "search", "state", "code", "account", "since", "cursor", "limit")
 	if err != nil {
 		return err
 	}

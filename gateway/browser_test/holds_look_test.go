@@ -48,7 +48,7 @@ func holdsLook(s *stage, w window) {
 		t.Error("it is green although nothing works")
 	}
 	b.fits()
-	b.fine("401")
+	b.fine()
 	for _, scheme := range []string{"light", "dark"} {
 		b.prefer("prefers-color-scheme", scheme)
 		b.contrast()

@@ -103,7 +103,7 @@ func (s *stage) serve(l *ledger.Ledger) {
 		must(s.t, err)
 		return secret, stored
 	}
-	cfg := gateway.Config{Tasks: s.tasks, History: l, Tokens: make([]gateway.Token, 2)}
+	cfg := gateway.Config{Tasks: s.tasks, History: l, Redis: s.rdb, Tokens: make([]gateway.Token, 2)}
 	s.operator, cfg.Tokens[0] = secretOf(gateway.Operator, "li-na")
 	s.producer, cfg.Tokens[1] = secretOf(gateway.Producer, "shop")
 	var err error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,8 +13,8 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
@@ -28,11 +29,11 @@ type tab struct {
 	base string
 
 	mu       sync.Mutex
-	asked    int      // logins that the browser asked for
-	mistakes []string // what the browser complained of
+	requests []string // what the browser asked for
+	mistakes []string // what it complained of
 }
 
-// open opens a window that logs in with a token.
+// open opens a window that signs in with a token.
 func (s *stage) open(w window, token string) *tab {
 	s.t.Helper()
 	ctx, cancel := chromedp.NewContext(w.ctx, chromedp.WithNewBrowserContext())
@@ -49,41 +50,28 @@ func (s *stage) open(w window, token string) *tab {
 			b.mistakes = append(b.mistakes, e.Entry.Text+" "+e.Entry.URL)
 		}
 	}))
-	call(b, fetch.Enable, fetch.EnableParams{HandleAuthRequests: new(true)})
-	paused, asked := chromedp.Events(ctx, fetch.RequestPaused), chromedp.Events(ctx, fetch.AuthRequired)
-	go func() {
-		for e, err := range paused {
-			if err != nil {
-				return
-			}
-			_, _ = chromedp.Call(ctx, fetch.ContinueRequest, fetch.ContinueRequestParams{RequestID: e.RequestID})
+	must(s.t, chromedp.Listen(ctx, func(ev any) {
+		if e, ok := ev.(*network.EventRequestWillBeSent); ok && !strings.HasPrefix(e.Request.URL, "data:") {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.requests = append(b.requests, e.Request.URL)
 		}
-	}()
-	go func() {
-		for e, err := range asked {
-			if err != nil {
-				return
-			}
-			b.answer(e, token)
-		}
-	}()
+	}))
+	call(b, network.Enable, network.EnableParams{})
 	b.language("en-GB,en;q=0.9")
+	if token != "" {
+		b.goTo("/login")
+		b.signIn(token)
+	}
 	return b
 }
 
-// answer types a token into the browser's login box, once.
-func (b *tab) answer(e fetch.EventAuthRequired, token string) {
-	b.mu.Lock() // not during the call: what the browser says meanwhile waits for it too
-	b.asked++
-	asked := b.asked
-	b.mu.Unlock()
-	reply := &fetch.AuthChallengeResponse{Response: fetch.AuthChallengeResponseResponseCancelAuth}
-	if token != "" && asked < 10 {
-		reply = &fetch.AuthChallengeResponse{
-			Response: fetch.AuthChallengeResponseResponseProvideCredentials, Username: "me", Password: token,
-		}
-	}
-	_, _ = chromedp.Call(b.ctx, fetch.ContinueWithAuth, fetch.ContinueWithAuthParams{RequestID: e.RequestID, AuthChallengeResponse: reply})
+// signIn types a token into the login page.
+func (b *tab) signIn(token string) {
+	b.t.Helper()
+	b.click("input[name=token]")
+	b.press(token)
+	b.follow(".login button")
 }
 
 func call[P, R any](b *tab, command cdp.Command[P, R], p P) R {
@@ -107,11 +95,16 @@ func (b *tab) prefer(feature, value string) {
 	})
 }
 
-// logins is how often the browser asked for one.
-func (b *tab) logins() int {
+// atHome fails if the browser asked anybody but the gateway, and what begins so, for anything.
+func (b *tab) atHome(others ...string) {
+	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.asked
+	for _, url := range b.requests {
+		if !slices.ContainsFunc(append(others, b.base+"/"), func(own string) bool { return strings.HasPrefix(url, own) }) {
+			b.t.Errorf("a page asked for %s", url)
+		}
+	}
 }
 
 func (b *tab) goTo(path string) {

@@ -41,8 +41,12 @@ func (p *Pages) incident(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("%w: there is no such language", ErrInput)
 	}
 	view := incidentView{Filter: f, In: in}
-	if view.Accounts, _, err = p.count(r, ""); err != nil {
+	accounts, err := p.cfg.Store.Accounts(r.Context())
+	if err != nil {
 		return err
+	}
+	for _, a := range accounts {
+		view.Accounts = append(view.Accounts, a.Account)
 	}
 	report, err := incident.Collect(r.Context(), p.cfg.Store, incident.Query{Account: f.Account, Since: q.Since, Now: p.cfg.Now(), Most: incidentMost})
 	if err != nil {

@@ -74,16 +74,15 @@ func (p *Pages) chooseLanguage(w http.ResponseWriter, r *http.Request) error {
 		Name: languageCookie, Value: to, Path: "/", MaxAge: int(languageAge / time.Second), HttpOnly: true,
 		Secure: p.cfg.Viewer(r).Secure, SameSite: http.SameSiteLaxMode,
 	})
-	back := r.PostForm.Get("back")
-	if !ownAddress(back) {
-		back = "/"
-	}
-	http.Redirect(w, r, back, http.StatusSeeOther) //nolint:gosec // ownAddress keeps it on this site
+	http.Redirect(w, r, OwnAddress(r.PostForm.Get("back")), http.StatusSeeOther) //nolint:gosec // it stays on this site
 	return nil
 }
 
-// ownAddress says whether a path stays on this site. Browsers read a backslash as a slash, and drop
-// line ends.
-func ownAddress(path string) bool {
-	return strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") && !strings.ContainsAny(path, "\\\r\n\t")
+// OwnAddress gives a path that a form or an address brought, or "/" for one that leads off this
+// site. Browsers read a backslash as a slash, and drop line ends.
+func OwnAddress(path string) string {
+	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n\t") {
+		return "/"
+	}
+	return path
 }

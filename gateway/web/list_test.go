@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
 )
 
 func many(n int, state ledger.State) []ledger.Upload {
@@ -73,6 +74,39 @@ func TestListIsForItsReader(t *testing.T) {
 	if a := s.get("/uploads?state=rejected"); strings.Contains(a.body, "checkbox") || strings.Contains(a.body, `name="act"`) {
 		t.Error("a producer can tick uploads")
 	}
+}
+
+func TestListOffersWhatFits(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upload(1, ledger.Rejected), upload(2, ledger.Delivered), upload(3, ledger.Queued))
+	offered := func(path string, texts ...string) answer {
+		t.Helper()
+		a := s.get(path)
+		s.has(a, http.StatusOK, texts...)
+		return a
+	}
+	a := offered("/uploads", "ended ones by when they ended", `value="retry" class="main"`, `<b>3</b>`)
+	if n := strings.Count(a.body, `name="id"`); n != 2 || strings.Contains(a.body, "aria-sort") {
+		t.Errorf("%d uploads can be picked, want the two that something can be done to", n)
+	}
+	offered("/uploads?state=rejected", "by when they ended", `aria-sort="descending">Then`, `title="2026-11-22 1`)
+	offered("/uploads?state=rejected&code=4003", "<b>1</b>")
+	a = offered("/uploads?state=queued", "by when they were enqueued", `aria-sort="ascending">Age`, `value="discard"`)
+	if strings.Contains(a.body, `value="retry"`) {
+		t.Error("queued uploads can be retried")
+	}
+	if a = offered("/uploads?state=delivered"); strings.Contains(a.body, "checkbox") || strings.Contains(a.body, `name="act"`) {
+		t.Error("delivered uploads can be picked")
+	}
+	// With the breaker open, the account comes first.
+	s.store.accounts[0].Breaker, s.store.accounts[0].Reason = tasks.BreakerOpen, "credentials"
+	a = offered("/uploads?state=rejected", "waits until its account goes on", `href="/#account-default"`)
+	if strings.Contains(a.body, `value="retry" class="main"`) {
+		t.Error("a retry that waits is offered first")
+	}
+	s.has(s.get("/uploads/"+idOf(1)), http.StatusOK, `class="button main" href="/#account-default"`, `/retry"><button>`)
+	s.store.accounts[0].Pause = &ledger.Pause{Reason: "stocktaking"}
+	offered("/uploads?state=rejected", `class="main" formaction="/accounts/default/resume"`)
 }
 
 func evilText() string { return html.EscapeString(evil) }

@@ -22,8 +22,9 @@ var ErrInput = errors.New("the request cannot be read")
 // Store is where uploads are read and acted on; *tasks.Client is one.
 type Store interface {
 	Get(ctx context.Context, id string) (ledger.Upload, error)
-	Find(ctx context.Context, key string) ([]ledger.Upload, error)
+	Search(ctx context.Context, text string) ([]ledger.Upload, error)
 	List(ctx context.Context, q ledger.Query) (ledger.Page, error)
+	Count(ctx context.Context, q ledger.Query) (map[ledger.State]int64, error)
 	Accounts(ctx context.Context) ([]tasks.AccountStatus, error)
 	Standing(ctx context.Context, account string) (tasks.AccountStatus, error)
 	Pause(ctx context.Context, p tasks.PauseRequest) (tasks.AccountStatus, error)
@@ -52,7 +53,11 @@ type Viewer struct {
 	Operator bool   // may see vouchers, retry and discard
 	Queues   bool   // /queues/ has something for them
 	Secure   bool   // came by HTTPS
+	Session  bool   // by the login page, and may sign out
 }
+
+// In says whether the viewer was let in.
+func (v Viewer) In() bool { return v.Name != "" || v.Operator }
 
 // Config is what Pages need. All but History and Webhooks is required.
 type Config struct {
@@ -82,6 +87,7 @@ type Pages struct {
 type Route struct {
 	Pattern   string
 	Operators bool // it is for operators alone
+	Open      bool // anybody may: the login page needs it
 	Serve     func(http.ResponseWriter, *http.Request) error
 }
 
@@ -116,7 +122,7 @@ func (p *Pages) Routes() []Route {
 		{Pattern: "POST /uploads/several", Operators: true, Serve: p.several},
 		{Pattern: "POST /accounts/{name}/pause", Operators: true, Serve: p.pause},
 		{Pattern: "POST /accounts/{name}/resume", Operators: true, Serve: p.resume},
-		{Pattern: "POST /language", Serve: p.chooseLanguage},
-		{Pattern: "GET /static/{name}", Serve: p.static},
+		{Pattern: "POST /language", Open: true, Serve: p.chooseLanguage},
+		{Pattern: "GET /static/{name}", Open: true, Serve: p.static},
 	}
 }

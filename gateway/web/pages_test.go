@@ -241,7 +241,7 @@ func TestCostOfPages(t *testing.T) {
 	}
 	start, list := cost(14)
 	moreStart, moreList := cost(400)
-	if start != moreStart || list != moreList || list != 2 {
+	if start != moreStart || list != moreList || list != 3 {
 		t.Errorf("with 14 uploads %d and %d calls, with 400 %d and %d", start, list, moreStart, moreList)
 	}
 }

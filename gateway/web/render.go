@@ -24,6 +24,7 @@ type page struct {
 	Query    string // in the search box
 	BigQuery bool   // the page has a search box of its own
 	Live     time.Duration
+	Refresh  string // where the browser is to go on to at once; "": it stays
 	Notice   string // what was just done
 	Body     any
 }
@@ -69,13 +70,10 @@ func (p *Pages) loadTemplates() (map[string]*template.Template, error) {
 	return all, nil
 }
 
-// card is one part of a page and the page, for a template of its own.
-type card struct {
-	Page page
-	Of   any
-}
+// card is one part of a page and the page, for a template of its own; or a time and its words.
+type card struct{ Page, Of any }
 
-func newCard(p page, of any) card { return card{Page: p, Of: of} }
+func newCard(p, of any) card { return card{Page: p, Of: of} }
 
 func list(of ...any) []any { return of }
 
@@ -88,14 +86,14 @@ func (p *Pages) newPage(r *http.Request, nav string) page {
 	}
 }
 
-// liveHeader is sent by a page's script when it wants the live part alone.
-const liveHeader = "Voucherd-Live"
+// LiveHeader is sent by a page's script when it wants the live part alone.
+const LiveHeader = "Voucherd-Live"
 
 // render answers with a page, or its live part. It is whole before the first byte goes out.
 func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name string, pg page) error {
 	t := p.templates[name]
 	part := "layout"
-	if r.Header.Get(liveHeader) != "" && t.Lookup("live") != nil {
+	if r.Header.Get(LiveHeader) != "" && t.Lookup("live") != nil {
 		part = "live"
 	}
 	var out bytes.Buffer

@@ -34,7 +34,7 @@ func (p *Pages) search(w http.ResponseWriter, r *http.Request) error {
 	var found []ledger.Upload
 	if key != "" && len(key) <= longestKey {
 		var err error
-		if found, err = p.cfg.Store.Find(r.Context(), key); err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		if found, err = p.cfg.Store.Search(r.Context(), key); err != nil && !errors.Is(err, ledger.ErrNotFound) {
 			return err
 		}
 	}

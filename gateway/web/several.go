@@ -138,10 +138,14 @@ func (p *Pages) meant(r *http.Request, s several) (int64, error) {
 	if !s.All {
 		return int64(len(s.IDs)), nil
 	}
-	if s.Filter.Since != "" || s.Filter.Order != "" || s.Filter.Code != "" {
+	if s.Filter.Code != "" {
 		return -1, nil
 	}
-	_, counts, err := p.count(r, s.Filter.Account)
+	q, err := s.Filter.query(0)
+	if err != nil {
+		return 0, err
+	}
+	counts, err := p.cfg.Store.Count(r.Context(), q)
 	return counts[s.Filter.State], err
 }
 

@@ -54,7 +54,7 @@ func (s *store) Get(_ context.Context, id string) (ledger.Upload, error) {
 	return s.uploads[i], nil
 }
 
-func (s *store) Find(_ context.Context, key string) ([]ledger.Upload, error) {
+func (s *store) Search(_ context.Context, key string) ([]ledger.Upload, error) {
 	unlock, err := s.call()
 	defer unlock()
 	var found []ledger.Upload
@@ -85,6 +85,18 @@ func (s *store) List(_ context.Context, q ledger.Query) (ledger.Page, error) {
 		page.Cursor = strconv.Itoa(to)
 	}
 	return page, err
+}
+
+func (s *store) Count(_ context.Context, q ledger.Query) (map[ledger.State]int64, error) {
+	unlock, err := s.call()
+	defer unlock()
+	counts := map[ledger.State]int64{}
+	for _, u := range s.uploads {
+		if (q.Account == "" || q.Account == u.Account) && (q.OrderID == "" || q.OrderID == u.OrderID) {
+			counts[u.State]++
+		}
+	}
+	return counts, err
 }
 
 func (s *store) Accounts(context.Context) ([]tasks.AccountStatus, error) {

@@ -69,7 +69,7 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) error {
 		pg.Live = uploadEvery
 	}
 	view := newUploadView(u, pg.Viewer)
-	if !u.State.Final() {
+	if !u.State.Final() || slices.Contains(view.Allowed, tasks.ActionRetry) {
 		if view.Breaker, err = p.inTheWay(r.Context(), u.Account); err != nil {
 			return err
 		}

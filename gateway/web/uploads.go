@@ -86,11 +86,27 @@ type listView struct {
 	Uploads  []ledger.Upload
 	Next     string // the cursor of the next page; "": this is the last
 	Accounts []string
-	Counts   map[ledger.State]int64 // of the accounts shown, whatever the time and the order
+	Counts   map[ledger.State]int64 // under the filter, whatever the state; nil: for a code nobody knows
 	Total    int64
-	Counted  bool           // Counts are of what the filter shows
+	Picked   []tasks.Action // what may be done to some of the uploads that are shown
 	Allowed  []tasks.Action // what may be done to all in the state that is shown
+	Held     []tasks.AccountStatus
 }
+
+// Order names by what time the list is ordered: "age", "then", or "" for a mixture.
+func (v listView) Order() string {
+	switch {
+	case v.Filter.State == "":
+		return ""
+	case v.Filter.State.Final():
+		return "then"
+	default:
+		return "age"
+	}
+}
+
+// CanPick says whether anything can be done to an upload.
+func (listView) CanPick(u ledger.Upload) bool { return len(actionsIn(u.State)) > 0 }
 
 // Sinces are the lengths of time to choose from.
 func (listView) Sinces() []string { return sinceChoices() }
@@ -112,17 +128,20 @@ func (p *Pages) uploads(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	view := listView{Filter: f, Uploads: found.Uploads, Next: found.Cursor}
-	if view.Accounts, view.Counts, err = p.count(r, f.Account); err != nil {
-		return err
+	if f.Code == "" {
+		if view.Counts, err = p.cfg.Store.Count(r.Context(), q); err != nil {
+			return err
+		}
 	}
 	for _, n := range view.Counts {
 		view.Total += n
 	}
-	view.Counted = f.Since == "" && f.Order == "" && f.Code == ""
-	pg := p.newPage(r, "uploads")
-	if pg.Viewer.Operator && f.State != "" && f.Order == "" {
-		view.Allowed = actionsIn(f.State)
+	accounts, err := p.cfg.Store.Accounts(r.Context())
+	if err != nil {
+		return err
 	}
+	pg := p.newPage(r, "uploads")
+	view.offer(accounts, pg.Viewer)
 	pg.Title = pg.texts["list.title"]
 	if f.State != "" {
 		if pg.Title, err = pg.T("list.title.state", pg.Word("state", string(f.State))); err != nil {
@@ -133,23 +152,27 @@ func (p *Pages) uploads(w http.ResponseWriter, r *http.Request) error {
 	return p.render(w, r, http.StatusOK, "uploads.html", pg)
 }
 
-// count gives the accounts there are, and how many uploads of one of them, or of all, stand in each
-// state.
-func (p *Pages) count(r *http.Request, account string) ([]string, map[ledger.State]int64, error) {
-	accounts, err := p.cfg.Store.Accounts(r.Context())
-	if err != nil {
-		return nil, nil, err
-	}
-	var names []string
-	counts := map[ledger.State]int64{}
+// offer fills in the accounts, and what the viewer may do.
+func (v *listView) offer(accounts []tasks.AccountStatus, who Viewer) {
 	for _, a := range accounts {
-		names = append(names, a.Account)
-		if account != "" && account != a.Account {
-			continue
-		}
-		for s, n := range a.Uploads {
-			counts[s] += n
+		v.Accounts = append(v.Accounts, a.Account)
+	}
+	if !who.Operator {
+		return
+	}
+	if v.Filter.State != "" && v.Filter.Order == "" {
+		v.Allowed = actionsIn(v.Filter.State)
+	}
+	in := map[string]bool{} // accounts of what can be retried
+	for _, u := range v.Uploads {
+		in[u.Account] = in[u.Account] || slices.Contains(actionsIn(u.State), tasks.ActionRetry)
+	}
+	v.Picked = slices.DeleteFunc(actions(), func(a tasks.Action) bool {
+		return !slices.ContainsFunc(v.Uploads, func(u ledger.Upload) bool { return slices.Contains(actionsIn(u.State), a) })
+	})
+	for _, a := range accounts {
+		if in[a.Account] && a.Breaker != tasks.BreakerClosed {
+			v.Held = append(v.Held, a)
 		}
 	}
-	return names, counts, nil
 }
