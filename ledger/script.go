@@ -20,6 +20,9 @@ var breakerLua string
 //go:embed open.lua
 var openLua string
 
+//go:embed rate.lua
+var rateLua string
+
 //go:embed begin.lua
 var beginLua string
 
@@ -75,7 +78,7 @@ func loadScripts() scripts {
 		return redis.NewScript(libLua + "\n" + strings.Join(parts, "\n"))
 	}
 	return scripts{
-		open: load(openLua), begin: load(beginLua), finish: load(breakerLua, finishLua), release: load(breakerLua, releaseLua),
+		open: load(openLua), begin: load(rateLua, beginLua), finish: load(breakerLua, finishLua), release: load(breakerLua, releaseLua),
 		reopen: load(reopenLua), discard: load(discardLua), pass: load(repairLua, passLua), sweep: load(repairLua, sweepLua),
 		recover: load(repairLua, recoverLua), remove: load(removeLua), hold: load(holdLua), kept: load(keptLua), stuck: load(stuckLua),
 		finished: load(finishedLua), pause: load(pauseLua),

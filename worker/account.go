@@ -32,13 +32,13 @@ func newAccount(cfg Config, ac AccountConfig) *account {
 		account: ac.Name, ledger: cfg.Ledger, tasks: cfg.Tasks, sweeper: sweeper, log: log, set: cfg.Settings,
 		givingUp: make(chan struct{}),
 	}
-	slots := newSlots(ac.Concurrency)
-	heart := newHeartbeat(ac.Name, ac.Concurrency, cfg, log)
+	slots := newSlots(ac.Concurrency, ac.Rate != ledger.Rate{})
+	heart := newHeartbeat(ac, cfg, log)
 	a := &account{
 		name: ac.Name, limit: cfg.Settings.ShutdownTimeout, sweeper: sweeper,
 		fetcher: newFetcher(cfg, ac.Name, slots, heart.known, log),
 		delivery: &delivery{
-			account: ac.Name, heart: heart, set: cfg.Settings, policy: cfg.Policy, slots: slots,
+			account: ac.Name, heart: heart, set: cfg.Settings, policy: cfg.Policy, slots: slots, rate: ac.Rate,
 			stopping: make(chan struct{}), ledger: cfg.Ledger, vouchers: vouchers{cfg.Ledger, cfg.Store}, recorder: recorder,
 			caller: &caller{
 				account: ac.Name, creds: ac.Credentials, api: ac.API, ledger: cfg.Ledger, log: log, limit: cfg.Settings.RedisTimeout,

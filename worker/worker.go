@@ -59,7 +59,8 @@ type AccountConfig struct {
 	Name        string
 	Credentials pandapon.Credentials
 	API         *pandapon.Client
-	Concurrency int // most attempts at a time, and most tasks that this worker holds
+	Concurrency int         // most attempts at a time, and most tasks that this worker holds
+	Rate        ledger.Rate // of attempts, over all workers
 }
 
 // Settings are the worker's own numbers. The zero value of a field stands for its default.

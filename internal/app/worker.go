@@ -121,7 +121,7 @@ func (w *Worker) openAccounts(cfg config.Config, version string) ([]worker.Accou
 		}
 		w.apis = append(w.apis, api)
 		accounts = append(accounts, worker.AccountConfig{
-			Name: a.Name, Credentials: a.Credentials, API: api, Concurrency: a.Concurrency,
+			Name: a.Name, Credentials: a.Credentials, API: api, Concurrency: a.Concurrency, Rate: a.Rate,
 		})
 	}
 	return accounts, nil

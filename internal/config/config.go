@@ -44,6 +44,7 @@ type Config struct {
 	webhook      webhook
 	accountsFile string
 	concurrency  int
+	rate         ledger.Rate
 }
 
 // The forms of a log.
@@ -69,6 +70,7 @@ type Account struct {
 	BaseURL     string
 	UploadPath  string
 	Concurrency int
+	Rate        ledger.Rate
 	Webhook     events.Webhook // without a URL: none
 }
 
