@@ -122,6 +122,15 @@ func (s *slots) hold(d time.Duration) {
 	s.change()
 }
 
+// release ends a hold.
+func (s *slots) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.until = time.Time{}
+	s.admit()
+	s.change()
+}
+
 // close stops the timer.
 func (s *slots) close() {
 	s.mu.Lock()
