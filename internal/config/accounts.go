@@ -163,7 +163,7 @@ func (l *loader) headers(name, value string) {
 
 // secretFrom reads a secret's file; the line's end that editors add is no part of it.
 func (l *loader) secretFrom(name, path string) pandapon.Secret {
-	b, err := readFile(path)
+	b, err := l.readFile(path)
 	if err != nil {
 		l.fault(name, "%s", err)
 		return ""
@@ -175,6 +175,12 @@ func (l *loader) secretFrom(name, path string) pandapon.Secret {
 		l.fault(name, "%s holds more than one line", path)
 	}
 	return pandapon.Secret(secret)
+}
+
+// readFile reads a file of the settings, and notes that it did.
+func (l *loader) readFile(path string) ([]byte, error) {
+	l.cfg.Files = append(l.cfg.Files, path)
+	return readFile(path)
 }
 
 func readFile(path string) ([]byte, error) {
@@ -195,7 +201,7 @@ func readFile(path string) ([]byte, error) {
 
 func (l *loader) fileAccounts() {
 	name, path := l.name("VOUCHERD_ACCOUNTS_FILE"), l.cfg.accountsFile
-	b, err := readFile(path)
+	b, err := l.readFile(path)
 	if err != nil {
 		l.fault(name, "%s", err)
 		return
