@@ -17,13 +17,9 @@ import (
 
 // compose makes the handlers. What they ask of a request, the gateway knows by then.
 func (g *Gateway) compose() error {
-	var names []string
-	for _, a := range g.cfg.Accounts {
-		names = append(names, a.Name)
-	}
 	var inErr, dropInErr, pagesErr error
 	g.intake, inErr = intake.New(intake.Config{
-		Tasks: g.cfg.Tasks, Accounts: names, MaxVoucherBytes: g.cfg.MaxVoucherBytes, Limits: g.limits.intake(),
+		Tasks: g.cfg.Tasks, Accounts: namesOf(g.cfg.Accounts), MaxVoucherBytes: g.cfg.MaxVoucherBytes, Limits: g.limits.intake(),
 		Enqueued: g.cfg.Enqueued, Note: note, By: by,
 	})
 	g.dropIn, dropInErr = dropin.New(dropin.Config{
@@ -42,6 +38,27 @@ func (g *Gateway) compose() error {
 		},
 	})
 	return errors.Join(inErr, dropInErr, pagesErr)
+}
+
+// SetAccounts makes a gateway know these accounts and no others, from the next request on. After an
+// error it knows those that it knew.
+func (g *Gateway) SetAccounts(accounts []dropin.Account) error {
+	if err := checkPaths(accounts); err != nil {
+		return err
+	}
+	if err := g.dropIn.SetAccounts(accounts); err != nil {
+		return err
+	}
+	g.intake.SetAccounts(namesOf(accounts))
+	return nil
+}
+
+func namesOf(accounts []dropin.Account) []string {
+	var names []string
+	for _, a := range accounts {
+		names = append(names, a.Name)
+	}
+	return names
 }
 
 // noteLimit bounds the note of a rule, which nobody waits for.

@@ -125,17 +125,22 @@ func New(cfg Config) (*Gateway, error) {
 }
 
 func (c Config) check() error {
-	var faults []error
+	faults := []error{checkPaths(c.Accounts)}
 	if c.Tasks == nil {
 		faults = append(faults, errors.New("gateway: Tasks is required"))
 	}
-	for _, a := range c.Accounts {
+	if len(c.Tokens) == 0 && len(c.TrustedProxies) > 0 {
+		faults = append(faults, errors.New("a gateway behind a proxy needs tokens: without any, whoever reaches the proxy would be an operator"))
+	}
+	return errors.Join(faults...)
+}
+
+func checkPaths(accounts []dropin.Account) error {
+	var faults []error
+	for _, a := range accounts {
 		if path := a.UploadPath; path != "" && (!strings.HasPrefix(path, "/") || ownPath(path)) {
 			faults = append(faults, fmt.Errorf("account %s: the upload path %s is one of the gateway's own", a.Name, path))
 		}
-	}
-	if len(c.Tokens) == 0 && len(c.TrustedProxies) > 0 {
-		faults = append(faults, errors.New("a gateway behind a proxy needs tokens: without any, whoever reaches the proxy would be an operator"))
 	}
 	return errors.Join(faults...)
 }

@@ -18,6 +18,7 @@ type Answer string
 const (
 	Started     Answer = "started"      // written down: send it now, then Finish or Release
 	BreakerOpen Answer = "breaker open" // the breaker is open: ask again after Wait
+	TurnLater   Answer = "turn"         // the account has a rate: ask again after Wait, with Turn
 	Busy        Answer = "busy"         // another attempt holds its lease: ask again after Wait
 	Early       Answer = "early"        // its time has not come: ask again after Wait
 	Stale       Answer = "stale"        // this task no longer counts: drop it
@@ -28,6 +29,7 @@ type BeginResult struct {
 	Answer  Answer
 	Running Running
 	Wait    Wait
+	Turn    int64 // when the answer is TurnLater: the turn that is the worker's from now on
 }
 
 // Wait says why an attempt must not start, and how long until it is worth asking again.
@@ -44,6 +46,8 @@ type NewAttempt struct {
 	Worker     string        // who makes it
 	Instance   string        // the worker's, as it beats
 	Lease      time.Duration // how long no other attempt may start; longer than the call can take
+	Rate       Rate          // of the account, the same from all its workers
+	Turn       int64         // that the worker got for this attempt, or for another that did not start; 0: none
 }
 
 // Running is an attempt that has started, and what is needed to send it.
@@ -74,13 +78,15 @@ func (l *Ledger) Begin(ctx context.Context, a NewAttempt) (BeginResult, error) {
 		return BeginResult{Answer: Stale, Wait: Wait{Reason: "unknown"}}, nil //nolint:nilerr // a task with such an id can only be dropped
 	}
 	r, err := l.run(ctx, l.scripts.begin, account, key, a.Generation, a.Nonce, line(a.Worker, 64), a.Instance,
-		a.Lease.Milliseconds(), beginMost)
+		a.Lease.Milliseconds(), beginMost, a.Rate.every(), a.Turn)
 	if err != nil {
 		return BeginResult{}, fmt.Errorf("begin an attempt of %s: %w", a.ID, err)
 	}
 	switch answer := Answer(r.text(0)); answer {
 	case BreakerOpen:
 		return BeginResult{Answer: BreakerOpen, Wait: Wait{Reason: r.text(1), For: millis(r.num(2))}}, nil
+	case TurnLater:
+		return BeginResult{Answer: TurnLater, Turn: r.num(1), Wait: Wait{For: millis(r.num(2))}}, nil
 	case Busy, Early:
 		return BeginResult{Answer: answer, Wait: Wait{For: millis(r.num(1))}}, nil
 	case Stale:

@@ -1,8 +1,9 @@
 -- begin writes an attempt down before it is sent, or says why it must not start. ARGV: key,
 -- generation, nonce, worker, its instance, lease ms, bring: most bytes of a voucher of the ledger
--- itself to give along. Returns: { "started", now, number, started at, probe, interrupted, order,
+-- itself to give along, µs between two attempts (0: no rate), turn that the worker has. Returns: { "started", now, number, started at, probe, interrupted, order,
 -- user, sha, size, store key, since, refusals, soft, crc, inline, pieces of the voucher }, or
--- { "breaker open", reason, wait ms }, { "busy", wait ms }, { "early", wait ms }, { "stale", why }.
+-- { "breaker open", reason, wait ms }, { "turn", the turn, wait ms }, { "busy", wait ms },
+-- { "early", wait ms }, { "stale", why }.
 local generation, nonce, lease = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[6])
 local u, now = upload_key(KEY), now_ms()
 local r = redis.call('HMGET', u, 'state', 'gen', 'order', 'run', 'lease', 'next', 'n', 'v', 'made', 'user', 'sha', 'size',
@@ -35,8 +36,14 @@ if breaker[1] and not repeated then
   if by == KEY and wait > 0 then return { 'early', math.min(wait, 5000) } end
   if breaker[3] and tonumber(breaker[4]) > now then return { 'breaker open', breaker[1], 1000 } end
   if not by and wait > 0 then return { 'breaker open', breaker[1], wait } end
-  redis.call('HSET', P .. 'breaker', 'probe', nonce, 'probe_till', now + lease)
   probe = true
+end
+if not repeated then
+  local every = tonumber(ARGV[8])
+  local turn, wait
+  if every > 0 then turn, wait = wait_turn(every, tonumber(ARGV[9])) end
+  if turn then return { 'turn', turn, wait } end
+  if probe then redis.call('HSET', P .. 'breaker', 'probe', nonce, 'probe_till', now + lease) end
 end
 
 local interrupted, started = 0, now

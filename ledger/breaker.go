@@ -73,3 +73,13 @@ func (l *Ledger) NoteSkew(ctx context.Context, account string, skew time.Duratio
 	}
 	return nil
 }
+
+// Renew says that the account has a new secret: a breaker that is open because of the credentials
+// may be asked at once, and what answers about these cost uploads that are not finished they get
+// back. Doing it again changes nothing.
+func (l *Ledger) Renew(ctx context.Context, account string) error {
+	if _, err := l.run(ctx, l.scripts.renew, account, ""); err != nil {
+		return fmt.Errorf("note the new secret of account %s: %w", account, err)
+	}
+	return nil
+}

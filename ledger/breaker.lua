@@ -8,6 +8,7 @@
 --                       stands beside the reason, and comes first
 --   row_outage  attempts in a row without an answer
 --   row_kind, row_n, row_by   answers in a row of the credentials or endpoint kind, and the one upload they came from
+--   owed        uploads that answers of the credentials kind were counted against, the last of them: see renew.lua
 --   ref, ref_by               the refusal that repeats, and the uploads that had it
 local G = P .. 'breaker'
 local ACCOUNT_FAULT = { credentials = true, endpoint = true, refusing = true }
@@ -52,6 +53,17 @@ end
 local function close_breaker()
   redis.call('HDEL', G, 'reason', 'since', 'until', 'step', 'bound', 'probe', 'probe_till', 'by')
   is_open = false
+end
+
+-- owe notes that an answer about credentials was counted against the upload, although the secret may
+-- have been wrong.
+local OWED_MOST = 50
+local function owe()
+  local owed = { KEY }
+  for key in string.gmatch(redis.call('HGET', G, 'owed') or '', '%S+') do
+    if #owed < OWED_MOST then table.insert(owed, key) end
+  end
+  redis.call('HSET', G, 'owed', table.concat(owed, ' '))
 end
 
 local function forget_evidence()

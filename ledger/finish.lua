@@ -111,7 +111,10 @@ end
 
 -- A probe costs its upload nothing: only an answer that is beyond doubt its own ends it.
 local own = outcome == 'delivered' or outcome == 'invalid' or attempt.fault == 'final'
-if outcome == 'refused' and not account and not probe then redis.call('HINCRBY', u, 'refusals', 1) end
+if outcome == 'refused' and not account and not probe then
+  redis.call('HINCRBY', u, 'refusals', 1)
+  if attempt.fault == 'credentials' then owe() end
+end
 if FINAL[attempt.next] and not account and (own or not probe) then
   local before_state = state
   local next_key, next_generation = finishes(attempt.next, attempt.next == 'delivered' and cfg.keep or cfg.keep_dead)

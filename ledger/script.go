@@ -20,6 +20,9 @@ var breakerLua string
 //go:embed open.lua
 var openLua string
 
+//go:embed rate.lua
+var rateLua string
+
 //go:embed begin.lua
 var beginLua string
 
@@ -65,9 +68,12 @@ var finishedLua string
 //go:embed pause.lua
 var pauseLua string
 
+//go:embed renew.lua
+var renewLua string
+
 // scripts are the ledger's Lua, each with what it shares in front of it.
 type scripts struct {
-	open, begin, finish, release, reopen, discard, pass, sweep, recover, remove, hold, kept, stuck, finished, pause *redis.Script
+	open, begin, finish, release, reopen, discard, pass, sweep, recover, remove, hold, kept, stuck, finished, pause, renew *redis.Script
 }
 
 func loadScripts() scripts {
@@ -75,10 +81,10 @@ func loadScripts() scripts {
 		return redis.NewScript(libLua + "\n" + strings.Join(parts, "\n"))
 	}
 	return scripts{
-		open: load(openLua), begin: load(beginLua), finish: load(breakerLua, finishLua), release: load(breakerLua, releaseLua),
+		open: load(openLua), begin: load(rateLua, beginLua), finish: load(breakerLua, finishLua), release: load(breakerLua, releaseLua),
 		reopen: load(reopenLua), discard: load(discardLua), pass: load(repairLua, passLua), sweep: load(repairLua, sweepLua),
 		recover: load(repairLua, recoverLua), remove: load(removeLua), hold: load(holdLua), kept: load(keptLua), stuck: load(stuckLua),
-		finished: load(finishedLua), pause: load(pauseLua),
+		finished: load(finishedLua), pause: load(pauseLua), renew: load(renewLua),
 	}
 }
 

@@ -16,6 +16,7 @@ type WorkerInfo struct {
 	Host        string `json:"host,omitempty"`
 	Version     string `json:"version,omitempty"`
 	Concurrency int    `json:"concurrency"`
+	Rate        string `json:"rate,omitempty"` // of the account, as the worker has it
 	StartedAt   Time   `json:"startedAt"`
 	LastBeat    Time   `json:"lastBeat"`
 	DeadAfterMS int64  `json:"deadAfterMs"` // how long it may be silent before it is taken for dead

@@ -20,6 +20,7 @@ type AccountStatus struct {
 	ClockSkewMS int64                  `json:"clockSkewMs,omitempty"` // the API's clock is ahead of the workers' by this
 	Paused      bool                   `json:"paused"`                // asynqmon's Pause
 	Workers     []ledger.WorkerInfo    `json:"workers"`               // those that live, and the last that did not
+	Rate        string                 `json:"rate,omitempty"`        // most calls within a time, as its workers have it
 	Backlog     int64                  `json:"backlog"`
 	OldestAgeMS int64                  `json:"oldestAgeMs,omitempty"` // of the oldest unfinished upload
 	Uploads     map[ledger.State]int64 `json:"uploads"`
@@ -120,6 +121,11 @@ func (c *Client) standing(ctx context.Context, name string) (AccountStatus, erro
 	s := AccountStatus{
 		Account: name, Breaker: breakerState(g), Reason: g.Reason, Since: g.Since, NextProbeAt: g.NextProbe,
 		ClockSkewMS: g.Skew.Milliseconds(), Pause: g.Pause, Paused: paused == 1, Workers: workers,
+	}
+	for _, w := range workers {
+		if w.Live {
+			s.Rate = w.Rate
+		}
 	}
 	if !g.LastAt.IsZero() {
 		s.LastAnswer = &LastAnswer{

@@ -15,6 +15,7 @@ import (
 // account's open breaker takes no other's slots.
 type account struct {
 	name       string
+	cfg        AccountConfig
 	limit      time.Duration // for stopping
 	servers    []*asynq.Server
 	fetcher    *fetcher
@@ -32,13 +33,13 @@ func newAccount(cfg Config, ac AccountConfig) *account {
 		account: ac.Name, ledger: cfg.Ledger, tasks: cfg.Tasks, sweeper: sweeper, log: log, set: cfg.Settings,
 		givingUp: make(chan struct{}),
 	}
-	slots := newSlots(ac.Concurrency)
-	heart := newHeartbeat(ac.Name, ac.Concurrency, cfg, log)
+	slots := newSlots(ac.Concurrency, ac.Rate != ledger.Rate{})
+	heart := newHeartbeat(ac, cfg, log)
 	a := &account{
-		name: ac.Name, limit: cfg.Settings.ShutdownTimeout, sweeper: sweeper,
+		name: ac.Name, cfg: ac, limit: cfg.Settings.ShutdownTimeout, sweeper: sweeper,
 		fetcher: newFetcher(cfg, ac.Name, slots, heart.known, log),
 		delivery: &delivery{
-			account: ac.Name, heart: heart, set: cfg.Settings, policy: cfg.Policy, slots: slots,
+			account: ac.Name, heart: heart, set: cfg.Settings, policy: cfg.Policy, slots: slots, rate: ac.Rate,
 			stopping: make(chan struct{}), ledger: cfg.Ledger, vouchers: vouchers{cfg.Ledger, cfg.Store}, recorder: recorder,
 			caller: &caller{
 				account: ac.Name, creds: ac.Credentials, api: ac.API, ledger: cfg.Ledger, log: log, limit: cfg.Settings.RedisTimeout,
@@ -100,15 +101,25 @@ func (a *account) start() error {
 	return nil
 }
 
-// stop ends the work: nothing new is fetched, tasks that wait go back at once, running attempts
-// finish and are recorded. Past the limit asynq gives up on what still runs.
+// stop ends the work.
 func (a *account) stop() {
+	a.quiesce()
+	a.drain()
+}
+
+// quiesce lets nothing new be fetched, and tasks that wait go back at once.
+func (a *account) quiesce() {
 	a.fetcher.close()
 	for _, s := range a.servers {
 		s.Stop()
 	}
 	a.fetcher.giveBack()
 	close(a.delivery.stopping)
+}
+
+// drain lets running attempts finish and be recorded. Past the limit asynq gives up on what still
+// runs.
+func (a *account) drain() {
 	giveUp := time.AfterFunc(a.limit, func() { close(a.delivery.recorder.givingUp) })
 	defer giveUp.Stop()
 	var down sync.WaitGroup

@@ -24,6 +24,8 @@ type delivery struct {
 	set      Settings
 	policy   Policy
 	slots    *slots
+	rate     ledger.Rate
+	turn     int64         // the account's, that this worker got; of the one task that asks
 	stopping chan struct{} // closed: no new attempts, waiters go back
 	ledger   *ledger.Ledger
 	vouchers vouchers
@@ -96,17 +98,17 @@ func (d *delivery) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Fin
 	defer func() { d.slots.leave(success) }()
 
 	// The call and Finish must not be cut off by what happens to the task: they have deadlines of
-	// their own. The call's is counted from here, before Begin, so that it is over before the lease
-	// of the attempt ends.
+	// their own.
 	detached := context.WithoutCancel(ctx)
-	began := time.Now()
-	b, err := d.begin(detached, p)
+	b, began, err := d.beginInTurn(ctx, p)
+	if errors.Is(err, errWaited) {
+		return rec, false, &retryLater{Reason: err.Error()}
+	}
 	if err != nil {
 		return rec, false, d.notBegun(p, err)
 	}
 	switch b.Answer {
-	case ledger.BreakerOpen:
-		d.slots.hold(b.Wait.For)
+	case ledger.BreakerOpen, ledger.TurnLater:
 		return rec, true, nil
 	case ledger.Busy, ledger.Early:
 		return rec, false, &retryLater{Delay: b.Wait.For, Reason: "not yet: " + string(b.Answer)}
@@ -151,12 +153,54 @@ func (d *delivery) notBegun(p tasks.Payload, err error) error {
 	return &retryLater{Delay: d.set.RedisPause, Reason: "the ledger cannot be reached"}
 }
 
+// beginInTurn begins an attempt, in its turn where the account has a rate. The call's deadline is
+// counted from began, before the ledger noted the attempt, so that it is over before the lease ends.
+func (d *delivery) beginInTurn(ctx context.Context, p tasks.Payload) (b ledger.BeginResult, began time.Time, err error) {
+	defer d.slots.asked()
+	for {
+		began = time.Now()
+		b, err = d.begin(context.WithoutCancel(ctx), p)
+		if err != nil {
+			return b, began, err
+		}
+		switch b.Answer {
+		case ledger.TurnLater:
+			d.turn = b.Turn
+			if !d.wait(ctx, b.Wait.For) {
+				return b, began, errWaited
+			}
+			continue
+		case ledger.BreakerOpen:
+			d.slots.hold(b.Wait.For) // before the next one asks
+		case ledger.Started:
+			if d.slots.paced {
+				d.turn = 0
+			}
+		case ledger.Busy, ledger.Early, ledger.Stale:
+		}
+		return b, began, nil
+	}
+}
+
+// wait waits for a task's turn, for HoldLimit at most, and says whether it came.
+func (d *delivery) wait(ctx context.Context, long time.Duration) bool {
+	t := time.NewTimer(min(long, d.set.HoldLimit))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return long <= d.set.HoldLimit
+	case <-ctx.Done():
+	case <-d.stopping:
+	}
+	return false
+}
+
 func (d *delivery) begin(ctx context.Context, p tasks.Payload) (ledger.BeginResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.set.RedisTimeout)
 	defer cancel()
 	return d.ledger.Begin(ctx, ledger.NewAttempt{
 		ID: p.ID, Generation: p.Generation, Nonce: pandapon.NewNonce(), Worker: d.set.Name, Instance: d.heart.me.Instance,
-		Lease: d.set.CallTimeout + d.set.LeaseMargin,
+		Lease: d.set.CallTimeout + d.set.LeaseMargin, Rate: d.rate, Turn: d.turn,
 	})
 }
 

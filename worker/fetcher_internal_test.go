@@ -31,7 +31,7 @@ func newFetching(t *testing.T, concurrency, tasksPut int) fetching {
 		QueueRedis: rdb, Tasks: tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)}),
 		Settings: Settings{PollEvery: time.Hour, ShutdownTimeout: time.Minute}.WithDefaults(),
 	}
-	free := newSlots(concurrency)
+	free := newSlots(concurrency, false)
 	free.size = concurrency
 	known := make(chan struct{})
 	close(known)

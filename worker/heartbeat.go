@@ -45,13 +45,13 @@ type sighting[T comparable] struct {
 // leaseDead is how long the lease of a task may stay as it is: asynq renews it every 5 s.
 const leaseDead = 10 * time.Second
 
-func newHeartbeat(account string, concurrency int, cfg Config, log *zap.Logger) *heartbeat {
+func newHeartbeat(ac AccountConfig, cfg Config, log *zap.Logger) *heartbeat {
 	return &heartbeat{
-		account: account, ledger: cfg.Ledger, log: log, every: cfg.Settings.BeatEvery, dead: cfg.Settings.DeadAfter,
+		account: ac.Name, ledger: cfg.Ledger, log: log, every: cfg.Settings.BeatEvery, dead: cfg.Settings.DeadAfter,
 		known: make(chan struct{}),
 		me: ledger.WorkerInfo{
-			Instance: rand.Text(), Name: cfg.Settings.Name, Host: cfg.Host, Version: cfg.Version, Concurrency: concurrency,
-			DeadAfterMS: cfg.Settings.DeadAfter.Milliseconds(),
+			Instance: rand.Text(), Name: cfg.Settings.Name, Host: cfg.Host, Version: cfg.Version,
+			Concurrency: ac.Concurrency, Rate: ac.Rate.String(), DeadAfterMS: cfg.Settings.DeadAfter.Milliseconds(),
 		},
 	}
 }

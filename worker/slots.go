@@ -17,6 +17,8 @@ import (
 type slots struct {
 	mu        sync.Mutex
 	most      int
+	paced     bool // the account has a rate: one task at a time asks for its turn
+	asking    bool // one does
 	size      int
 	used      int
 	successes int // since the slots last grew
@@ -26,8 +28,8 @@ type slots struct {
 	changed   chan struct{}   // holds one: a slot may have become free, or a hold begun
 }
 
-func newSlots(most int) *slots {
-	return &slots{most: most, size: 1, changed: make(chan struct{}, 1)}
+func newSlots(most int, paced bool) *slots {
+	return &slots{most: most, paced: paced, size: 1, changed: make(chan struct{}, 1)}
 }
 
 // errWaited means that a task's turn did not come: the account stops, the task's context has ended,
@@ -38,7 +40,7 @@ var errWaited = errors.New("waited for the account")
 func (s *slots) enter(ctx context.Context, stop <-chan struct{}, limit time.Duration) error {
 	s.mu.Lock()
 	if len(s.waiting) == 0 && s.free() {
-		s.used++
+		s.take()
 		s.mu.Unlock()
 		return nil
 	}
@@ -64,9 +66,22 @@ func (s *slots) enter(ctx context.Context, stop <-chan struct{}, limit time.Dura
 	}
 	// Its turn came at the same moment: it is passed on.
 	s.used--
+	s.asking = false
 	s.admit()
 	s.change()
 	return errWaited
+}
+
+// asked lets the next task ask for its turn, where the account has a rate.
+func (s *slots) asked() {
+	if !s.paced {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asking = false
+	s.admit()
+	s.change()
 }
 
 // leave gives a slot back. A success may make the slots grow.
@@ -107,6 +122,15 @@ func (s *slots) hold(d time.Duration) {
 	s.change()
 }
 
+// release ends a hold.
+func (s *slots) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.until = time.Time{}
+	s.admit()
+	s.change()
+}
+
 // close stops the timer.
 func (s *slots) close() {
 	s.mu.Lock()
@@ -127,8 +151,14 @@ func (s *slots) admit() {
 	for len(s.waiting) > 0 && s.free() {
 		close(s.waiting[0])
 		s.waiting = s.waiting[1:]
-		s.used++
+		s.take()
 	}
+}
+
+// take takes a slot. The caller holds the lock.
+func (s *slots) take() {
+	s.used++
+	s.asking = s.paced
 }
 
 // open counts the slots that a task could take now.
@@ -138,16 +168,30 @@ func (s *slots) open() int {
 	if !s.free() {
 		return 0
 	}
-	return s.size - s.used - len(s.waiting)
+	return s.room()
 }
 
-// full says that a task would wait for another's end. While a hold lasts it would not: some tasks
-// wait for it to end, so that one of them can ask whether the account is well.
+// room counts the tasks that need not wait for another, should no hold last: for its end, or, where
+// there is a rate, until that one has had its turn. The caller holds the lock.
+func (s *slots) room() int {
+	n := s.size - s.used - len(s.waiting)
+	if s.paced && (s.asking || len(s.waiting) > 0) {
+		return 0
+	} else if s.paced {
+		return min(1, n)
+	}
+	return n
+}
+
+// full says that a task would wait for another. While a hold lasts it would not: some tasks wait for
+// it to end, so that one of them can ask whether the account is well.
 func (s *slots) full() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !time.Now().Before(s.until) && s.size-s.used-len(s.waiting) <= 0
+	return !time.Now().Before(s.until) && s.room() <= 0
 }
 
 // free says whether a slot can be taken now. The caller holds the lock.
-func (s *slots) free() bool { return s.used < s.size && !time.Now().Before(s.until) }
+func (s *slots) free() bool {
+	return s.used < s.size && !s.asking && !time.Now().Before(s.until)
+}

@@ -7,8 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +16,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/blob"
-	"github.com/voucherd/voucherd/internal/accountname"
 	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
@@ -59,7 +56,8 @@ type AccountConfig struct {
 	Name        string
 	Credentials pandapon.Credentials
 	API         *pandapon.Client
-	Concurrency int // most attempts at a time, and most tasks that this worker holds
+	Concurrency int         // most attempts at a time, and most tasks that this worker holds
+	Rate        ledger.Rate // of attempts, over all workers
 }
 
 // Settings are the worker's own numbers. The zero value of a field stands for its default.
@@ -103,8 +101,12 @@ func (s Settings) WithDefaults() Settings {
 // Worker works on its accounts until it is stopped.
 type Worker struct {
 	cfg      Config
-	accounts []*account
+	changing sync.Mutex     // one change of the accounts at a time
+	leaving  sync.WaitGroup // accounts that it no longer works on, with calls under way
+
 	mu       sync.Mutex
+	accounts []*account
+	relisten context.CancelFunc // has the accounts' messages asked for anew
 	up       bool
 }
 
@@ -120,15 +122,10 @@ func New(cfg Config) (*Worker, error) {
 	if cfg.Traces == nil {
 		cfg.Traces = noop.NewTracerProvider()
 	}
-	w := &Worker{cfg: cfg}
-	for _, lc := range cfg.Accounts {
-		if !ledger.ValidAccount(lc.Name) {
-			return nil, fmt.Errorf("account: %q %s", lc.Name, accountname.Rule)
-		}
-		lc.Concurrency = max(1, lc.Concurrency)
-		w.accounts = append(w.accounts, newAccount(cfg, lc))
-	}
-	return w, nil
+	w := &Worker{cfg: cfg, relisten: func() {}}
+	var err error
+	w.accounts, err = w.accountsOf(cfg.Accounts, nil)
+	return w, err
 }
 
 // Run works until the context ends, and then stops in order. While Redis is away at the start it
@@ -142,9 +139,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer func() { cancel(); listener.Wait() }()
 	listener.Go(func() { w.listen(listening) })
 	var started []*account
-	defer func() { stopAll(started) }()
 	for _, l := range w.accounts {
 		if err := l.start(); err != nil { //nolint:contextcheck // an account ends by stop, in order, not with the context
+			stopAll(started)
 			return fmt.Errorf("start account %s: %w", l.name, err)
 		}
 		started = append(started, l)
@@ -152,18 +149,13 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.setUp(true)
 	w.cfg.Log.Info("worker.started", zap.String("worker", w.cfg.Settings.Name), zap.Int("accounts", len(started)))
 	<-ctx.Done()
+	w.changing.Lock()
+	defer w.changing.Unlock()
 	w.setUp(false)
 	w.cfg.Log.Info("worker.stopping", zap.Duration("limit", w.cfg.Settings.ShutdownTimeout))
+	stopAll(w.accounts)
+	w.leaving.Wait()
 	return nil
-}
-
-// listen wakes the accounts for which there may be tasks.
-func (w *Worker) listen(ctx context.Context) {
-	byName := map[string]*account{}
-	for _, a := range w.accounts {
-		byName[a.name] = a
-	}
-	w.cfg.Tasks.Listen(ctx, slices.Collect(maps.Keys(byName)), func(name string) { byName[name].fetcher.signal() })
 }
 
 func stopAll(accounts []*account) {
@@ -177,7 +169,7 @@ func stopAll(accounts []*account) {
 // bind makes sure that all workers of an account share one store.
 func (w *Worker) bind(ctx context.Context) error {
 	for {
-		err := w.bindOnce(ctx)
+		err := w.bindOnce(ctx, w.accounts)
 		if err == nil || errors.Is(err, ledger.ErrOtherStore) {
 			return err
 		}
@@ -194,16 +186,19 @@ func (w *Worker) bind(ctx context.Context) error {
 	}
 }
 
-func (w *Worker) bindOnce(ctx context.Context) error {
+func (w *Worker) bindOnce(ctx context.Context, accounts []*account) error {
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.Settings.RedisTimeout)
 	defer cancel()
-	for _, l := range w.accounts {
+	for _, l := range accounts {
 		if err := w.cfg.Tasks.Bind(ctx, l.name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// errNotRunning is why a worker is not ready.
+var errNotRunning = errors.New("the worker is not running: it starts, or it stops")
 
 func (w *Worker) setUp(up bool) {
 	w.mu.Lock()
@@ -222,7 +217,7 @@ func (w *Worker) Ready(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.up {
-		return errors.New("the worker is not running: it starts, or it stops")
+		return errNotRunning
 	}
 	return nil
 }

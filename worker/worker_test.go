@@ -52,6 +52,7 @@ type bundle struct {
 	policy  worker.Policy
 	set     worker.Settings
 	conc    int
+	rate    ledger.Rate
 	inline  int64 // most bytes of a voucher that is kept with its record
 }
 

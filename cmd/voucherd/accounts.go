@@ -101,6 +101,9 @@ func printAccount(w io.Writer, l tasks.AccountStatus) error {
 	row("account", l.Account)
 	row("breaker", breakerWords(l))
 	row("workers", workerWords(l))
+	if l.Rate != "" {
+		row("rate", "at most "+l.Rate)
+	}
 	if waits := l.WaitsFor(localTime); waits != "" {
 		row("waits", "! "+waits)
 	}

@@ -156,11 +156,17 @@ func want(t *testing.T, o outcome, code int, texts ...string) {
 // worker runs a worker until the test, or stop, ends it. It gives its log, and stop its exit code.
 func (b *bench) worker(args ...string) (log *lockedBuffer, stop func() int) {
 	b.t.Helper()
+	return b.background(append([]string{"worker"}, args...)...)
+}
+
+// background runs a command until the test, or stop, ends it. It gives its log, and stop its exit code.
+func (b *bench) background(args ...string) (log *lockedBuffer, stop func() int) {
+	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.t.Context()))
 	log = &lockedBuffer{}
 	code := make(chan int, 1)
 	go func() {
-		code <- main.Run(ctx, append([]string{"worker"}, args...), strings.NewReader(""), io.Discard, log, b.env)
+		code <- main.Run(ctx, args, strings.NewReader(""), io.Discard, log, b.env)
 	}()
 	stop = sync.OnceValue(func() int { cancel(); return <-code })
 	b.t.Cleanup(func() {

@@ -41,6 +41,11 @@ func gatewaySections() []config.Section {
 	return []config.Section{config.Connection, config.PandaPon, config.Intake, config.Keeping, config.Logging}
 }
 
+// gatewayReads are those that it reads.
+func gatewayReads() []config.Section {
+	return slices.Concat(app.StoreSections(), []config.Section{config.PandaPon, config.Logging})
+}
+
 // Run serves until the context ends.
 func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 	cfg, own, err := c.load(s)
@@ -63,7 +68,8 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 	}
 	defer func() { err = errors.Join(err, traces.Close()) }()
 	own.Log, own.Traces = log, traces.Provider()
-	g, err := st.NewGateway(cfg, own, st.Metrics())
+	metrics := st.Metrics()
+	g, err := st.NewGateway(cfg, own, metrics)
 	if err != nil {
 		return err
 	}
@@ -77,6 +83,13 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 	}
 	log.Info("gateway.listening", zap.Stringer("address", listener.Addr()),
 		zap.Bool("tls", own.TLS != nil), zap.Int("tokens", len(own.Tokens)), zap.Int("accounts", len(cfg.Accounts)))
+	apply := func(ctx context.Context, cfg config.Config) error {
+		if err := st.BindNow(ctx, cfg.Accounts); err != nil {
+			return err
+		}
+		return g.SetAccounts(app.DropInAccounts(cfg))
+	}
+	defer s.reloadAccounts(ctx, cfg, reload{sections: gatewayReads(), apply: apply, refused: metrics.Refused, log: log})()
 	err = g.Serve(ctx, listener)
 	log.Info("gateway.stopped", zap.Error(err))
 	return err
@@ -84,8 +97,7 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 
 // load reads the settings, all faults at once.
 func (c *gatewayCmd) load(s *session) (config.Config, gateway.Config, error) {
-	sections := slices.Concat(app.StoreSections(), []config.Section{config.PandaPon, config.Logging})
-	cfg, err := s.load(sections)
+	cfg, err := s.load(gatewayReads())
 	var wrong []config.Fault
 	if settings, ok := errors.AsType[*config.Error](err); ok {
 		wrong = settings.Faults

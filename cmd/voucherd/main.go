@@ -21,12 +21,7 @@ func main() {
 // UntilSignal gives a context that the first signal to stop ends. From then on a second one ends
 // the process at once.
 func UntilSignal(parent context.Context) (ctx context.Context, stop context.CancelFunc) {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	// A terminal that closes asks to stop, unless nohup asked for the contrary.
-	if !signal.Ignored(syscall.SIGHUP) {
-		signals = append(signals, syscall.SIGHUP)
-	}
-	ctx, stop = signal.NotifyContext(parent, signals...)
+	ctx, stop = signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
 }

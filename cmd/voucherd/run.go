@@ -85,6 +85,8 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return s.fail(s.usage(err))
 	}
 	s.command = command
+	ctx, done := s.heedHangups(ctx)
+	defer done()
 	command.BindTo(ctx, (*context.Context)(nil))
 	if name := command.Selected().Name; name != "worker" && name != "gateway" { // these have a log for it
 		s.sayUnknown()

@@ -28,6 +28,7 @@ type session struct {
 	grammar        *cli
 	model          *kong.Application // all commands
 	command        *kong.Context     // nil until it is known
+	hangups        chan os.Signal    // SIGHUP, of commands that read their accounts again then; nil: none does
 	unknownSaid    bool              // unknown variables were named, or logged
 }
 

@@ -37,7 +37,7 @@ func (b *bench) signalInMidAttempt(sig syscall.Signal) error {
 
 func TestEverySignalToStopDrains(t *testing.T) {
 	t.Parallel()
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
 			if err := newBench(t).signalInMidAttempt(sig); err != nil {

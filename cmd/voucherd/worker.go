@@ -50,6 +50,7 @@ func (c *workerCmd) Run(ctx context.Context, s *session) (err error) {
 	defer stop()
 	log.Info("worker.listening", zap.Stringer("address", listener.Addr()))
 	w.Store.Await(ctx, log, "worker.waiting")
+	defer s.reloadAccounts(ctx, cfg, reload{sections: app.WorkerSections(), apply: w.SetAccounts, refused: w.Metrics.Refused, log: log})()
 	return w.Run(ctx)
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/voucherd/voucherd/gateway/intake"
@@ -57,7 +58,7 @@ type Limits struct {
 // DropIn answers PandaPon's paths. It is safe for concurrent use.
 type DropIn struct {
 	cfg       Config
-	accounts  []*account
+	accounts  atomic.Pointer[[]*account]
 	places    intake.Places
 	transport *http.Transport
 	learner   *learner
@@ -74,11 +75,20 @@ type account struct {
 // New checks cfg and gives a drop-in. It reports every fault found.
 func New(cfg Config) (*DropIn, error) {
 	d := &DropIn{cfg: cfg, places: intake.NewPlaces(cfg.Limits.Places), transport: passTransport()}
-	var faults []error
-	if err := cfg.Rule.Validate(); err != nil {
-		faults = append(faults, fmt.Errorf("sign rule: %w", err))
+	d.learner = newLearner(cfg, &d.accounts)
+	err := cfg.Rule.Validate()
+	if err != nil {
+		err = fmt.Errorf("sign rule: %w", err)
 	}
-	for _, a := range cfg.Accounts {
+	return d, errors.Join(err, d.SetAccounts(cfg.Accounts))
+}
+
+// SetAccounts makes it know these accounts and no others. Calls under way go on as they began. After
+// an error, which names every fault found, it knows those that it knew.
+func (d *DropIn) SetAccounts(accounts []Account) error {
+	var faults []error
+	known := []*account{}
+	for _, a := range accounts {
 		a.BaseURL = cmp.Or(a.BaseURL, pandapon.DefaultBaseURL)
 		a.UploadPath = cmp.Or(a.UploadPath, pandapon.DefaultUploadPath)
 		base, err := url.Parse(strings.TrimSuffix(a.BaseURL, "/"))
@@ -89,12 +99,15 @@ func New(cfg Config) (*DropIn, error) {
 		if a.Credentials.AccessKey == "" || a.Credentials.Secret == "" {
 			faults = append(faults, fmt.Errorf("account %s: access key and secret are needed to check signatures", a.Name))
 		}
-		known := &account{Account: a, base: base}
-		known.proxy = d.proxyTo(known)
-		d.accounts = append(d.accounts, known)
+		to := &account{Account: a, base: base}
+		to.proxy = d.proxyTo(to)
+		known = append(known, to)
 	}
-	d.learner = newLearner(cfg, d.accounts)
-	return d, errors.Join(faults...)
+	if len(faults) > 0 {
+		return errors.Join(faults...)
+	}
+	d.accounts.Store(&known)
+	return nil
 }
 
 // Owns says whether a path is PandaPon's: what begins as its paths do, and the accounts' upload
@@ -106,7 +119,7 @@ func (d *DropIn) Owns(r *http.Request) bool {
 			return true
 		}
 	}
-	for _, a := range d.accounts {
+	for _, a := range *d.accounts.Load() {
 		if path == a.UploadPath {
 			return true
 		}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
@@ -33,7 +34,7 @@ const (
 
 // learner finds the rules of calls that failed the check.
 type learner struct {
-	accounts []*account
+	accounts *atomic.Pointer[[]*account]
 	rule     pandapon.SignRule // that of the settings
 	now      func() time.Time
 	told     func(LearntRule)
@@ -45,7 +46,7 @@ type learner struct {
 	learnt map[string]LearntRule // by account
 }
 
-func newLearner(cfg Config, accounts []*account) *learner {
+func newLearner(cfg Config, accounts *atomic.Pointer[[]*account]) *learner {
 	return &learner{
 		accounts: accounts, rule: cfg.Rule, now: cfg.Now, told: cfg.Learnt,
 		turn: make(chan struct{}, 1), next: map[string]time.Time{}, learnt: map[string]LearntRule{},
@@ -73,7 +74,7 @@ func (l *learner) look(h http.Header) {
 		return
 	}
 	var known []*account
-	for _, a := range l.accounts {
+	for _, a := range *l.accounts.Load() {
 		if subtle.ConstantTimeCompare([]byte(a.Credentials.AccessKey), []byte(r.AccessKey)) == 1 {
 			known = append(known, a)
 		}

@@ -59,7 +59,7 @@ func (d *DropIn) unit() string {
 // are.
 func (d *DropIn) signer(value map[string]string) *account {
 	var found *account
-	for _, a := range d.accounts {
+	for _, a := range *d.accounts.Load() {
 		user := a.Credentials.UserID
 		c := a.Credentials
 		c.UserID = value[pandapon.HeaderUserID]

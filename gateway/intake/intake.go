@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/voucherd/voucherd/gateway/problem"
@@ -50,14 +51,20 @@ type Limits struct {
 
 // Intake takes vouchers. It is safe for concurrent use.
 type Intake struct {
-	cfg    Config
-	places Places
+	cfg      Config
+	accounts atomic.Pointer[[]string]
+	places   Places
 }
 
 // New gives an intake. It finds out whether large vouchers can be spooled.
 func New(cfg Config) (*Intake, error) {
-	return &Intake{cfg: cfg, places: NewPlaces(cfg.Limits.Places)}, trySpool()
+	in := &Intake{cfg: cfg, places: NewPlaces(cfg.Limits.Places)}
+	in.SetAccounts(cfg.Accounts)
+	return in, trySpool()
 }
+
+// SetAccounts replaces the names that a request may give.
+func (in *Intake) SetAccounts(names []string) { in.accounts.Store(&names) }
 
 // Caller is who makes PandaPon's upload call, as its headers have it.
 type Caller struct {
@@ -107,17 +114,18 @@ func (in *Intake) take(w http.ResponseWriter, r *http.Request, u *uploadRequest,
 
 // accountOf says which account a request means.
 func (in *Intake) accountOf(name string) (string, error) {
-	if name == "" && len(in.cfg.Accounts) == 1 {
-		return in.cfg.Accounts[0], nil
+	accounts := *in.accounts.Load()
+	if name == "" && len(accounts) == 1 {
+		return accounts[0], nil
 	}
 	if name == "" {
 		name = tasks.DefaultAccount
 	}
-	if len(in.cfg.Accounts) == 0 || slices.Contains(in.cfg.Accounts, name) {
+	if len(accounts) == 0 || slices.Contains(accounts, name) {
 		return name, nil
 	}
 	return "", problem.Invalidf("account", "there is none of this name, so nobody would deliver the voucher; there are %s",
-		strings.Join(in.cfg.Accounts, ", "))
+		strings.Join(accounts, ", "))
 }
 
 // enqueue stores a voucher. From here on a caller who leaves changes nothing any more.

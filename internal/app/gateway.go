@@ -25,11 +25,7 @@ func (s *Store) NewGateway(cfg config.Config, own gateway.Config, m *metrics.Met
 	}
 	own.Metrics, own.Enqueued, own.Requested = m.Handler(), m.Enqueued, m.Requested
 	own.Rule, own.MaxVoucherBytes = cfg.Rule, cfg.MaxVoucherBytes
-	for _, a := range cfg.Accounts {
-		own.Accounts = append(own.Accounts, dropin.Account{
-			Name: a.Name, Credentials: a.Credentials, BaseURL: a.BaseURL, UploadPath: a.UploadPath,
-		})
-	}
+	own.Accounts = DropInAccounts(cfg)
 	var err error
 	if own.Queues, err = gateway.NewQueues(s.Redis, false); err != nil {
 		return nil, fmt.Errorf("make asynqmon: %w", err)
@@ -38,4 +34,15 @@ func (s *Store) NewGateway(cfg config.Config, own gateway.Config, m *metrics.Met
 		return nil, fmt.Errorf("make asynqmon: %w", err)
 	}
 	return gateway.New(own)
+}
+
+// DropInAccounts gives the accounts of the settings as a gateway takes them.
+func DropInAccounts(cfg config.Config) []dropin.Account {
+	var accounts []dropin.Account
+	for _, a := range cfg.Accounts {
+		accounts = append(accounts, dropin.Account{
+			Name: a.Name, Credentials: a.Credentials, BaseURL: a.BaseURL, UploadPath: a.UploadPath,
+		})
+	}
+	return accounts
 }

@@ -112,14 +112,17 @@ func (s *Store) Await(ctx context.Context, log *zap.Logger, event string) {
 // way as event. The error is ledger.ErrOtherStore when an account's vouchers lie elsewhere; nil
 // when the context ended.
 func (s *Store) Bind(ctx context.Context, accounts []config.Account, log *zap.Logger, event string) error {
-	return retry(ctx, log, event, func() error {
-		for _, a := range accounts {
-			if err := s.Tasks.Bind(ctx, a.Name); err != nil {
-				return fmt.Errorf("bind account %s to the blob store: %w", a.Name, err)
-			}
+	return retry(ctx, log, event, func() error { return s.BindNow(ctx, accounts) }, ledger.ErrOtherStore)
+}
+
+// BindNow is Bind for a Redis that answers.
+func (s *Store) BindNow(ctx context.Context, accounts []config.Account) error {
+	for _, a := range accounts {
+		if err := s.Tasks.Bind(ctx, a.Name); err != nil {
+			return fmt.Errorf("bind account %s to the blob store: %w", a.Name, err)
 		}
-		return nil
-	}, ledger.ErrOtherStore)
+	}
+	return nil
 }
 
 // retry calls do until it succeeds, gives the final error, or the context ends, which gives nil.

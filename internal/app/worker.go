@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"sync"
 
 	"go.uber.org/zap"
@@ -39,9 +40,20 @@ type Worker struct {
 
 	Store   *Store
 	Metrics *metrics.Metrics
-	apis    []*pandapon.Client
-	events  *events.Sender
+	log     *zap.Logger
+	version string
 	traces  *tracing.Traces
+	apis    map[apiOf]*pandapon.Client // of each address and concurrency that an account ever had
+
+	mu       sync.Mutex
+	hooks    []events.Webhook
+	rehooked context.CancelFunc // ends the sender of other webhooks
+}
+
+// apiOf is what an account's client of the API depends on.
+type apiOf struct {
+	account, baseURL, uploadPath string
+	concurrency                  int
 }
 
 // connsOfWorker are connections to Redis for the reconciler, probes and asynq's own loops.
@@ -54,7 +66,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *zap.Logger, version 
 	for _, a := range cfg.Accounts {
 		conns += 2 * a.Concurrency
 	}
-	w = &Worker{}
+	w = &Worker{log: log, version: version, apis: map[apiOf]*pandapon.Client{}, rehooked: func() {}}
 	if w.Store, err = OpenStore(ctx, cfg, conns); err != nil {
 		return nil, err
 	}
@@ -64,7 +76,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *zap.Logger, version 
 		host = "worker"
 	}
 	cfg.Worker.Name = cmp.Or(cfg.Worker.Name, fmt.Sprintf("%s:%d", host, os.Getpid())) // tells workers apart in the ledger
-	accounts, err := w.openAccounts(cfg, version)
+	accounts, err := w.openAccounts(cfg)
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
@@ -79,21 +91,38 @@ func NewWorker(ctx context.Context, cfg config.Config, log *zap.Logger, version 
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	w.events = w.newSender(cfg, log, version)
+	w.hooks = webhooksOf(cfg)
 	return w, nil
 }
 
-// newSender gives the sender of the accounts' webhooks.
-func (w *Worker) newSender(cfg config.Config, log *zap.Logger, version string) *events.Sender {
+// webhooksOf gives the accounts' webhooks.
+func webhooksOf(cfg config.Config) []events.Webhook {
 	var hooks []events.Webhook
 	for _, a := range cfg.Accounts {
 		if a.Webhook.URL != "" {
 			hooks = append(hooks, a.Webhook)
 		}
 	}
-	return events.NewSender(events.Config{
-		Redis: w.Store.Redis, Ledger: w.Store.Ledger, Log: log, Webhooks: hooks, Agent: "voucherd/" + version, Observer: w.Metrics,
-	})
+	return hooks
+}
+
+// SetAccounts makes a worker that runs take the accounts of these settings, and nothing else of them.
+// After an error all is as before.
+func (w *Worker) SetAccounts(ctx context.Context, cfg config.Config) error {
+	accounts, err := w.openAccounts(cfg)
+	if err != nil {
+		return err
+	}
+	if err := w.Worker.SetAccounts(ctx, accounts); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if hooks := webhooksOf(cfg); !reflect.DeepEqual(hooks, w.hooks) {
+		w.hooks = hooks
+		w.rehooked()
+	}
+	return nil
 }
 
 // Run delivers vouchers and sends webhooks until the context ends. The error says why it could not
@@ -101,27 +130,48 @@ func (w *Worker) newSender(cfg config.Config, log *zap.Logger, version string) *
 func (w *Worker) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var sending sync.WaitGroup
-	sending.Go(func() { w.events.Run(ctx) })
+	sending.Go(func() { w.sendWebhooks(ctx) })
 	err := w.Worker.Run(ctx)
 	cancel()
 	sending.Wait()
 	return err
 }
 
-// openAccounts gives every account its client of the API.
-func (w *Worker) openAccounts(cfg config.Config, version string) ([]worker.AccountConfig, error) {
+// sendWebhooks sends until the context ends, for each change of the webhooks with another sender.
+func (w *Worker) sendWebhooks(ctx context.Context) {
+	for ctx.Err() == nil {
+		round, cancel := context.WithCancel(ctx)
+		w.mu.Lock()
+		w.rehooked = cancel
+		sender := events.NewSender(events.Config{
+			Redis: w.Store.Redis, Ledger: w.Store.Ledger, Log: w.log, Webhooks: w.hooks, Agent: "voucherd/" + w.version, Observer: w.Metrics,
+		})
+		w.mu.Unlock()
+		sender.Run(round)
+		<-round.Done() // with no webhooks it ends at once
+		cancel()
+	}
+}
+
+// openAccounts gives every account its client of the API, the same one while it needs no other.
+func (w *Worker) openAccounts(cfg config.Config) ([]worker.AccountConfig, error) {
 	var accounts []worker.AccountConfig
 	for _, a := range cfg.Accounts {
-		api, err := pandapon.NewClient(pandapon.Config{
-			BaseURL: a.BaseURL, UploadPath: a.UploadPath, Rule: cfg.Rule, CallTimeout: cfg.Worker.CallTimeout,
-			UserAgent: "voucherd/" + version, MaxConns: a.Concurrency,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("account %s: %w", a.Name, err)
+		needs := apiOf{a.Name, a.BaseURL, a.UploadPath, a.Concurrency}
+		api := w.apis[needs]
+		if api == nil {
+			var err error
+			api, err = pandapon.NewClient(pandapon.Config{
+				BaseURL: a.BaseURL, UploadPath: a.UploadPath, Rule: cfg.Rule, CallTimeout: cfg.Worker.CallTimeout,
+				UserAgent: "voucherd/" + w.version, MaxConns: a.Concurrency,
+			})
+			if err != nil {
+				return nil, fmt.Errorf("account %s: %w", a.Name, err)
+			}
+			w.apis[needs] = api
 		}
-		w.apis = append(w.apis, api)
 		accounts = append(accounts, worker.AccountConfig{
-			Name: a.Name, Credentials: a.Credentials, API: api, Concurrency: a.Concurrency,
+			Name: a.Name, Credentials: a.Credentials, API: api, Concurrency: a.Concurrency, Rate: a.Rate,
 		})
 	}
 	return accounts, nil

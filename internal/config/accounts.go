@@ -32,6 +32,7 @@ type accountEntry struct {
 	BaseURL     string `yaml:"baseUrl"`
 	UploadPath  string `yaml:"uploadPath"`
 	Concurrency *int   `yaml:"concurrency"`
+	Rate        string `yaml:"rate"`
 
 	WebhookURL        *string `yaml:"webhookUrl"`
 	WebhookSecretFile string  `yaml:"webhookSecretFile"`
@@ -121,7 +122,7 @@ func (l *loader) ownAccount() {
 	l.cfg.Accounts = append(l.cfg.Accounts, Account{
 		Name:        defaultAccount,
 		Credentials: pandapon.Credentials{AccessKey: a.accessKey, Secret: l.accountSecret(), UserID: a.userID},
-		BaseURL:     a.baseURL, UploadPath: a.uploadPath, Concurrency: l.cfg.concurrency,
+		BaseURL:     a.baseURL, UploadPath: a.uploadPath, Concurrency: l.cfg.concurrency, Rate: l.cfg.rate,
 		Webhook: l.accountWebhook(defaultAccount, url, file),
 	})
 	l.headers(l.name("PANDAPON_ACCESS_KEY"), a.accessKey)
@@ -162,7 +163,7 @@ func (l *loader) headers(name, value string) {
 
 // secretFrom reads a secret's file; the line's end that editors add is no part of it.
 func (l *loader) secretFrom(name, path string) pandapon.Secret {
-	b, err := readFile(path)
+	b, err := l.readFile(path)
 	if err != nil {
 		l.fault(name, "%s", err)
 		return ""
@@ -174,6 +175,12 @@ func (l *loader) secretFrom(name, path string) pandapon.Secret {
 		l.fault(name, "%s holds more than one line", path)
 	}
 	return pandapon.Secret(secret)
+}
+
+// readFile reads a file of the settings, and notes that it did.
+func (l *loader) readFile(path string) ([]byte, error) {
+	l.cfg.Files = append(l.cfg.Files, path)
+	return readFile(path)
 }
 
 func readFile(path string) ([]byte, error) {
@@ -194,7 +201,7 @@ func readFile(path string) ([]byte, error) {
 
 func (l *loader) fileAccounts() {
 	name, path := l.name("VOUCHERD_ACCOUNTS_FILE"), l.cfg.accountsFile
-	b, err := readFile(path)
+	b, err := l.readFile(path)
 	if err != nil {
 		l.fault(name, "%s", err)
 		return
@@ -230,7 +237,8 @@ func (l *loader) fileAccount(where string, e accountEntry) {
 		where += " (" + e.Name + ")"
 	}
 	account := Account{
-		Name: e.Name, BaseURL: e.BaseURL, UploadPath: e.UploadPath, Concurrency: l.cfg.concurrency, Webhook: l.entryWebhook(where, e),
+		Name: e.Name, BaseURL: e.BaseURL, UploadPath: e.UploadPath, Concurrency: l.cfg.concurrency, Rate: l.cfg.rate,
+		Webhook:     l.entryWebhook(where, e),
 		Credentials: pandapon.Credentials{AccessKey: e.AccessKey, UserID: e.UserID, Secret: l.entrySecret(where, e)},
 	}
 	if account.BaseURL == "" {
@@ -246,6 +254,12 @@ func (l *loader) fileAccount(where string, e accountEntry) {
 	if e.Concurrency != nil {
 		if account.Concurrency = *e.Concurrency; account.Concurrency < 1 || account.Concurrency > 1000 {
 			l.fault(where, "concurrency: %d is not between 1 and 1000", account.Concurrency)
+		}
+	}
+	if e.Rate != "" {
+		var err error
+		if account.Rate, err = ledger.ParseRate(e.Rate); err != nil {
+			l.fault(where, "rate: %s", err)
 		}
 	}
 	for _, f := range []struct{ name, value string }{{"accessKey", e.AccessKey}, {"userId", e.UserID}} {

@@ -3,10 +3,12 @@ package config_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/voucherd/voucherd/internal/config"
+	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 )
 
@@ -19,10 +21,11 @@ accounts:
   userId: u1
   secretFile: `+write(t, "s1\n")+`
   concurrency: 2
+  rate: 100/m
 - {name: us, accessKey: k2, userId: u2, secretEnv: US_SECRET, baseUrl: "https://us.example.com", uploadPath: /other}
 `)
 	cfg, err := load([]config.Section{config.PandaPon, config.Delivery}, map[string]string{
-		"VOUCHERD_ACCOUNTS_FILE": file, "US_SECRET": "s2", "VOUCHERD_CONCURRENCY": "5",
+		"VOUCHERD_ACCOUNTS_FILE": file, "US_SECRET": "s2", "VOUCHERD_CONCURRENCY": "5", "VOUCHERD_RATE": "20/s",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -31,10 +34,12 @@ accounts:
 		{
 			Name: "eu", Credentials: pandapon.Credentials{AccessKey: "k1", UserID: "u1", Secret: "s1"},
 			BaseURL: pandapon.DefaultBaseURL, UploadPath: pandapon.DefaultUploadPath, Concurrency: 2,
+			Rate: ledger.Rate{Calls: 100, Per: time.Minute},
 		},
 		{
 			Name: "us", Credentials: pandapon.Credentials{AccessKey: "k2", UserID: "u2", Secret: "s2"},
 			BaseURL: "https://us.example.com", UploadPath: "/other", Concurrency: 5,
+			Rate: ledger.Rate{Calls: 20, Per: time.Second},
 		},
 	}
 	if diff := cmp.Diff(want, cfg.Accounts); diff != "" {
@@ -68,8 +73,8 @@ func TestAnAccountsFileSaysAllThatIsWrong(t *testing.T) {
 		"lanes: [{name: a}]":         {"the key lanes is called accounts now"},
 		"accounts: 7":                {"cannot unmarshal"},
 		"accounts: [{name: a, key}]": {"field key not found"},
-		"accounts:\n- {name: A b}\n- {name: eu, accessKey: \"k\\n\", secretEnv: NOT_THERE, baseUrl: x, concurrency: 0}\n- {name: eu, secretFile: /no, secretEnv: NO}": {
-			"account 1: name:", "account 1: needs secretFile", "account 1: accessKey is missing", "account 2 (eu): baseUrl:", "account 2 (eu): concurrency:",
+		"accounts:\n- {name: A b}\n- {name: eu, accessKey: \"k\\n\", secretEnv: NOT_THERE, baseUrl: x, concurrency: 0, rate: 20}\n- {name: eu, secretFile: /no, secretEnv: NO}": {
+			"account 1: name:", "account 1: needs secretFile", "account 1: accessKey is missing", "account 2 (eu): baseUrl:", "account 2 (eu): concurrency:", "account 2 (eu): rate: \"20\" is not a rate",
 			"account 2 (eu): userId is missing", "accessKey: has characters", "NOT_THERE is not set", "account 3: the account eu is named twice",
 			"has secretFile and secretEnv",
 		},

@@ -37,6 +37,9 @@ type Config struct {
 	// TracesTo is the URL that traces are sent to; "": nowhere.
 	TracesTo string
 
+	// Files are those that were read: the accounts file, and files of secrets.
+	Files []string
+
 	// Warnings are sentences about what is allowed and seldom meant.
 	Warnings []string
 
@@ -44,6 +47,7 @@ type Config struct {
 	webhook      webhook
 	accountsFile string
 	concurrency  int
+	rate         ledger.Rate
 }
 
 // The forms of a log.
@@ -69,6 +73,7 @@ type Account struct {
 	BaseURL     string
 	UploadPath  string
 	Concurrency int
+	Rate        ledger.Rate
 	Webhook     events.Webhook // without a URL: none
 }
 
@@ -113,7 +118,7 @@ func (e *Error) Error() string {
 }
 
 // Load reads and checks the settings of some sections. The error is an *Error with every fault
-// found.
+// found; of the Config only Files are right then.
 func Load(in Input) (Config, error) {
 	l := loader{in: in, good: map[string]bool{}}
 	for _, s := range settingsOf(&l.cfg) {
@@ -131,7 +136,7 @@ func Load(in Input) (Config, error) {
 		l.accounts()
 	}
 	if len(l.faults) > 0 {
-		return Config{}, &Error{Faults: l.faults}
+		return Config{Files: l.cfg.Files}, &Error{Faults: l.faults}
 	}
 	return l.cfg, nil
 }

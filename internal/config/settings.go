@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/voucherd/voucherd/internal/redisconn"
+	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 )
 
@@ -155,6 +156,9 @@ func delivery(c *Config) []Setting {
 	return []Setting{
 		row(Delivery, "concurrency", "16", "N", "most calls to the API at a time, for each account of this worker",
 			count(1000, &c.concurrency)),
+		row(Delivery, "rate", "", "RATE",
+			"most calls to the API within a second, minute or hour, for each account over all its workers: 20/s, 100/m or 500/h; the same for all workers",
+			parsed(&c.rate, ledger.ParseRate)),
 		row(Delivery, "call-timeout", "60s", "TIME", "limit of one call to the API; the same for all workers",
 			span(&c.Worker.CallTimeout)),
 		row(Delivery, "shutdown-timeout", "", "TIME",

@@ -42,7 +42,7 @@ func (l *loader) accountWebhook(account string, url, file Given) events.Webhook 
 		return events.Webhook{}
 	}
 	hook := events.Webhook{Account: account, URL: url.Text, AllowPrivate: l.cfg.webhook.allowPrivate}
-	b, err := readFile(file.Text)
+	b, err := l.readFile(file.Text)
 	if err == nil {
 		hook.Secrets, err = events.ParseSecrets(string(b))
 	}

@@ -28,6 +28,7 @@ type Metrics struct {
 	enqueued *prometheus.HistogramVec
 	requests *prometheus.HistogramVec
 	redis    *prometheus.CounterVec
+	refused  prometheus.Gauge
 	webhooks webhooks
 }
 
@@ -57,10 +58,13 @@ func New() *Metrics {
 		redis: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "voucherd_redis_errors_total", Help: "Commands to Redis that failed: away, or refused by it.",
 		}, []string{"kind"}),
+		refused: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "voucherd_accounts_refused", Help: "1 while the accounts file, or a file of a secret, is refused as it is now, else 0.",
+		}),
 		webhooks: newWebhooks(),
 	}
 	b := build.Read()
-	m.registry.MustRegister(m.attempts, m.duration, m.repairs, m.enqueued, m.requests, m.redis, m.webhooks.sent, m.webhooks.lag,
+	m.registry.MustRegister(m.attempts, m.duration, m.repairs, m.enqueued, m.requests, m.redis, m.refused, m.webhooks.sent, m.webhooks.lag,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "voucherd_build_info", Help: "What this process was built from.",
 			ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Commit, "goversion": runtime.Version()},
@@ -90,6 +94,9 @@ func (m *Metrics) Enqueued(result string, took time.Duration) {
 func (m *Metrics) Requested(route string, status int, took time.Duration) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
 }
+
+// Refused says whether accounts that were read again were refused.
+func (m *Metrics) Refused(refused bool) { m.refused.Set(truth(refused)) }
 
 // Handler serves the metrics.
 func (m *Metrics) Handler() http.Handler {

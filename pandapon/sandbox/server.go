@@ -80,11 +80,12 @@ func New(cfg Config) *Sandbox {
 		uploadPath: cfg.UploadPath,
 		delay:      cfg.Delay,
 		now:        cfg.Now,
-		verifier:   verifier{credentials: cfg.Credentials, rule: cfg.Rule, window: cfg.Window},
+		verifier:   verifier{rule: cfg.Rule, window: cfg.Window},
 		faults:     newFaultSet(cfg.Seed),
 		log:        newRequestLog(cfg.MaxRequests),
 		closed:     make(chan struct{}),
 	}
+	s.SetCredentials(cfg.Credentials...)
 	if cfg.CheckNonce {
 		// A timestamp may lie a window ahead and be good until a window behind.
 		s.verifier.nonces = newNonceMemory(2 * cfg.Window)
@@ -98,6 +99,11 @@ func New(cfg Config) *Sandbox {
 // before shutting the http.Server down, or Shutdown waits for them. It may be called more than
 // once.
 func (s *Sandbox) Close() { s.close() }
+
+// SetCredentials replaces the accounts: a secret that was reset is good for no other call.
+func (s *Sandbox) SetCredentials(credentials ...pandapon.Credentials) {
+	s.verifier.credentials.Store(&credentials)
+}
 
 // SetFaults replaces all faults; without arguments the sandbox is healthy. Calls that were struck
 // already are not released. It panics when Validate refuses a fault: a mistake in the calling

@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/voucherd/voucherd/pandapon"
@@ -11,7 +12,7 @@ import (
 
 // verifier checks who calls. Safe for concurrent use.
 type verifier struct {
-	credentials []pandapon.Credentials
+	credentials atomic.Pointer[[]pandapon.Credentials]
 	rule        pandapon.SignRule
 	window      time.Duration
 	nonces      *nonceMemory // nil: nonces may repeat
@@ -45,7 +46,7 @@ func (v *verifier) verify(h http.Header, now time.Time) *refusal {
 // several may share one key and secret.
 func (v *verifier) checkSignature(h http.Header, timestamp string) *refusal {
 	known, signed := false, false
-	for _, c := range v.credentials {
+	for _, c := range *v.credentials.Load() {
 		if c.AccessKey != h.Get("access-key") {
 			continue
 		}
