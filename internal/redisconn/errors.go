@@ -82,6 +82,8 @@ func replies() []reply {
 		{"READONLY ", "it is a replica and takes no writes: the address must be the primary's", false},
 		{"MASTERDOWN ", "it is a replica and has lost its primary", false},
 		{"CLUSTERDOWN ", "its cluster is down", false},
+		{"TRYAGAIN ", "its cluster moves the account to another node", false},
+		{"NOREPLICAS ", "it has fewer replicas in step than its min-replicas-to-write asks for", false},
 		{"max number of clients reached", "it has as many clients as its maxclients allows", false},
 	}
 }
@@ -108,8 +110,11 @@ func away(err error) bool {
 	}
 	_, network := errors.AsType[net.Error](err)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	return network || untrusted || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrClosed) || errors.Is(err, redis.ErrPoolTimeout)
+	return network || untrusted || errors.Is(err, redis.Nil) && strings.Contains(err.Error(), noMaster) || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrClosed) || errors.Is(err, redis.ErrPoolTimeout)
 }
+
+// noMaster is what go-redis says when no sentinel names a master.
+const noMaster = "redis: all sentinels"
 
 // inWords says why Redis did not do what it was asked.
 func inWords(err error) string {
@@ -121,6 +126,8 @@ func inWords(err error) string {
 	switch {
 	case errors.Is(err, redis.ErrPoolTimeout):
 		return "no connection became free in time"
+	case errors.Is(err, redis.Nil):
+		return "the sentinels know no master of this name"
 	case errors.Is(err, redis.ErrClosed):
 		return "its client is closed"
 	case isName && name.IsNotFound:
