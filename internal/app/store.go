@@ -48,7 +48,7 @@ func StoreOn(ctx context.Context, cfg config.Config, rdb redis.UniversalClient) 
 	l := ledger.New(rdb, cfg.Ledger)
 	return &Store{Redis: rdb, Blob: b, Ledger: l, Tasks: tasks.New(tasks.Config{
 		Redis: rdb, Store: b, Ledger: l, InlineMost: cfg.InlineMost(), MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
-		Retention: cfg.TaskRetention,
+		Retention: cfg.TaskRetention, Patience: cfg.RedisWait, ReplicasAck: cfg.ReplicasAck,
 	})}, nil
 }
 
