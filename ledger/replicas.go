@@ -38,10 +38,8 @@ func (l *Ledger) AwaitReplicas(ctx context.Context, account string, want int) er
 		return nil
 	})
 	n, _ := have.Int()
+	l.lookAnew(ctx, err)
 	if _, moved := redis.IsMovedError(err); moved || redis.HasErrorPrefix(err, "ASK ") {
-		if c, ok := l.rdb.(*redis.ClusterClient); ok {
-			c.ReloadState(ctx)
-		}
 		n, err = 0, nil
 	}
 	if err != nil {

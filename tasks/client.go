@@ -73,7 +73,7 @@ func New(cfg Config) *Client {
 		cfg: cfg, ledger: cfg.Ledger, store: cfg.Store,
 		wakeups: w, queue: newQueue(cfg.Redis, w),
 		inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
-		room:      room{rdb: cfg.Redis},
+		room:      room{ledger: cfg.Ledger, looks: map[string]look{}},
 	}
 }
 
@@ -142,7 +142,7 @@ func notEnqueued(ctx context.Context) error {
 
 // prepare stores a voucher that was looked at.
 func (c *Client) prepare(ctx context.Context, r Request, s *source) (*ledger.NewUpload, error) {
-	if err := c.room.check(ctx); err != nil {
+	if err := c.room.check(ctx, r.Account); err != nil {
 		return nil, err
 	}
 	if err := c.bindOnce(ctx, r.Account); err != nil {

@@ -37,7 +37,9 @@ func (c *doctorCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		found := doctor.Examine(ctx, doctor.Installation{Redis: st.Redis, Store: st.Blob, Tasks: st.Tasks, Accounts: names})
+		found := doctor.Examine(ctx, doctor.Installation{
+			Redis: st.Redis, Store: st.Blob, Tasks: st.Tasks, Accounts: names, ReplicasAck: st.ReplicasAck,
+		})
 		if c.Try != "" {
 			found = append(found, c.try(ctx, s, st))
 		}

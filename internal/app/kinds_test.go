@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -37,6 +38,7 @@ func durable(more ...string) []string {
 // and hears from doctor that all is well.
 func TestEveryKindOfRedis(t *testing.T) {
 	t.Parallel()
+	acks := map[string]string{"sentinel": "VOUCHERD_REPLICAS_ACK=1", "sentinel ACL": "VOUCHERD_REPLICAS_ACK=1", "cluster": "VOUCHERD_REPLICAS_ACK=1"}
 	for name, start := range map[string]func(t *testing.T) (url string){
 		"single": func(t *testing.T) string {
 			return redistest.Start(t, redistest.Options{Args: durable(), Password: "p@ss/word"}).URL()
@@ -54,7 +56,7 @@ func TestEveryKindOfRedis(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := deploy(t, start(t))
+			d := deploy(t, start(t), cmp.Or(acks[name], "VOUCHERD_REPLICAS_ACK=0"))
 			for i := range 6 {
 				d.enqueue(t, fmt.Sprintf("order-%d", i/2), i)
 			}
@@ -116,21 +118,32 @@ func startTLS(t *testing.T) string {
 type deployment struct {
 	*app.Worker
 
-	api *sandbox.Sandbox
+	api    *sandbox.Sandbox
+	server string // address of api
+}
+
+// creds are the account's.
+func creds() pandapon.Credentials {
+	return pandapon.Credentials{AccessKey: "kindskey", Secret: "kinds-secret", UserID: "1"}
 }
 
 // deploy runs a worker until the test ends.
 func deploy(t *testing.T, redisURL string, more ...string) deployment {
 	t.Helper()
-	creds := pandapon.Credentials{AccessKey: "kindskey", Secret: "kinds-secret", UserID: "1"}
-	api := sandbox.New(sandbox.Config{Credentials: []pandapon.Credentials{creds}, CheckNonce: true})
+	api := sandbox.New(sandbox.Config{Credentials: []pandapon.Credentials{creds()}, CheckNonce: true})
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
 	t.Cleanup(api.Close)
+	return deployTo(t, server.URL, api, redisURL, more...)
+}
+
+// deployTo runs a worker for an API that is there already.
+func deployTo(t *testing.T, server string, api *sandbox.Sandbox, redisURL string, more ...string) deployment {
+	t.Helper()
 	in := config.Input{Sections: append(app.WorkerSections(), config.Intake), Given: map[string]config.Given{}}
 	for _, v := range append([]string{
-		"VOUCHERD_REDIS_URL=" + redisURL, "PANDAPON_BASE_URL=" + server.URL, "PANDAPON_ACCESS_KEY=" + creds.AccessKey,
-		"PANDAPON_ACCESS_SECRET=" + creds.Secret.Reveal(), "PANDAPON_USER_ID=" + creds.UserID, "VOUCHERD_SHUTDOWN_TIMEOUT=61s",
+		"VOUCHERD_REDIS_URL=" + redisURL, "PANDAPON_BASE_URL=" + server, "PANDAPON_ACCESS_KEY=" + creds().AccessKey,
+		"PANDAPON_ACCESS_SECRET=" + creds().Secret.Reveal(), "PANDAPON_USER_ID=" + creds().UserID, "VOUCHERD_SHUTDOWN_TIMEOUT=61s",
 	}, more...) {
 		name, text, _ := strings.Cut(v, "=")
 		in.Given[name] = config.Given{Name: name, Text: text}
@@ -151,7 +164,7 @@ func deploy(t *testing.T, redisURL string, more ...string) deployment {
 		}
 	})
 	t.Cleanup(func() { stop(); running.Wait(); _ = w.Close() })
-	return deployment{Worker: w, api: api}
+	return deployment{Worker: w, api: api, server: server}
 }
 
 // enqueue enqueues a voucher of an order, of some size.
@@ -182,5 +195,7 @@ func (d deployment) delivered(t *testing.T, n int64) {
 
 func (d deployment) examine(t *testing.T) []doctor.Finding {
 	t.Helper()
-	return doctor.Examine(t.Context(), doctor.Installation{Redis: d.Store.Redis, Store: d.Store.Blob, Tasks: d.Store.Tasks})
+	return doctor.Examine(t.Context(), doctor.Installation{
+		Redis: d.Store.Redis, Store: d.Store.Blob, Tasks: d.Store.Tasks, ReplicasAck: d.Store.ReplicasAck,
+	})
 }

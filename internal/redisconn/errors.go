@@ -110,11 +110,16 @@ func away(err error) bool {
 	}
 	_, network := errors.AsType[net.Error](err)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	return network || untrusted || errors.Is(err, redis.Nil) && strings.Contains(err.Error(), noMaster) || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrClosed) || errors.Is(err, redis.ErrPoolTimeout)
+	text := err.Error()
+	unformed := strings.Contains(text, noNodes) || errors.Is(err, redis.Nil) && strings.Contains(text, noMaster)
+	return network || untrusted || unformed || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrClosed) || errors.Is(err, redis.ErrPoolTimeout)
 }
 
-// noMaster is what go-redis says when no sentinel names a master.
-const noMaster = "redis: all sentinels"
+// What go-redis says when no sentinel names a master, and when no node of a cluster has a slot.
+const (
+	noMaster = "redis: all sentinels"
+	noNodes  = "redis: cluster has no nodes"
+)
 
 // inWords says why Redis did not do what it was asked.
 func inWords(err error) string {
@@ -126,6 +131,8 @@ func inWords(err error) string {
 	switch {
 	case errors.Is(err, redis.ErrPoolTimeout):
 		return "no connection became free in time"
+	case strings.Contains(err.Error(), noNodes):
+		return "its nodes do not form a cluster: see `redis-cli --cluster create`"
 	case errors.Is(err, redis.Nil):
 		return "the sentinels know no master of this name"
 	case errors.Is(err, redis.ErrClosed):

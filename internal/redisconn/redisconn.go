@@ -90,9 +90,15 @@ func openSentinel(rawURL string, files tlsFiles, conns int) (redis.UniversalClie
 	}
 	rdb := redis.NewFailoverClient(o)
 	// go-redis calls it FailoverClient, which tells nobody which Redis it is.
-	rdb.Options().Addr = o.MasterName + " of the sentinels " + strings.Join(o.SentinelAddrs, ",")
+	rdb.Options().Addr = o.MasterName + ofSentinels + strings.Join(o.SentinelAddrs, ",")
 	return rdb, nil
 }
+
+// ofSentinels is in the address of a client that asks sentinels.
+const ofSentinels = " of the sentinels "
+
+// HasSentinels says whether a client of Open asks sentinels for the master.
+func HasSentinels(rdb redis.UniversalClient) bool { return strings.Contains(address(rdb), ofSentinels) }
 
 func openCluster(rawURL string, files tlsFiles, conns int) (redis.UniversalClient, error) {
 	o, err := redis.ParseClusterURL(rawURL)

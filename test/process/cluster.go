@@ -38,9 +38,8 @@ func StartCluster(ctx context.Context, o RedisOptions, masters int) (c *Cluster,
 			return nil, err
 		}
 	}
-	if err = c.settled(ctx, func(info string) bool {
-		return strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r\n", 2*masters))
-	}); err != nil {
+	err = c.settled(ctx, func(_, nodes string) bool { return strings.Count(nodes, " connected") == 2*masters })
+	if err != nil {
 		return nil, err
 	}
 	for i, n := range c.Nodes[masters:] {
@@ -48,7 +47,9 @@ func StartCluster(ctx context.Context, o RedisOptions, masters int) (c *Cluster,
 			return nil, err
 		}
 	}
-	return c, c.settled(ctx, func(info string) bool { return strings.Contains(info, "cluster_state:ok\r\n") })
+	return c, c.settled(ctx, func(info, nodes string) bool {
+		return strings.Contains(info, "cluster_state:ok\r\n") && strings.Count(nodes, "slave ") == masters
+	})
 }
 
 // join lets a node meet the first one, and gives it its slots if it is to be a master.
@@ -75,11 +76,13 @@ func (c *Cluster) join(ctx context.Context, n *Redis, place, masters int) error 
 	return nil
 }
 
-// settled waits until all nodes say something of the cluster.
-func (c *Cluster) settled(ctx context.Context, says func(info string) bool) error {
+// settled waits until all nodes say something of the cluster: of its state, or of its nodes.
+func (c *Cluster) settled(ctx context.Context, says func(info, nodes string) bool) error {
 	for _, n := range c.Nodes {
 		rdb := n.Client()
-		err := Until(ctx, 2*startLimit, "the nodes of a cluster know each other", func() bool { return says(rdb.ClusterInfo(ctx).Val()) })
+		err := Until(ctx, 2*startLimit, "the nodes of a cluster know each other", func() bool {
+			return says(rdb.ClusterInfo(ctx).Val(), rdb.ClusterNodes(ctx).Val())
+		})
 		_ = rdb.Close()
 		if err != nil {
 			return err
