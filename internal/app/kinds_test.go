@@ -3,6 +3,7 @@ package app_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http/httptest"
@@ -40,19 +41,13 @@ func TestEveryKindOfRedis(t *testing.T) {
 	t.Parallel()
 	acks := map[string]string{"sentinel": "VOUCHERD_REPLICAS_ACK=1", "sentinel ACL": "VOUCHERD_REPLICAS_ACK=1", "cluster": "VOUCHERD_REPLICAS_ACK=1"}
 	for name, start := range map[string]func(t *testing.T) (url string){
-		"single": func(t *testing.T) string {
-			return redistest.Start(t, redistest.Options{Args: durable(), Password: "p@ss/word"}).URL()
-		},
-		"unix socket": func(t *testing.T) string {
-			socket := filepath.Join(t.TempDir(), "redis.sock")
-			redistest.Start(t, redistest.Options{Args: durable("--unixsocket", socket, "--unixsocketperm", "700")})
-			return "unix://" + socket
-		},
+		"single":       startSingle,
+		"unix socket":  startSocket,
 		"ACL user":     startACL,
 		"TLS":          startTLS,
-		"sentinel":     func(t *testing.T) string { return redistest.Sentinel(t, 1, durable()...).URL() },
+		"sentinel":     startSentinel,
 		"sentinel ACL": startSentinelACL,
-		"cluster":      func(t *testing.T) string { return redistest.Cluster(t, durable()...).URL() },
+		"cluster":      startCluster,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -76,6 +71,28 @@ func rights() []string {
 	return []string{"~voucherd:*", "~asynq:*", "&voucherd:*", "&asynq:*", "+@all", "-@dangerous", "+info", "+config|get", "+role", "+keys"}
 }
 
+func startSingle(t *testing.T) string {
+	t.Helper()
+	return redistest.Start(t, redistest.Options{Args: durable(), Password: "p@ss/word"}).URL()
+}
+
+func startSocket(t *testing.T) string {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "redis.sock")
+	redistest.Start(t, redistest.Options{Args: durable("--unixsocket", socket, "--unixsocketperm", "700")})
+	return "unix://" + socket
+}
+
+func startSentinel(t *testing.T) string {
+	t.Helper()
+	return redistest.Sentinel(t, 1, durable()...).URL()
+}
+
+func startCluster(t *testing.T) string {
+	t.Helper()
+	return redistest.Cluster(t, durable()...).URL()
+}
+
 func startACL(t *testing.T) string {
 	t.Helper()
 	s := redistest.Start(t, redistest.Options{Args: durable()})
@@ -91,7 +108,7 @@ func startSentinelACL(t *testing.T) string {
 	for _, n := range s.Nodes {
 		rdb := n.Client()
 		err := rdb.ACLSetUser(t.Context(), "voucherd", append([]string{"on", ">pass"}, rights()...)...).Err()
-		if err = rdb.Close(); err != nil {
+		if err = errors.Join(err, rdb.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -115,7 +115,7 @@ func (n *node) examine(ctx context.Context) bool {
 		n.add(Fail, "redis role", role, "VOUCHERD_REDIS_URL must name the primary: a replica takes no writes")
 	}
 	n.persistence(ctx)
-	n.replicas()
+	n.replicas(ctx)
 	n.memory()
 	n.clock(ctx)
 	return true
@@ -167,7 +167,7 @@ func (n *node) setting(ctx context.Context, name string) (string, error) {
 }
 
 // replicas counts those that follow, where there are any or must be.
-func (n *node) replicas() {
+func (n *node) replicas(ctx context.Context) {
 	online := 0
 	for k, v := range n.info {
 		if strings.HasPrefix(k, "slave") && strings.Contains(v, "state=online") {
@@ -180,7 +180,7 @@ func (n *node) replicas() {
 		n.add(Fail, "redis replicas", found, "start more replicas, or lower VOUCHERD_REPLICAS_ACK: producers are refused")
 	case n.replicated && online == 0:
 		n.add(Warn, "redis replicas", found, "start a replica: nobody can take over from this server")
-	case online > 0 && n.ReplicasAck == 0 && n.inRedis():
+	case online > 0 && n.ReplicasAck == 0 && n.inRedis(ctx):
 		n.add(Warn, "redis replicas", found,
 			"set VOUCHERD_REPLICAS_ACK=1, or use a file store: a failover may cost the last accepted uploads")
 	case n.replicated || online > 0:
@@ -189,8 +189,8 @@ func (n *node) replicas() {
 }
 
 // inRedis says whether vouchers lie in Redis, and are lost with it.
-func (n *node) inRedis() bool {
-	id, err := n.Store.Identity(context.Background())
+func (n *node) inRedis(ctx context.Context) bool {
+	id, err := n.Store.Identity(ctx)
 	return err == nil && id == "redis:"
 }
 

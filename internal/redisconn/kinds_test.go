@@ -2,6 +2,7 @@ package redisconn_test
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,12 +24,45 @@ func connect(t *testing.T, url string) redis.UniversalClient {
 	return rdb
 }
 
-// eventually waits until something succeeds.
-func eventually(t *testing.T, within time.Duration, do func() error) {
-	t.Helper()
-	var last error
-	if err := process.Until(t.Context(), within, "it succeeds", func() bool { last = do(); return last == nil }); err != nil {
-		t.Fatal(err, last)
+// TestNobodyStaysOnADemotedMaster has many connections, of both pools, to a master that is failed
+// over: asked to, and frozen until another has its place. All of them end up with the new one.
+func TestNobodyStaysOnADemotedMaster(t *testing.T) {
+	t.Parallel()
+	s := redistest.Sentinel(t, 1)
+	rdb := connect(t, s.URL())
+	for name, away := range map[string]func(*process.Redis) error{"asked": nil, "frozen": (*process.Redis).Pause} {
+		var calls sync.WaitGroup
+		for range 8 { // warms up connections
+			calls.Go(func() {
+				_ = rdb.Ping(t.Context()).Err()
+				_, _ = rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error { return p.Ping(t.Context()).Err() })
+			})
+		}
+		calls.Wait()
+		was, err := s.Master(t.Context())
+		if err == nil {
+			err = s.FailOver(t.Context(), away)
+		}
+		if err == nil && away != nil {
+			err = was.Resume()
+		}
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		redistest.Eventually(t, 30*time.Second, name+": a write succeeds", func() bool { return rdb.Set(t.Context(), "k", name, 0).Err() == nil })
+		redistest.Eventually(t, 30*time.Second, name+": the old master follows", func() bool { return was.Role(t.Context()) == "slave" })
+		for range 20 {
+			calls.Go(func() {
+				var role *redis.Cmd
+				_, err := rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error { role = p.Do(t.Context(), "role"); return nil })
+				plain, err2 := rdb.Do(t.Context(), "role").Slice()
+				piped, err3 := role.Slice()
+				if err = errors.Join(err, err2, err3); err != nil || plain[0] != "master" || piped[0] != "master" {
+					t.Errorf("%s: %v, %v, %v", name, plain, piped, err)
+				}
+			})
+		}
+		calls.Wait()
 	}
 }
 

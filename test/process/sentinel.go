@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,7 +77,7 @@ func knowsAll(ctx context.Context, w *Redis, replicas, others int) error {
 	_ = c.Process(ctx, redis.NewCmd(ctx, "sentinel", "debug", "info-period", "500", "publish-period", "200", "ask-period", "200", "ping-period", "200"))
 	return Until(ctx, 2*startLimit, "a sentinel knows all", func() bool {
 		m := c.Master(ctx, sentinelName).Val()
-		return m["num-slaves"] == fmt.Sprint(replicas) && m["num-other-sentinels"] == fmt.Sprint(others)
+		return m["num-slaves"] == strconv.Itoa(replicas) && m["num-other-sentinels"] == strconv.Itoa(others)
 	})
 }
 

@@ -3,9 +3,18 @@ package redistest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/voucherd/voucherd/test/process"
 )
+
+// Eventually waits until something is so, and fails the test when it is not in time.
+func Eventually(tb testing.TB, within time.Duration, what string, so func() bool) {
+	tb.Helper()
+	if err := process.Until(tb.Context(), within, what, so); err != nil {
+		tb.Fatal(err)
+	}
+}
 
 // Sentinel starts a master with replicas under three sentinels, for this test alone.
 func Sentinel(tb testing.TB, replicas int, args ...string) *process.Sentinel {
