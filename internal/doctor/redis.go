@@ -182,7 +182,7 @@ func (n *node) replicas(ctx context.Context) {
 		n.add(Warn, "redis replicas", found, "start a replica: nobody can take over from this server")
 	case online > 0 && n.ReplicasAck == 0 && n.inRedis(ctx):
 		n.add(Warn, "redis replicas", found,
-			"set VOUCHERD_REPLICAS_ACK=1, or use a file store: a failover may cost the last accepted uploads")
+			"set VOUCHERD_REPLICAS_ACK to the number of replicas, or use a file store: a failover may cost the last accepted uploads")
 	case n.replicated || online > 0:
 		n.add(OK, "redis replicas", found, "")
 	}

@@ -94,6 +94,9 @@ func replyOf(err error) (reply, bool) {
 	if !ok {
 		return reply{}, false
 	}
+	if redis.HasErrorPrefix(err, "MOVED ") || redis.HasErrorPrefix(err, "ASK ") { // after several tries
+		return reply{words: "its cluster moves the account to another node"}, true
+	}
 	for _, r := range replies() {
 		if strings.Contains(said.Error(), r.sign) {
 			return r, true

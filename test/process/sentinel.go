@@ -115,19 +115,16 @@ func (s *Sentinel) FailOver(ctx context.Context, away func(master *Redis) error)
 	if err != nil {
 		return err
 	}
-	if away != nil {
-		err = away(was)
-	} else {
+	ask := func() {}
+	if away == nil {
 		c := redis.NewSentinelClient(&redis.Options{Addr: s.watchers[0].Addr})
-		defer c.Close() //nolint:errcheck // nothing is left to lose
-		err = Until(ctx, startLimit, "the sentinels begin a failover", func() bool {
-			return c.Failover(ctx, sentinelName).Err() == nil // the one before may have just ended
-		})
-	}
-	if err != nil {
+		defer c.Close()                                   //nolint:errcheck // nothing is left to lose
+		ask = func() { _ = c.Failover(ctx, sentinelName) } // it refuses while a replica is not ready
+	} else if err = away(was); err != nil {
 		return err
 	}
 	return Until(ctx, 3*startLimit, "another master is there", func() bool {
+		ask()
 		now, err := s.Master(ctx)
 		return err == nil && now != was
 	})
