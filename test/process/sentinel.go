@@ -118,7 +118,7 @@ func (s *Sentinel) FailOver(ctx context.Context, away func(master *Redis) error)
 	ask := func() {}
 	if away == nil {
 		c := redis.NewSentinelClient(&redis.Options{Addr: s.watchers[0].Addr})
-		defer c.Close()                                   //nolint:errcheck // nothing is left to lose
+		defer c.Close()                                    //nolint:errcheck // nothing is left to lose
 		ask = func() { _ = c.Failover(ctx, sentinelName) } // it refuses while a replica is not ready
 	} else if err = away(was); err != nil {
 		return err
