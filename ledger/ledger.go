@@ -131,15 +131,7 @@ func (l *Ledger) Accounts(ctx context.Context) ([]string, error) {
 // over, or that it was restarted, and that last writes may be lost. It is "" where Redis does not
 // tell.
 func (l *Ledger) Server(ctx context.Context, account string) (string, error) {
-	rdb := l.rdb
-	if c, ok := l.rdb.(*redis.ClusterClient); ok {
-		master, err := c.MasterForKey(ctx, prefix(account))
-		if err != nil {
-			return "", fmt.Errorf("ask which redis holds account %s: %w", account, err)
-		}
-		rdb = master
-	}
-	info, err := rdb.Info(ctx, "server").Result()
+	info, err := l.Info(ctx, account, "server")
 	if errorReply(err) || redis.HasErrorPrefix(err, "NOPERM") {
 		return "", nil
 	}
@@ -149,6 +141,38 @@ func (l *Ledger) Server(ctx context.Context, account string) (string, error) {
 	_, rest, _ := strings.Cut(info, "run_id:")
 	id, _, _ := strings.Cut(rest, "\r")
 	return id, nil
+}
+
+// Info gives a section of what the Redis that holds an account says of itself. Errors are Redis'
+// own.
+func (l *Ledger) Info(ctx context.Context, account, section string) (string, error) {
+	rdb, err := l.node(ctx, account)
+	if err != nil {
+		return "", err
+	}
+	info, err := rdb.Info(ctx, section).Result()
+	l.lookAnew(ctx, err)
+	return info, err
+}
+
+// lookAnew asks a cluster who has what, after an error of one of its nodes: it may have failed over.
+func (l *Ledger) lookAnew(ctx context.Context, err error) {
+	if c, ok := l.rdb.(*redis.ClusterClient); ok && err != nil {
+		c.ReloadState(ctx)
+	}
+}
+
+// node gives the Redis that holds an account, of a cluster its master there.
+func (l *Ledger) node(ctx context.Context, account string) (redis.UniversalClient, error) {
+	c, ok := l.rdb.(*redis.ClusterClient)
+	if !ok {
+		return l.rdb, nil
+	}
+	master, err := c.MasterForKey(ctx, prefix(account))
+	if err != nil {
+		return nil, fmt.Errorf("ask which redis holds account %s: %w", account, err)
+	}
+	return master, nil
 }
 
 // BindStore notes which blob store holds an account's vouchers, the first time it is called. Later

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -27,6 +28,7 @@ type NewUpload struct {
 	// Ended records it as rejected or expired already: what a blob store still knew of an upload
 	// whose record was lost.
 	Ended  State
+	Token  string // names this call when it is made again because its reply was lost; "": it is not
 	Inline []byte // the voucher, when the ledger shall keep it itself, in the same step; at most InlineMost bytes
 }
 
@@ -75,7 +77,7 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 		flag(u.Again), flag(u.Replace), string(u.Ended), l.set.KeepDead.Milliseconds(), l.set.Grace.Milliseconds(), u.CRC32C,
 	}
 	if u.StoreKey == "" {
-		args = append(args, rand.Text(), u.Who.text())
+		args = append(args, cmp.Or(u.Token, rand.Text()), u.Who.text())
 		for _, p := range pieces.Cut(u.Inline) {
 			args = append(args, p)
 		}

@@ -22,9 +22,10 @@ type Result struct {
 }
 
 // MergeCalls lets rdb send scripts that are called at the same time as one pipeline: a program that
-// enqueues many vouchers at once does so several times as fast. Call it once for a client, before
-// it is used.
-func MergeCalls(rdb redis.UniversalClient) { rdb.AddHook(redisconn.NewMerger(rdb)) }
+// enqueues many vouchers at once does so several times as fast. A client of a cluster needs it also
+// so that nothing is enqueued in half while the cluster moves the account to another node. Call it
+// once for a client, before it is used.
+func MergeCalls(rdb redis.UniversalClient) { redisconn.MergeCalls(rdb) }
 
 // EnqueueAll enqueues many vouchers, several at a time; see MergeCalls. Those of one order are
 // enqueued one after the other, as they stand in requests. It returns when each has its result.

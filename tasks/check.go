@@ -73,32 +73,63 @@ func printable(s string) bool {
 		!strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
+// source is a voucher to be read, if it can be more than once.
+type source struct {
+	mediaType string
+	head      []byte    // its first bytes, which tell its kind
+	rest      io.Reader // what follows them
+	most      int64     // bytes that it may have
+	after     int64     // where in rest the head ends; -1: it can be read once
+	read      bool
+}
+
 // sniffLength is how much of a voucher is looked at to tell its kind; mimetype asks for no more.
 const sniffLength = 3072
 
-// sniff tells a voucher's kind from its first bytes and gives a reader of the whole.
-func (c *Client) sniff(voucher io.Reader) (mediaType string, whole io.Reader, err error) {
+// sniff tells a voucher's kind from its first bytes.
+func (c *Client) sniff(voucher io.Reader) (*source, error) {
 	head := make([]byte, sniffLength)
 	n, err := io.ReadFull(voucher, head)
 	switch {
 	case n == 0 && (err == nil || errors.Is(err, io.EOF)):
-		return "", nil, &InvalidError{Field: "voucher", Reason: "is empty"}
+		return nil, &InvalidError{Field: "voucher", Reason: "is empty"}
 	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
-		return "", nil, fmt.Errorf("read the voucher: %w", err)
+		return nil, fmt.Errorf("read the voucher: %w", err)
 	}
-	head = head[:n]
-	kind := mimetype.Detect(head)
-	for _, allowed := range c.cfg.MediaTypes {
-		if kind.Is(allowed) {
-			limited := &limitedReader{r: io.MultiReader(bytes.NewReader(head), voucher), left: c.cfg.MaxVoucherBytes}
-			limited.most = limited.left
-			return allowed, limited, nil
+	s := &source{head: head[:n], rest: voucher, most: c.cfg.MaxVoucherBytes, after: -1}
+	if seeker, ok := voucher.(io.Seeker); ok {
+		if at, err := seeker.Seek(0, io.SeekCurrent); err == nil {
+			s.after = at
 		}
 	}
-	return "", nil, &InvalidError{
+	kind := mimetype.Detect(s.head)
+	for _, s.mediaType = range c.cfg.MediaTypes {
+		if kind.Is(s.mediaType) {
+			return s, nil
+		}
+	}
+	return nil, &InvalidError{
 		Field: "voucher", UnknownKind: true,
 		Reason: fmt.Sprintf("looks like %s, but only these are accepted: %s", kind.String(), strings.Join(c.cfg.MediaTypes, ", ")),
 	}
+}
+
+// errReadOnce means that a voucher would have to be read again, and cannot.
+var errReadOnce = errors.New("the voucher cannot be read a second time")
+
+// open gives the whole voucher, within its limit.
+func (s *source) open() (io.Reader, error) {
+	if s.read {
+		seeker, ok := s.rest.(io.Seeker)
+		if !ok || s.after < 0 {
+			return nil, errReadOnce
+		}
+		if _, err := seeker.Seek(s.after, io.SeekStart); err != nil {
+			return nil, fmt.Errorf("read the voucher again: %w", err)
+		}
+	}
+	s.read = true
+	return &limitedReader{r: io.MultiReader(bytes.NewReader(s.head), s.rest), left: s.most, most: s.most}, nil
 }
 
 // limitedReader refuses what is longer than allowed, as soon as it shows.

@@ -4,7 +4,9 @@ package tasks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +32,13 @@ type Config struct {
 	MaxVoucherBytes int64          // 0: DefaultMaxVoucherBytes
 	MediaTypes      []string       // nil: DefaultMediaTypes
 	Retention       time.Duration  // how long asynq shows a finished task; 0: not at all
+
+	// Patience is how long Enqueue tries again while Redis cannot be reached, as in a failover; 0:
+	// not at all.
+	Patience time.Duration
+	// ReplicasAck is how many replicas of Redis must have an upload before Enqueue returns; 0: it
+	// does not wait for any.
+	ReplicasAck int
 }
 
 // ErrNotEnqueued means that the context ended before the upload was recorded: nothing is left of
@@ -64,7 +73,7 @@ func New(cfg Config) *Client {
 		cfg: cfg, ledger: cfg.Ledger, store: cfg.Store,
 		wakeups: w, queue: newQueue(cfg.Redis, w),
 		inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
-		room:      room{rdb: cfg.Redis},
+		room:      room{ledger: cfg.Ledger, looks: map[string]look{}},
 	}
 }
 
@@ -86,22 +95,41 @@ type Request struct {
 //
 // The same voucher for the same order is the same upload: enqueueing it again gives the record
 // there is, marked Duplicate. A context that ends before the upload is recorded gives
-// ErrNotEnqueued; one that ends later cuts nothing off. Errors: *InvalidError, ErrNotEnqueued,
-// ErrNoRoom, *UnreachableError, *RefusedError, or the blob store's.
+// ErrNotEnqueued; one that ends later cuts nothing off, and ends Patience. A voucher that goes to a
+// blob store in Redis can be tried again only if its reader is an io.Seeker. Errors: *InvalidError,
+// ErrNotEnqueued, ErrNoRoom, *UnreachableError, *RefusedError, *ledger.ReplicasError, or the blob
+// store's.
 func (c *Client) Enqueue(ctx context.Context, r Request) (ledger.Upload, error) {
 	u, err := c.enqueue(ctx, r)
 	return u, c.explain(err)
 }
 
-func (c *Client) enqueue(ctx context.Context, r Request) (ledger.Upload, error) {
-	n, err := c.prepare(ctx, r)
-	if over := ctx.Err(); over != nil && (err == nil || errors.Is(err, over)) {
+func (c *Client) enqueue(ctx context.Context, r Request) (u ledger.Upload, err error) {
+	if r.Account == "" {
+		r.Account = DefaultAccount
+	}
+	if err = checkNames(r); err != nil {
+		return u, err
+	}
+	s, err := c.sniff(r.Voucher)
+	var n *ledger.NewUpload // nil: nothing was recorded, and what the blob store has nobody was promised
+	tried := false
+	if err == nil {
+		err = c.Patiently(ctx, func() (err error) {
+			if n == nil {
+				if n, err = c.prepare(ctx, r, s); err != nil || ctx.Err() != nil {
+					return cmp.Or(err, ctx.Err())
+				}
+			}
+			u, err = c.record(ctx, *n, tried)
+			tried = true
+			return err
+		})
+	}
+	if over := ctx.Err(); over != nil && !tried && errors.Is(err, over) {
 		return ledger.Upload{}, notEnqueued(ctx)
 	}
-	if err != nil {
-		return ledger.Upload{}, err
-	}
-	return c.record(ctx, n)
+	return u, err
 }
 
 // notEnqueued says that nothing was enqueued, and why the context ended.
@@ -112,49 +140,52 @@ func notEnqueued(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", ErrNotEnqueued, ctx.Err())
 }
 
-// prepare checks a request and stores its voucher. Nothing is recorded yet: what it leaves nobody
-// was promised.
-func (c *Client) prepare(ctx context.Context, r Request) (ledger.NewUpload, error) {
-	if r.Account == "" {
-		r.Account = DefaultAccount
+// prepare stores a voucher that was looked at.
+func (c *Client) prepare(ctx context.Context, r Request, s *source) (*ledger.NewUpload, error) {
+	if err := c.room.check(ctx, r.Account); err != nil {
+		return nil, err
 	}
-	if err := checkNames(r); err != nil {
-		return ledger.NewUpload{}, err
+	if err := c.bindOnce(ctx, r.Account); err != nil {
+		return nil, err
 	}
-	mediaType, voucher, err := c.sniff(r.Voucher)
+	voucher, err := s.open()
 	if err != nil {
-		return ledger.NewUpload{}, err
-	}
-	if err = c.room.check(ctx); err != nil {
-		return ledger.NewUpload{}, err
-	}
-	if err = c.bindOnce(ctx, r.Account); err != nil {
-		return ledger.NewUpload{}, err
+		return nil, err
 	}
 	entry, inline, err := c.putVoucher(ctx, blob.Meta{
-		Account: r.Account, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, MediaType: mediaType,
+		Account: r.Account, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, MediaType: s.mediaType,
 	}, voucher)
 	if err != nil {
-		return ledger.NewUpload{}, fmt.Errorf("store the voucher: %w", err)
+		return nil, fmt.Errorf("store the voucher: %w", err)
 	}
-	return ledger.NewUpload{
+	return &ledger.NewUpload{
 		Account: r.Account, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, SHA256: entry.SHA256, CRC32C: entry.CRC32C,
-		Size: entry.Size, MediaType: mediaType, StoreKey: entry.Key, Again: r.Again, Replace: r.Replace, Inline: inline, Who: r.Who,
+		Size: entry.Size, MediaType: s.mediaType, StoreKey: entry.Key, Again: r.Again, Replace: r.Replace, Inline: inline, Who: r.Who,
+		Token: rand.Text(),
 	}, nil
 }
 
-// record records an upload and puts its task.
-func (c *Client) record(ctx context.Context, n ledger.NewUpload) (ledger.Upload, error) {
+// record records an upload and puts its task. When it is tried again, the outcome is unknown
+// already, and the caller may end it.
+func (c *Client) record(ctx context.Context, n ledger.NewUpload, again bool) (ledger.Upload, error) {
+	caller := ctx
 	ctx, cancel := uncut(ctx)
 	defer cancel()
+	opening := ctx
+	if again {
+		opening = caller
+	}
 	// When Open fails its outcome is unknown: the voucher stays, and the reconciler finds out
 	// whether anyone holds it.
-	opened, err := c.ledger.Open(ctx, n)
+	opened, err := c.ledger.Open(opening, n)
 	if err != nil {
 		return ledger.Upload{}, err
 	}
 	if err = c.settle(ctx, n.StoreKey, opened); err != nil {
 		return ledger.Upload{}, err
+	}
+	if err = c.ledger.AwaitReplicas(ctx, n.Account, c.cfg.ReplicasAck); err != nil {
+		return ledger.Upload{}, fmt.Errorf("upload %s is recorded; %w", opened.ID, err)
 	}
 	if !opened.Duplicate && !opened.Revived {
 		return c.fresh(n, opened), nil

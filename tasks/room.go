@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/voucherd/voucherd/internal/redisconn"
+	"github.com/voucherd/voucherd/ledger"
 )
 
 // ErrNoRoom means that Redis is so full that a further voucher could stop the backlog from
@@ -25,39 +26,43 @@ const roomShare = 0.8
 // roomEvery is for how long one look at Redis' memory counts.
 const roomEvery = time.Second
 
-// room knows whether Redis has room for more.
+// room knows whether the Redis of an account has room for more.
 type room struct {
-	rdb  redis.UniversalClient
-	mu   sync.Mutex
-	read time.Time // when Redis was last asked, or is being asked
+	ledger *ledger.Ledger
+	mu     sync.Mutex
+	looks  map[string]look // by account
+}
+
+type look struct {
+	at   time.Time // when Redis was last asked, or is being asked
 	full bool
 }
 
-func (r *room) check(ctx context.Context) error {
+func (r *room) check(ctx context.Context, account string) error {
 	r.mu.Lock()
-	stale := time.Since(r.read) >= roomEvery
+	l := r.looks[account]
+	stale := time.Since(l.at) >= roomEvery
 	if stale {
-		r.read = time.Now() // one caller asks; the others do not wait for it
+		r.looks[account] = look{time.Now(), l.full} // one caller asks; the others do not wait for it
 	}
-	full := r.full
 	r.mu.Unlock()
 	if stale {
 		var err error
-		if full, err = r.ask(ctx); err != nil {
+		if l.full, err = r.ask(ctx, account); err != nil {
 			return err
 		}
 		r.mu.Lock()
-		r.full = full
+		r.looks[account] = look{time.Now(), l.full}
 		r.mu.Unlock()
 	}
-	if full {
+	if l.full {
 		return ErrNoRoom
 	}
 	return nil
 }
 
-func (r *room) ask(ctx context.Context) (full bool, err error) {
-	info, err := r.rdb.Info(ctx, "memory").Result()
+func (r *room) ask(ctx context.Context, account string) (full bool, err error) {
+	info, err := r.ledger.Info(ctx, account, "memory")
 	if _, said := errors.AsType[redis.Error](err); said {
 		// An ACL may forbid the question, and a stand-in not know it. What stands in the way of
 		// more than that, the next command meets too.

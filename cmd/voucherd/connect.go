@@ -15,7 +15,26 @@ func producerSections() []config.Section { return []config.Section{config.Connec
 
 // withStore reads the settings, connects, and calls do. What the command has no flags for comes
 // from the environment. Redis must answer: a command that a person started shall not hang.
-func (s *session) withStore(ctx context.Context, do func(context.Context, *app.Store) error) (err error) {
+func (s *session) withStore(ctx context.Context, do func(context.Context, *app.Store) error) error {
+	return s.openStore(ctx, func(ctx context.Context, st *app.Store) error {
+		if err := st.Answers(ctx, app.RedisSetting); err != nil {
+			return err
+		}
+		return do(ctx, st)
+	})
+}
+
+// withPatientStore is withStore for a producer, who waits out a failover.
+func (s *session) withPatientStore(ctx context.Context, do func(context.Context, *app.Store) error) error {
+	return s.openStore(ctx, func(ctx context.Context, st *app.Store) error {
+		if err := st.Tasks.Patiently(ctx, func() error { return st.Answers(ctx, app.RedisSetting) }); err != nil {
+			return err
+		}
+		return do(ctx, st)
+	})
+}
+
+func (s *session) openStore(ctx context.Context, do func(context.Context, *app.Store) error) (err error) {
 	cfg, err := s.load(app.StoreSections())
 	if err != nil {
 		return err
@@ -25,8 +44,5 @@ func (s *session) withStore(ctx context.Context, do func(context.Context, *app.S
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	if err := st.Answers(ctx, app.RedisSetting); err != nil {
-		return err
-	}
 	return do(ctx, st)
 }

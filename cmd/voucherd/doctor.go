@@ -44,7 +44,7 @@ func (c *doctorCmd) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		found := doctor.Examine(ctx, doctor.Installation{
-			Redis: st.Redis, Store: st.Blob, Tasks: st.Tasks, Accounts: names, SignRule: rule,
+			Redis: st.Redis, Store: st.Blob, Tasks: st.Tasks, Accounts: names, SignRule: rule, ReplicasAck: st.ReplicasAck,
 		})
 		if c.Try != "" {
 			found = append(found, c.try(ctx, s, st))

@@ -42,7 +42,7 @@ func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 	case c.Order == "":
 		return usagef("name the order: --order ID")
 	}
-	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+	return s.withPatientStore(ctx, func(ctx context.Context, st *app.Store) error {
 		if err := c.checkAccount(ctx, s, st, c.Account); err != nil {
 			return err
 		}

@@ -17,6 +17,10 @@ import (
 // checkAccount refuses an account that nobody would deliver for, unless --force is given, and warns
 // of one for which no worker is running.
 func (c *enqueueCmd) checkAccount(ctx context.Context, s *session, st *app.Store, account string) error {
+	return st.Tasks.Patiently(ctx, func() error { return c.checkAccountNow(ctx, s, st, account) })
+}
+
+func (c *enqueueCmd) checkAccountNow(ctx context.Context, s *session, st *app.Store, account string) error {
 	if !ledger.ValidAccount(account) {
 		return nil // Enqueue says what is wrong with it
 	}

@@ -44,7 +44,7 @@ func (c *enqueueCmd) runManifest(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.withStore(ctx, func(ctx context.Context, st *app.Store) error {
+	return s.withPatientStore(ctx, func(ctx context.Context, st *app.Store) error {
 		if err := c.checkManifest(ctx, s, st, lines); err != nil {
 			return err
 		}
@@ -74,8 +74,9 @@ func readManifest(ctx context.Context, s *session, path string) (lines []manifes
 	return lines, dir, nil
 }
 
-// enqueueAll hands the lines over, several at a time. When Redis or the blob store is away the
-// lines that follow are not tried: each would only wait for the same answer.
+// enqueueAll hands the lines over, several at a time. When Redis or the blob store is away for
+// longer than one waits, the lines that follow are not tried: each would only wait for the same
+// answer.
 func (c *enqueueCmd) enqueueAll(ctx context.Context, s *session, st *app.Store, lines []manifest.Line, dir string) []lineResult {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -99,8 +100,9 @@ func (c *enqueueCmd) enqueueAll(ctx context.Context, s *session, st *app.Store, 
 			r.Err = err // Enqueue only says that it could not read
 		}
 		results[i] = resultOf(lines[i], r)
-		var unreachable *tasks.UnreachableError
-		if errors.As(r.Err, &unreachable) || errors.Is(r.Err, tasks.ErrNoRoom) {
+		_, unreachable := errors.AsType[*tasks.UnreachableError](r.Err)
+		_, behind := errors.AsType[*ledger.ReplicasError](r.Err)
+		if unreachable || behind || errors.Is(r.Err, tasks.ErrNoRoom) {
 			stop(r.Err)
 		}
 		progress.add()
@@ -140,6 +142,15 @@ func (l *lateFile) Read(p []byte) (int, error) {
 		return 0, l.err
 	}
 	return l.file.Read(p)
+}
+
+// Seek goes to a place in the file, so that it can be read again.
+func (l *lateFile) Seek(offset int64, whence int) (int64, error) {
+	seeker, ok := l.file.(io.Seeker)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	return seeker.Seek(offset, whence)
 }
 
 // close gives the error of opening, if there was one.

@@ -180,6 +180,7 @@ func TestRedisAwayIsSaidWithinFiveSeconds(t *testing.T) {
 	stuck.Pause()
 	t.Cleanup(stuck.Resume)
 	b := newBench(t)
+	b.env = append(b.env, "VOUCHERD_REDIS_WAIT=0s")
 	order, file := b.picture(1)
 	for _, tc := range []struct{ name, url, says string }{
 		{"dead", dead.URL(), dead.Addr + " could not be reached"},

@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/voucherd/voucherd/test/process"
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
@@ -84,4 +86,35 @@ func TestAManifestStopsWhenRedisIsFull(t *testing.T) {
 	}
 	o := b.must(1, "enqueue", "--redis", small.URL(), "--manifest", b.file("list.csv", []byte(rows.String())))
 	b.want(o, 1, "redis has no room", "not tried", "Run it again")
+}
+
+// TestAManifestWaitsOutARestart restarts Redis before and in the midst of a manifest.
+func TestAManifestWaitsOutARestart(t *testing.T) {
+	t.Parallel()
+	own := redistest.Start(t, redistest.Options{AOF: true})
+	rdb := own.Client()
+	b := newBench(t)
+	b.env = append(b.env, "VOUCHERD_REDIS_WAIT=1m")
+	const lines = 600
+	var rows strings.Builder
+	rows.WriteString("order,file\n")
+	for n := range lines {
+		order, file := b.picture(n % 5)
+		fmt.Fprintf(&rows, "%s-%d,%s\n", order, n, file)
+	}
+	list := b.file("list.csv", []byte(rows.String()))
+	own.Kill()
+	ended := make(chan outcome, 1)
+	go func() {
+		ended <- start(t.Context(), strings.NewReader(""), b.env, "enqueue", "--redis", own.URL(), "--manifest", list)
+	}()
+	own.Restart()
+	err := process.Until(t.Context(), 30*time.Second, "some are enqueued", func() bool {
+		return rdb.LLen(t.Context(), "asynq:{vouchers-"+b.account+"}:pending").Val() > lines/10
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.Restart()
+	b.want(<-ended, 0, "600 accepted, 0 known already, 0 failed, 0 not tried")
 }

@@ -130,15 +130,11 @@ func (in *Intake) accountOf(name string) (string, error) {
 
 // enqueue stores a voucher. From here on a caller who leaves changes nothing any more.
 func (in *Intake) enqueue(ctx context.Context, u *uploadRequest, by string) (ledger.Upload, error) {
-	voucher, err := u.voucher.reader()
-	if err != nil {
-		return ledger.Upload{}, err
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.cfg.Limits.Store)
 	defer cancel()
 	began := time.Now()
 	taken, err := in.cfg.Tasks.Enqueue(ctx, tasks.Request{
-		Account: u.account, OrderID: u.orderID, UserID: u.userID, Reference: u.reference, Voucher: voucher,
+		Account: u.account, OrderID: u.orderID, UserID: u.userID, Reference: u.reference, Voucher: u.voucher.reader(),
 		Again: u.again, Replace: u.replace, Who: ledger.Who{By: by, Reason: u.reason},
 	})
 	in.count(taken, err, time.Since(began))

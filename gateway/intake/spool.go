@@ -58,15 +58,26 @@ func spoolFile() (*os.File, error) {
 	return f, nil
 }
 
-// reader gives the voucher from its start. Nothing may be written any more.
-func (s *spool) reader() (io.Reader, error) {
+// reader gives the voucher from its start, as often as need be. Nothing may be written any more.
+func (s *spool) reader() *io.SectionReader { return io.NewSectionReader(s, 0, s.size) }
+
+// ReadAt reads a part of the voucher.
+func (s *spool) ReadAt(p []byte, from int64) (n int, err error) {
+	inMemory := int64(s.memory.Len())
+	if from < inMemory {
+		n = copy(p, s.memory.Bytes()[from:])
+	}
+	if n == len(p) {
+		return n, nil
+	}
 	if s.file == nil {
-		return bytes.NewReader(s.memory.Bytes()), nil
+		return n, io.EOF
 	}
-	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("read a spooled voucher: %w", err)
+	m, err := s.file.ReadAt(p[n:], from+int64(n)-inMemory)
+	if err != nil && err != io.EOF { //nolint:errorlint // ReadAt gives the end as it is
+		err = fmt.Errorf("read a spooled voucher: %w", err)
 	}
-	return io.MultiReader(bytes.NewReader(s.memory.Bytes()), s.file), nil
+	return n + m, err
 }
 
 // close forgets the voucher.

@@ -50,6 +50,7 @@ func Explain(err error) *Error {
 	var invalid *tasks.InvalidError
 	var state *ledger.StateError
 	var away *tasks.UnreachableError
+	var behind *ledger.ReplicasError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -74,6 +75,8 @@ func Explain(err error) *Error {
 		}
 	case errors.As(err, &away):
 		return StoreAway("redis cannot be reached; try again", err)
+	case errors.As(err, &behind):
+		return StoreAway("redis has too few replicas that are up to date: the voucher is recorded and not safe yet; enqueue it again", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return StoreAway("the store does not answer in time; try again", err)
 	default:

@@ -26,6 +26,8 @@ type Store struct {
 	Blob   blob.Store
 	Ledger *ledger.Ledger
 	Tasks  *tasks.Client
+
+	ReplicasAck int // replicas that must have an upload before it counts as accepted
 }
 
 // OpenStore opens what the settings name, with at most conns connections to Redis (0: as many as
@@ -46,9 +48,9 @@ func StoreOn(ctx context.Context, cfg config.Config, rdb redis.UniversalClient) 
 		return nil, errors.Join(fmt.Errorf("open the blob store (VOUCHERD_STORE): %w", err), rdb.Close())
 	}
 	l := ledger.New(rdb, cfg.Ledger)
-	return &Store{Redis: rdb, Blob: b, Ledger: l, Tasks: tasks.New(tasks.Config{
+	return &Store{Redis: rdb, Blob: b, Ledger: l, ReplicasAck: cfg.ReplicasAck, Tasks: tasks.New(tasks.Config{
 		Redis: rdb, Store: b, Ledger: l, InlineMost: cfg.InlineMost(), MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
-		Retention: cfg.TaskRetention,
+		Retention: cfg.TaskRetention, Patience: cfg.RedisWait, ReplicasAck: cfg.ReplicasAck,
 	})}, nil
 }
 

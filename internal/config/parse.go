@@ -64,15 +64,15 @@ func span(field *time.Duration) reader {
 	return atLeast(time.Millisecond, field)
 }
 
-// count reads a whole number from 1 on.
-func count(most int, field *int) reader {
+// count reads a whole number within bounds.
+func count(least, most int, field *int) reader {
 	return func(s string) error {
 		n, err := strconv.Atoi(s)
 		if err != nil {
 			return fmt.Errorf("%q is not a whole number", s)
 		}
-		if n < 1 || n > most {
-			return fmt.Errorf("%d is not between 1 and %d", n, most)
+		if n < least || n > most {
+			return fmt.Errorf("%d is not between %d and %d", n, least, most)
 		}
 		*field = n
 		return nil

@@ -149,13 +149,17 @@ func intake(c *Config) []Setting {
 		row(Intake, "media-types", "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/heic,image/heif,application/pdf",
 			"LIST", "kinds of voucher that are accepted, told from their bytes",
 			list(mediaType, &c.MediaTypes)),
+		row(Intake, "redis-wait", "10s", "TIME", "how long to try again while Redis cannot be reached; 0s: not at all",
+			atLeast(0, &c.RedisWait)),
+		row(Intake, "replicas-ack", "0", "N", "replicas of Redis that must have an upload before it counts as accepted",
+			count(0, 100, &c.ReplicasAck)),
 	}
 }
 
 func delivery(c *Config) []Setting {
 	return []Setting{
 		row(Delivery, "concurrency", "16", "N", "most calls to the API at a time, for each account of this worker",
-			count(1000, &c.concurrency)),
+			count(1, 1000, &c.concurrency)),
 		row(Delivery, "rate", "", "RATE",
 			"most calls to the API within a second, minute or hour, for each account over all its workers: 20/s, 100/m or 500/h; the same for all workers",
 			parsed(&c.rate, ledger.ParseRate)),

@@ -4,10 +4,14 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/doctor"
 	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/test/process"
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
@@ -106,4 +110,70 @@ func TestEveryReasonHasItsAdvice(t *testing.T) {
 		}
 		seen[a] = r
 	}
+}
+
+// TestClusters looks at a cluster that serves no slot yet, at one that is well, and at one that has
+// lost its replicas.
+func TestClusters(t *testing.T) {
+	t.Parallel()
+	look := func(t *testing.T, rdb redis.UniversalClient, acks int) map[string]doctor.Finding {
+		t.Helper()
+		by := map[string]doctor.Finding{}
+		v := blob.NewRedis(rdb)
+		client := tasks.New(tasks.Config{Redis: rdb, Store: v})
+		for _, f := range doctor.Examine(t.Context(), doctor.Installation{Redis: rdb, Store: v, Tasks: client, ReplicasAck: acks}) {
+			if f.Grade != doctor.OK || by[f.What].What == "" {
+				by[f.What] = f
+			}
+		}
+		return by
+	}
+	t.Run("fresh", func(t *testing.T) {
+		t.Parallel()
+		s := redistest.Start(t, redistest.Options{Args: []string{"--cluster-enabled", "yes"}})
+		rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Addr}})
+		t.Cleanup(func() { _ = rdb.Close() })
+		by := look(t, rdb, 0)
+		if f := by["redis cluster"]; len(by) != 1 || f.Grade != doctor.Fail || !strings.Contains(f.Found, "its nodes do not form a cluster") {
+			t.Errorf("found %+v", by)
+		}
+		if err := s.Client().ClusterAddSlotsRange(t.Context(), 0, 99).Err(); err != nil {
+			t.Fatal(err)
+		}
+		again := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Addr}})
+		t.Cleanup(func() { _ = again.Close() })
+		by = look(t, again, 0)
+		if f := by["redis cluster"]; len(by) != 1 || f.Grade != doctor.Fail || !strings.Contains(f.Found, "state fail, 100 of 16384 slots are served") {
+			t.Errorf("found %+v", by)
+		}
+	})
+	t.Run("formed", func(t *testing.T) {
+		t.Parallel()
+		c := redistest.Cluster(t)
+		rdb := c.Client()
+		t.Cleanup(func() { _ = rdb.Close() })
+		by := look(t, rdb, 1)
+		if by["redis cluster"].Grade != doctor.OK || by["redis replicas"].Found != "1 follow, 1 must have an upload" || by["redis replicas"].Grade != doctor.OK ||
+			by["redis version"].Grade != doctor.OK || by["redis role"].What != "" || by["store"].Grade != doctor.OK {
+			t.Errorf("found %+v", by)
+		}
+		var master, replica *process.Redis
+		err := process.Until(t.Context(), 30*time.Second, "a replica is announced", func() (so bool) {
+			var err error
+			master, replica, _, err = c.MasterOf(t.Context(), "any")
+			return err == nil && replica != nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		replica.Kill()
+		var f doctor.Finding
+		err = process.Until(t.Context(), 30*time.Second, "the loss is seen", func() bool {
+			f = look(t, rdb, 1)["redis replicas"]
+			return f.Grade == doctor.Fail
+		})
+		if err != nil || !strings.HasPrefix(f.Found, master.Addr+": 0 follow") {
+			t.Errorf("%+v, %v", f, err)
+		}
+	})
 }

@@ -82,6 +82,8 @@ func replies() []reply {
 		{"READONLY ", "it is a replica and takes no writes: the address must be the primary's", false},
 		{"MASTERDOWN ", "it is a replica and has lost its primary", false},
 		{"CLUSTERDOWN ", "its cluster is down", false},
+		{"TRYAGAIN ", "its cluster moves the account to another node", false},
+		{"NOREPLICAS ", "it has fewer replicas in step than its min-replicas-to-write asks for", false},
 		{"max number of clients reached", "it has as many clients as its maxclients allows", false},
 	}
 }
@@ -91,6 +93,9 @@ func replyOf(err error) (reply, bool) {
 	said, ok := errors.AsType[redis.Error](err)
 	if !ok {
 		return reply{}, false
+	}
+	if redis.HasErrorPrefix(err, "MOVED ") || redis.HasErrorPrefix(err, "ASK ") { // after several tries
+		return reply{words: "its cluster moves the account to another node"}, true
 	}
 	for _, r := range replies() {
 		if strings.Contains(said.Error(), r.sign) {
@@ -108,8 +113,16 @@ func away(err error) bool {
 	}
 	_, network := errors.AsType[net.Error](err)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	return network || untrusted || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrClosed) || errors.Is(err, redis.ErrPoolTimeout)
+	text := err.Error()
+	unformed := strings.Contains(text, noNodes) || errors.Is(err, redis.Nil) && strings.Contains(text, noMaster)
+	return network || untrusted || unformed || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrClosed) || errors.Is(err, redis.ErrPoolTimeout)
 }
+
+// What go-redis says when no sentinel names a master, and when no node of a cluster has a slot.
+const (
+	noMaster = "redis: all sentinels"
+	noNodes  = "redis: cluster has no nodes"
+)
 
 // inWords says why Redis did not do what it was asked.
 func inWords(err error) string {
@@ -121,6 +134,10 @@ func inWords(err error) string {
 	switch {
 	case errors.Is(err, redis.ErrPoolTimeout):
 		return "no connection became free in time"
+	case strings.Contains(err.Error(), noNodes):
+		return "its nodes do not form a cluster: see `redis-cli --cluster create`"
+	case errors.Is(err, redis.Nil):
+		return "the sentinels know no master of this name"
 	case errors.Is(err, redis.ErrClosed):
 		return "its client is closed"
 	case isName && name.IsNotFound:

@@ -63,6 +63,7 @@ func newTestbed(ctx context.Context, o options, s scenario) (w *testbed, err err
 	}
 	w.settings, err = newSettings(w.dir, s.accounts, append([]string{
 		"VOUCHERD_REDIS_URL=" + w.redis.URL(), "VOUCHERD_STORE=" + store, "PANDAPON_BASE_URL=" + w.server.URL,
+		"VOUCHERD_REDIS_WAIT=0s", // the producers here try again themselves
 	}, s.vars...)...)
 	if err != nil {
 		return w, err

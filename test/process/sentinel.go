@@ -1,0 +1,168 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// sentinelName is what the sentinels call the master.
+const sentinelName = "vouchers"
+
+// Sentinel is a master with replicas that three sentinels watch.
+type Sentinel struct {
+	Nodes    []*Redis // whichever is the master
+	watchers []*Redis
+}
+
+// StartSentinel starts a master and replicas with these options, and sentinels that put a replica
+// in its place when it is silent for a second. It returns once all know each other.
+func StartSentinel(ctx context.Context, o RedisOptions, replicas int) (s *Sentinel, err error) {
+	const watchers, quorum = 3, 2
+	s = &Sentinel{}
+	defer func() {
+		if err != nil {
+			s.Kill()
+		}
+	}()
+	if s.Nodes, err = startNodes(ctx, o, 1+replicas); err != nil {
+		return nil, err
+	}
+	host, port, err := net.SplitHostPort(s.Nodes[0].Addr)
+	if err != nil {
+		return nil, fmt.Errorf("address of redis: %w", err)
+	}
+	for _, n := range s.Nodes[1:] {
+		if err = follows(ctx, n, host, port); err != nil {
+			return nil, err
+		}
+	}
+	config := fmt.Sprintf("sentinel monitor %[1]s %[2]s %[3]s %[4]d\nsentinel down-after-milliseconds %[1]s 1000\nsentinel failover-timeout %[1]s 5000\n",
+		sentinelName, host, port, quorum)
+	watching := RedisOptions{Dir: o.Dir, Config: config, Args: []string{"--sentinel"}}
+	if s.watchers, err = startNodes(ctx, watching, watchers); err != nil {
+		return nil, err
+	}
+	for _, w := range s.watchers {
+		if err = knowsAll(ctx, w, replicas, watchers-1); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// follows makes a server a replica, and waits until it has all that its master has.
+func follows(ctx context.Context, n *Redis, host, port string) error {
+	rdb := n.Client()
+	defer rdb.Close() //nolint:errcheck // nothing is left to lose
+	if err := rdb.ReplicaOf(ctx, host, port).Err(); err != nil {
+		return fmt.Errorf("let a replica follow: %w", err)
+	}
+	return Until(ctx, startLimit, "a replica follows", func() bool {
+		return strings.Contains(rdb.Info(ctx, "replication").Val(), "master_link_status:up\r\n")
+	})
+}
+
+// knowsAll waits until a sentinel knows the replicas and the other sentinels.
+func knowsAll(ctx context.Context, w *Redis, replicas, others int) error {
+	c := redis.NewSentinelClient(&redis.Options{Addr: w.Addr})
+	defer c.Close() //nolint:errcheck // nothing is left to lose
+	// Sentinels of Redis 7 may be told to ask more often than every ten seconds.
+	_ = c.Process(ctx, redis.NewCmd(ctx, "sentinel", "debug", "info-period", "500", "publish-period", "200", "ask-period", "200", "ping-period", "200"))
+	return Until(ctx, 2*startLimit, "a sentinel knows all", func() bool {
+		m := c.Master(ctx, sentinelName).Val()
+		return m["num-slaves"] == strconv.Itoa(replicas) && m["num-other-sentinels"] == strconv.Itoa(others)
+	})
+}
+
+// URL is what a client is told: the sentinels and the master's name.
+func (s *Sentinel) URL() string {
+	u := url.URL{Scheme: "redis", Host: s.watchers[0].Addr, Path: "/0"}
+	q := url.Values{"master_name": {sentinelName}}
+	for _, w := range s.watchers[1:] {
+		q.Add("addr", w.Addr)
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// Master gives the server that the sentinels take for the master.
+func (s *Sentinel) Master(ctx context.Context) (*Redis, error) {
+	c := redis.NewSentinelClient(&redis.Options{Addr: s.watchers[0].Addr})
+	defer c.Close() //nolint:errcheck // nothing is left to lose
+	at, err := c.GetMasterAddrByName(ctx, sentinelName).Result()
+	if err != nil {
+		return nil, fmt.Errorf("ask a sentinel for the master: %w", err)
+	}
+	for _, n := range s.Nodes {
+		if n.Addr == net.JoinHostPort(at[0], at[1]) {
+			return n, nil
+		}
+	}
+	return nil, fmt.Errorf("the sentinels speak of a stranger, %v", at)
+}
+
+// FailOver lets another server become the master: away takes the one there is away, nil asks the
+// sentinels. It returns once the sentinels agree.
+func (s *Sentinel) FailOver(ctx context.Context, away func(master *Redis) error) error {
+	was, err := s.Master(ctx)
+	if err != nil {
+		return err
+	}
+	ask := func() {}
+	if away == nil {
+		c := redis.NewSentinelClient(&redis.Options{Addr: s.watchers[0].Addr})
+		defer c.Close()                                    //nolint:errcheck // nothing is left to lose
+		ask = func() { _ = c.Failover(ctx, sentinelName) } // it refuses while a replica is not ready
+	} else if err = away(was); err != nil {
+		return err
+	}
+	return Until(ctx, 3*startLimit, "another master is there", func() bool {
+		ask()
+		now, err := s.Master(ctx)
+		return err == nil && now != was
+	})
+}
+
+// Kill ends all with SIGKILL.
+func (s *Sentinel) Kill() {
+	for _, n := range append(s.watchers, s.Nodes...) {
+		n.Kill()
+	}
+}
+
+// startNodes starts servers with the same options, each with a directory of its own.
+func startNodes(ctx context.Context, o RedisOptions, n int) (all []*Redis, err error) {
+	for range n {
+		own := o
+		if own.Dir, err = newDir(o.Dir); err != nil {
+			return all, err
+		}
+		node, err := StartRedis(ctx, own)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, node)
+	}
+	return all, nil
+}
+
+// Role says what a server takes itself for: master, slave, or sentinel; "" when it does not answer.
+func (r *Redis) Role(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	c := r.Client()
+	defer c.Close() //nolint:errcheck // nothing is left to lose
+	v, err := c.Do(ctx, "role").Slice()
+	if err != nil || len(v) == 0 {
+		return ""
+	}
+	role, _ := v[0].(string)
+	return role
+}
