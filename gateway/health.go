@@ -49,7 +49,13 @@ func (g *Gateway) readyz(w http.ResponseWriter, _ *http.Request) error {
 // delivering them.
 func (g *Gateway) askReady(ctx context.Context) error {
 	if g.cfg.Ready != nil {
-		if err := g.cfg.Ready(ctx); err != nil {
+		err := g.cfg.Ready(ctx)
+		if err != nil && g.cfg.Tasks.Spools() {
+			waiting, unreadable := g.cfg.Tasks.Spooled()
+			g.degraded.Store(&degraded{spooling: true, spooled: waiting.Vouchers})
+			return unreadable
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -71,11 +77,16 @@ func (g *Gateway) askReady(ctx context.Context) error {
 type degraded struct {
 	unattended, open int
 	unknown          bool
+	spooling         bool
+	spooled          int
 }
 
 func (d *degraded) reasons() (all []string) {
 	if d == nil {
 		return nil
+	}
+	if d.spooling {
+		all = append(all, fmt.Sprintf("redis or the blob store is away: vouchers are taken into the spool, where %d wait", d.spooled))
 	}
 	if d.unknown {
 		all = append(all, "nobody knows how the accounts stand")

@@ -85,6 +85,7 @@ type Upload struct {
 	MediaType    string    `json:"mediaType,omitempty"`
 	Generation   int64     `json:"generation"` // tasks put for it so far; 0: it waits in its order queue
 	Duplicate    bool      `json:"duplicate,omitempty"`
+	Spooled      bool      `json:"spooled,omitempty"` // it waits outside the ledger for Redis to come back
 	CreatedAt    Time      `json:"createdAt"`
 	UpdatedAt    Time      `json:"updatedAt"`
 	NextAttempt  Time      `json:"nextAttemptAt,omitzero"`

@@ -54,6 +54,7 @@ type Client struct {
 	queue     queue
 	inspector *asynq.Inspector
 	room      room
+	spool     *spool   // nil: none
 	bound     sync.Map // accounts whose blob store was compared with ours
 }
 
@@ -112,20 +113,29 @@ func (c *Client) enqueue(ctx context.Context, r Request) (u ledger.Upload, err e
 		return u, err
 	}
 	s, err := c.sniff(r.Voucher)
+	switch {
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return u, notEnqueued(ctx)
+	case err != nil:
+		return u, err
+	}
+	return c.accept(ctx, r, s)
+}
+
+// direct enqueues a voucher in Redis.
+func (c *Client) direct(ctx context.Context, r Request, s *source) (u ledger.Upload, err error) {
 	var n *ledger.NewUpload // nil: nothing was recorded, and what the blob store has nobody was promised
 	tried := false
-	if err == nil {
-		err = c.Patiently(ctx, func() (err error) {
-			if n == nil {
-				if n, err = c.prepare(ctx, r, s); err != nil || ctx.Err() != nil {
-					return cmp.Or(err, ctx.Err())
-				}
+	err = c.Patiently(ctx, func() (err error) {
+		if n == nil {
+			if n, err = c.prepare(ctx, r, s); err != nil || ctx.Err() != nil {
+				return cmp.Or(err, ctx.Err())
 			}
-			u, err = c.record(ctx, *n, tried)
-			tried = true
-			return err
-		})
-	}
+		}
+		u, err = c.record(ctx, *n, tried)
+		tried = true
+		return err
+	})
 	if over := ctx.Err(); over != nil && !tried && errors.Is(err, over) {
 		return ledger.Upload{}, notEnqueued(ctx)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/internal/config"
+	"github.com/voucherd/voucherd/tasks"
 )
 
 // The sections of the settings that commands have flags for.
@@ -24,10 +25,16 @@ func (s *session) withStore(ctx context.Context, do func(context.Context, *app.S
 	})
 }
 
-// withPatientStore is withStore for a producer, who waits out a failover.
+func unreachable(err error) bool {
+	_, ok := errors.AsType[*tasks.UnreachableError](err)
+	return ok
+}
+
+// withPatientStore is withStore for a producer, who waits out a failover, or has a spool.
 func (s *session) withPatientStore(ctx context.Context, do func(context.Context, *app.Store) error) error {
 	return s.openStore(ctx, func(ctx context.Context, st *app.Store) error {
-		if err := st.Tasks.Patiently(ctx, func() error { return st.Answers(ctx, app.RedisSetting) }); err != nil {
+		err := st.Tasks.Patiently(ctx, func() error { return st.Answers(ctx, app.RedisSetting) })
+		if err != nil && (!st.Tasks.Spools() || !unreachable(err)) {
 			return err
 		}
 		return do(ctx, st)

@@ -50,7 +50,7 @@ func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		if !c.Wait {
+		if !c.Wait || u.Spooled {
 			return c.print(ctx, s, u)
 		}
 		return c.wait(ctx, s, st, u)
@@ -107,6 +107,8 @@ func (c *enqueueCmd) print(ctx context.Context, s *session, u ledger.Upload) err
 	case ctx.Err() != nil:
 		fmt.Fprintf(s.stderr, "Stopped. The upload goes on in the background; look with: voucherd show %s\n", u.ID)
 		return silent(exitInterrupted)
+	case u.Spooled:
+		fmt.Fprintln(s.stderr, "Redis is away. The voucher waits in the spool; a gateway or worker with the same spool enqueues it.")
 	case c.JSON:
 	case u.Duplicate:
 		fmt.Fprintf(s.stderr, "The same voucher for this order was enqueued before; it is %s.\n", stateWords(u))

@@ -17,7 +17,11 @@ import (
 // checkAccount refuses an account that nobody would deliver for, unless --force is given, and warns
 // of one for which no worker is running.
 func (c *enqueueCmd) checkAccount(ctx context.Context, s *session, st *app.Store, account string) error {
-	return st.Tasks.Patiently(ctx, func() error { return c.checkAccountNow(ctx, s, st, account) })
+	err := st.Tasks.Patiently(ctx, func() error { return c.checkAccountNow(ctx, s, st, account) })
+	if err != nil && st.Tasks.Spools() && unreachable(err) {
+		return nil // nobody can tell
+	}
+	return err
 }
 
 func (c *enqueueCmd) checkAccountNow(ctx context.Context, s *session, st *app.Store, account string) error {

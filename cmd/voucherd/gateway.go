@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/voucherd/voucherd/gateway"
 	"github.com/voucherd/voucherd/internal/app"
@@ -73,9 +74,10 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 	if err != nil {
 		return err
 	}
-	st.Await(ctx, log, "gateway.waiting")
-	if err = st.Bind(ctx, cfg.Accounts, log, "gateway.waiting"); err != nil {
-		return err
+	if !st.Tasks.Spools() {
+		if err = bindGateway(ctx, st, cfg, log); err != nil {
+			return err
+		}
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
@@ -90,9 +92,37 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 		return g.SetAccounts(app.DropInAccounts(cfg))
 	}
 	defer s.reloadAccounts(ctx, cfg, reload{sections: gatewayReads(), apply: apply, refused: metrics.Refused, log: log})()
-	err = g.Serve(ctx, listener)
+	err = runGateway(ctx, st, cfg, log, func(ctx context.Context) error { return g.Serve(ctx, listener) })
 	log.Info("gateway.stopped", zap.Error(err))
 	return err
+}
+
+// bindGateway waits for Redis, and binds the accounts to the blob store.
+func bindGateway(ctx context.Context, st *app.Store, cfg config.Config, log *zap.Logger) error {
+	st.Await(ctx, log, "gateway.waiting")
+	return st.Bind(ctx, cfg.Accounts, log, "gateway.waiting")
+}
+
+// runGateway serves until the context ends. A gateway with a spool takes vouchers without Redis, and
+// enqueues what waits once it is there.
+func runGateway(ctx context.Context, st *app.Store, cfg config.Config, log *zap.Logger, serve func(context.Context) error) error {
+	run, ctx := errgroup.WithContext(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if st.Tasks.Spools() {
+		run.Go(func() error {
+			if err := bindGateway(ctx, st, cfg, log); err != nil {
+				return err
+			}
+			st.RunSpool(ctx, log)
+			return nil
+		})
+	}
+	run.Go(func() error {
+		defer cancel()
+		return serve(ctx)
+	})
+	return run.Wait()
 }
 
 // load reads the settings, all faults at once.

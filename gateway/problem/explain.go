@@ -73,6 +73,11 @@ func Explain(err error) *Error {
 			Kind: NoRoom, RetryAfter: roomPause, Cause: err,
 			Detail: "redis has no room for more vouchers until the backlog drains; nothing was stored, try again later",
 		}
+	case errors.Is(err, tasks.ErrSpoolFull):
+		return &Error{
+			Kind: NoRoom, RetryAfter: roomPause, Cause: err,
+			Detail: "redis cannot be reached and the spool is full; nothing was stored, try again later",
+		}
 	case errors.As(err, &away):
 		return StoreAway("redis cannot be reached; try again", err)
 	case errors.As(err, &behind):

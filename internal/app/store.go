@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -48,10 +50,39 @@ func StoreOn(ctx context.Context, cfg config.Config, rdb redis.UniversalClient) 
 		return nil, errors.Join(fmt.Errorf("open the blob store (VOUCHERD_STORE): %w", err), rdb.Close())
 	}
 	l := ledger.New(rdb, cfg.Ledger)
-	return &Store{Redis: rdb, Blob: b, Ledger: l, ReplicasAck: cfg.ReplicasAck, Tasks: tasks.New(tasks.Config{
+	st := &Store{Redis: rdb, Blob: b, Ledger: l, ReplicasAck: cfg.ReplicasAck, Tasks: tasks.New(tasks.Config{
 		Redis: rdb, Store: b, Ledger: l, InlineMost: cfg.InlineMost(), MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
 		Retention: cfg.TaskRetention, Patience: cfg.RedisWait, ReplicasAck: cfg.ReplicasAck,
-	})}, nil
+	})}
+	dir, given := cfg.Spool, cfg.Spool != ""
+	if path, ok := strings.CutPrefix(cfg.Store, "file://"); ok && !given {
+		dir = filepath.Join(path, ".spool") // a file store is its own spool, for those who may write to it
+	}
+	if dir != "" {
+		if err := st.Tasks.OpenSpool(dir, cfg.SpoolMost); err != nil && given {
+			return nil, errors.Join(fmt.Errorf("open the spool (VOUCHERD_SPOOL): %w", err), st.Close())
+		}
+	}
+	return st, nil
+}
+
+// RunSpool enqueues what waits in the spool, if there is one, until the context ends.
+func (s *Store) RunSpool(ctx context.Context, log *zap.Logger) {
+	said := ""
+	s.Tasks.RunSpool(ctx, func(d tasks.Drained, err error) {
+		for file, why := range d.Refused {
+			log.Error("spool.refused", zap.String("file", file), zap.Error(why))
+		}
+		if d.Enqueued > 0 {
+			log.Info("spool.enqueued", zap.Int("uploads", d.Enqueued))
+		}
+		if err == nil || ctx.Err() != nil {
+			said = ""
+		} else if text := err.Error(); text != said {
+			said = text
+			log.Warn("spool.waiting", zap.Error(err))
+		}
+	})
 }
 
 // Close closes the blob store and the client of Redis.
@@ -62,6 +93,9 @@ func (s *Store) Metrics() *metrics.Metrics {
 	m := metrics.New()
 	m.Watch(s.Redis)
 	m.WatchAccounts(s.Tasks)
+	if s.Tasks.Spools() {
+		m.WatchSpool(s.Tasks.Spooled)
+	}
 	return m
 }
 

@@ -131,6 +131,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var sending sync.WaitGroup
 	sending.Go(func() { w.sendWebhooks(ctx) })
+	sending.Go(func() { w.Store.RunSpool(ctx, w.log) })
 	err := w.Worker.Run(ctx)
 	cancel()
 	sending.Wait()

@@ -23,6 +23,8 @@ type Config struct {
 	MaxVoucherBytes int64
 	MediaTypes      []string
 	RedisWait       time.Duration // how long a producer tries again while Redis is away; 0: not at all
+	Spool           string        // directory in which vouchers wait while Redis is away; "": none
+	SpoolMost       int64         // bytes
 	ReplicasAck     int           // replicas that must have an upload before it counts as accepted
 	TaskRetention   time.Duration // how long asynq shows a finished task; 0: not at all
 

@@ -148,14 +148,14 @@ func mediaType(s string) error {
 	return nil
 }
 
-// size reads bytes: "10485760", "500KB", "10MiB".
-func size(field *int64) reader {
+// size reads bytes, at most as many: "10485760", "500KB", "10MiB", "2GiB".
+func size(most int64, field *int64) reader {
 	return func(s string) error {
 		number, unit := s, int64(1)
 		for _, u := range []struct {
 			suffix string
 			bytes  int64
-		}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"KB", 1000}, {"MB", 1000 * 1000}} {
+		}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"KB", 1000}, {"MB", 1000 * 1000}} {
 			if n, ok := strings.CutSuffix(s, u.suffix); ok {
 				number, unit = strings.TrimSpace(n), u.bytes
 				break
@@ -165,8 +165,8 @@ func size(field *int64) reader {
 		if err != nil {
 			return fmt.Errorf("%q is not a number of bytes: write it like 10485760, 500KB or 10MiB", s)
 		}
-		if n < 1 || n > maxVoucher/unit {
-			return fmt.Errorf("%s is not between 1 byte and 1024MiB", s)
+		if n < 1 || n > most/unit {
+			return fmt.Errorf("%s is not between 1 byte and %dMiB", s, most>>20)
 		}
 		*field = n * unit
 		return nil
@@ -175,6 +175,9 @@ func size(field *int64) reader {
 
 // maxVoucher is far above any receipt; base64 of more would be refused by usual servers anyway.
 const maxVoucher = 1 << 30
+
+// maxSpool is far above any disk.
+const maxSpool = 1 << 50
 
 // share reads a number from 0 to below 1. The policy takes a zero for its default, so no jitter is
 // written as -1 there.

@@ -145,7 +145,7 @@ func checkClient(cfg pandapon.Config, itsName string) error {
 
 func intake(c *Config) []Setting {
 	return []Setting{
-		row(Intake, "max-voucher-bytes", "10MiB", "SIZE", "largest voucher that is accepted", size(&c.MaxVoucherBytes)),
+		row(Intake, "max-voucher-bytes", "10MiB", "SIZE", "largest voucher that is accepted", size(maxVoucher, &c.MaxVoucherBytes)),
 		row(Intake, "media-types", "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/heic,image/heif,application/pdf",
 			"LIST", "kinds of voucher that are accepted, told from their bytes",
 			list(mediaType, &c.MediaTypes)),
@@ -153,6 +153,9 @@ func intake(c *Config) []Setting {
 			atLeast(0, &c.RedisWait)),
 		row(Intake, "replicas-ack", "0", "N", "replicas of Redis that must have an upload before it counts as accepted",
 			count(0, 100, &c.ReplicasAck)),
+		row(Intake, "spool", "", "DIR", "directory in which vouchers wait while Redis is away (default: .spool in a file store; otherwise none)",
+			text(&c.Spool)),
+		row(Intake, "spool-most", "1GiB", "SIZE", "how much may wait there", size(maxSpool, &c.SpoolMost)),
 	}
 }
 

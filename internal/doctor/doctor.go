@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -48,6 +49,7 @@ type Installation struct {
 // Examine looks at all. It changes nothing but a test file of a file store.
 func Examine(ctx context.Context, in Installation) []Finding {
 	e := &examination{Installation: in}
+	e.spool()
 	if !e.redis(ctx) {
 		return e.findings
 	}
@@ -72,6 +74,26 @@ func (e *examination) add(g Grade, what, found, advice string) {
 
 // words are an error's, and those for people if it is one of Redis.
 func (e *examination) words(err error) string { return redisconn.Explain(e.Redis, err).Error() }
+
+// spool looks at what waits for Redis.
+func (e *examination) spool() {
+	if !e.Tasks.Spools() {
+		return
+	}
+	s, err := e.Tasks.Spooled()
+	switch {
+	case err != nil:
+		e.add(Fail, "spool", err.Error(), "make the directory of VOUCHERD_SPOOL readable and writable")
+	case s.Refused > 0:
+		e.add(Fail, "spool", fmt.Sprintf("%d files in refused/ could not be enqueued", s.Refused),
+			"look at them and at spool.refused in the log; enqueue what is good, and delete them")
+	case s.Vouchers > 0:
+		e.add(Warn, "spool", fmt.Sprintf("%d vouchers of %d bytes wait, the oldest for %s", s.Vouchers, s.Bytes, time.Since(s.Oldest).Round(time.Second)),
+			"they are enqueued when Redis is back, by a gateway or worker with this spool")
+	default:
+		e.add(OK, "spool", "empty", "")
+	}
+}
 
 const storeAdvice = "a file store: mount it, fix its permissions or make room; a redis store: see redis. " +
 	"Until then its accounts hold, and nothing is rejected"

@@ -5,6 +5,7 @@ package metrics
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/voucherd/voucherd/internal/build"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
 )
 
 // Metrics counts what one process does. It is safe for concurrent use.
@@ -105,6 +107,24 @@ func (m *Metrics) Handler() http.Handler {
 
 // Watch counts the errors of a Redis client.
 func (m *Metrics) Watch(rdb redis.UniversalClient) { rdb.AddHook(hook{m}) }
+
+// WatchSpool exports what waits in the spool.
+func (m *Metrics) WatchSpool(spooled func() (tasks.SpoolStatus, error)) {
+	gauge := func(name, help string, value func(tasks.SpoolStatus) float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			s, err := spooled()
+			if err != nil {
+				return math.NaN()
+			}
+			return value(s)
+		}))
+	}
+	gauge("voucherd_spool_vouchers", "Vouchers that wait in the spool for Redis to come back.",
+		func(s tasks.SpoolStatus) float64 { return float64(s.Vouchers) })
+	gauge("voucherd_spool_bytes", "Bytes of these vouchers.", func(s tasks.SpoolStatus) float64 { return float64(s.Bytes) })
+	gauge("voucherd_spool_refused", "Vouchers of the spool that could not be enqueued and never can: somebody has to look.",
+		func(s tasks.SpoolStatus) float64 { return float64(s.Refused) })
+}
 
 type hook struct{ m *Metrics }
 

@@ -1,0 +1,180 @@
+package main_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/redistest"
+)
+
+// spooling is a bench with a Redis of its own, and a gateway with a spool.
+type spooling struct {
+	*bench
+
+	redis *redistest.Server
+	dir   string
+}
+
+func newSpooling(t *testing.T) *spooling {
+	t.Helper()
+	b := &spooling{bench: newBench(t), redis: redistest.Start(t, redistest.Options{AOF: true}), dir: t.TempDir()}
+	b.env = append(b.env, "VOUCHERD_REDIS_URL="+b.redis.URL(), "VOUCHERD_SPOOL="+b.dir)
+	return b
+}
+
+var listens = regexp.MustCompile(`"event":"gateway.listening","address":"([^"]+)"`)
+
+// gateway starts a gateway; kill ends it at once.
+func (b *spooling) gateway() (url string, kill func()) {
+	b.t.Helper()
+	log := &lockedBuffer{}
+	cmd := b.command("gateway", "--listen", "127.0.0.1:0", "--log-format", "json")
+	cmd.Stderr = log
+	b.startProcess(cmd)
+	eventually(b.t, "the gateway listens", func() bool { return listens.MatchString(log.String()) })
+	return "http://" + listens.FindStringSubmatch(log.String())[1], func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+}
+
+// post posts the n-th voucher of an order and gives its upload.
+func (b *spooling) post(url string, order, n int) (ledger.Upload, error) {
+	voucher := fmt.Appendf([]byte("%PDF-1.7\n"), "order %d, voucher %d", order, n)
+	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost,
+		fmt.Sprintf("%s/v1/uploads?orderId=o%d&reference=%d&account=%s", url, order, n, b.account), bytes.NewReader(voucher))
+	if err != nil {
+		return ledger.Upload{}, err
+	}
+	req.Header.Set("Content-Type", "application/pdf")
+	resp, err := (&http.Client{Timeout: limit}).Do(req)
+	if err != nil {
+		return ledger.Upload{}, err
+	}
+	defer resp.Body.Close()
+	var body bytes.Buffer
+	if _, err := body.ReadFrom(resp.Body); err != nil {
+		return ledger.Upload{}, err
+	}
+	if resp.StatusCode != http.StatusAccepted {
+		return ledger.Upload{}, fmt.Errorf("status %d: %s", resp.StatusCode, body.Bytes())
+	}
+	return upload(b.t, body.String()), nil
+}
+
+// TestVouchersAreTakenWhileRedisIsAway kills Redis, posts 1,000 vouchers, and kills the gateway in
+// between: every one is accepted with the id that it has afterwards, and all are delivered, those of
+// each order in the order of their arrival.
+func TestVouchersAreTakenWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	const orders, each = 100, 10
+	b := newSpooling(t)
+	url, kill := b.gateway()
+	if u, err := b.post(url, 0, 1000); err != nil || u.Spooled {
+		t.Fatalf("with Redis: %+v, %v", u, err)
+	}
+	b.redis.Kill()
+	var mu sync.Mutex
+	ids := map[string]bool{}
+	posts := func(from, to int) {
+		var producers sync.WaitGroup
+		for p := range 16 {
+			producers.Go(func() {
+				for o := p; o < orders; o += 16 {
+					for n := from; n < to; n++ {
+						u, err := b.post(url, o, n)
+						if err != nil || !u.Spooled {
+							t.Errorf("order %d, voucher %d: %+v, %v", o, n, u, err)
+						}
+						mu.Lock()
+						ids[u.ID] = true
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		producers.Wait()
+	}
+	posts(0, each/2)
+	kill()
+	url, _ = b.gateway() // it starts although Redis is away
+	posts(each/2, each)
+	if len(ids) != orders*each {
+		t.Fatalf("%d ids", len(ids))
+	}
+	b.redis.Restart()
+	_, stop := b.worker()
+	defer stop()
+	eventually(t, "all are delivered", func() bool {
+		return strings.Contains(b.must(0, "accounts", "--json").stdout, fmt.Sprintf(`"delivered":%d`, orders*each+1))
+	})
+	order := map[string]string{} // of the sums of vouchers, as they were posted
+	for line := range strings.Lines(b.must(0, "export").stdout) {
+		u := upload(t, line)
+		if !ids[u.ID] && u.Reference != "1000" || len(u.Attempts) != 1 {
+			t.Errorf("%+v", u)
+		}
+		delete(ids, u.ID)
+		order[u.SHA256] = u.Reference
+	}
+	if len(ids) > 0 {
+		t.Errorf("%d of those accepted are not in the ledger", len(ids))
+	}
+	next := map[string]int{}
+	for _, r := range b.box.Requests() {
+		if n := order[r.SHA256]; n != "1000" && n != strconv.Itoa(next[r.OrderID]) {
+			t.Errorf("order %s: voucher %s came when %d was due", r.OrderID, n, next[r.OrderID])
+		} else if n != "1000" {
+			next[r.OrderID]++
+		}
+	}
+	left, err := os.ReadDir(filepath.Join(b.dir, "waiting"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("%d are left in the spool, %v", len(left), err)
+	}
+}
+
+// TestEnqueueSpools has the command keep a voucher while Redis is away; the next gateway enqueues it.
+func TestEnqueueSpools(t *testing.T) {
+	t.Parallel()
+	b := newSpooling(t)
+	b.redis.Kill()
+	order, file := b.picture(1)
+	kept := b.must(0, "enqueue", "--order", order, file)
+	b.want(kept, 0, "Redis is away")
+	b.redis.Restart()
+	b.gateway()
+	eventually(t, "it is enqueued", func() bool { return b.run("show", "--json", strings.TrimSpace(kept.stdout)).code == 0 })
+}
+
+// TestDamagedSpool has a file of the spool cut off: it is put aside, and doctor says so.
+func TestDamagedSpool(t *testing.T) {
+	t.Parallel()
+	b := newSpooling(t)
+	b.redis.Kill()
+	for n := range 2 {
+		order, file := b.picture(n)
+		b.must(0, "enqueue", "--order", order, file)
+	}
+	files, err := filepath.Glob(filepath.Join(b.dir, "waiting", "*"))
+	if err != nil || len(files) != 2 {
+		t.Fatal(files, err)
+	}
+	if err := os.Truncate(files[0], 500); err != nil {
+		t.Fatal(err)
+	}
+	b.redis.Restart()
+	b.gateway()
+	order, _ := b.picture(1)
+	eventually(t, "the other is enqueued", func() bool { return b.run("show", "--json", order).code == 0 })
+	b.want(b.run("doctor"), 1, "1 files in refused/")
+}
