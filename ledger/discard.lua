@@ -14,7 +14,6 @@ if state == 'discarded' then return reply() end
 if state == 'delivered' or (state == 'sending' and tonumber(r[3]) > now) then return { 'refused', state } end
 if state == 'sending' then interrupt(KEY, now) end
 note_action(KEY, now, 'discard', state, ARGV[2])
-note_end(KEY, state)
 move(KEY, state, 'discarded', now, 'done', now)
 redis.call('HDEL', u, 'next')
 drop_bytes(KEY)

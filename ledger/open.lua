@@ -56,7 +56,6 @@ local function note(...)
 end
 if state then
   note_action(KEY, now, 'again', state, ARGV[16])
-  note_end(KEY, state)
   redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done', 'won', 'leaving', 'store')
   redis.call('ZREM', P .. 'keep', KEY)
 end

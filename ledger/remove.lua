@@ -2,7 +2,6 @@
 -- call's work is bounded by the attempts it reads, not by uploads: one with a long history is taken
 -- out in several calls. ARGV: "", limit of uploads and attempts together, retention ms Returns: {
 -- uploads removed, attempts removed }; both 0 when nothing is left to do.
-local KEEP_ENDS = 8 * 24 * 3600 * 1000 -- ms; the longest chart shows a week
 local left, till = tonumber(ARGV[2]), now_ms() - tonumber(ARGV[3])
 local removed, attempts = 0, 0
 
@@ -46,5 +45,4 @@ for _, state in ipairs({ 'delivered', 'discarded' }) do
     remove(key, state)
   end
 end
-for state in pairs(FINAL) do redis.call('ZREMRANGEBYSCORE', P .. 'e:' .. state, '-inf', now_ms() - KEEP_ENDS) end
 return { removed, attempts }

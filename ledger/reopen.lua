@@ -24,7 +24,6 @@ end
 if state ~= 'rejected' and state ~= 'expired' then return { 'refused', state } end
 if not r[3] and not r[8] then return { 'gone' } end
 note_action(KEY, now, 'retry', state, ARGV[3])
-note_end(KEY, state)
 redis.call('ZREM', P .. 'keep', KEY)
 redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done')
 -- A retried upload waits from now on; only its creation, which never changes, stays older.
