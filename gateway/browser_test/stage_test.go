@@ -71,7 +71,7 @@ func newStage(t *testing.T) *stage {
 	}})
 	s.tasks = tasks.New(tasks.Config{Redis: s.rdb, Store: v, Ledger: l, InlineMost: ledger.InlineMost, Retention: time.Hour})
 	s.work(server.Client(), l, v, api.URL)
-	s.serve(l)
+	s.serve()
 	return s
 }
 
@@ -96,7 +96,7 @@ func (s *stage) work(queue *redis.Client, l *ledger.Ledger, v blob.Store, apiURL
 	s.t.Cleanup(api.Close)
 }
 
-func (s *stage) serve(l *ledger.Ledger) {
+func (s *stage) serve() {
 	s.t.Helper()
 	secretOf := func(role gateway.Role, name string) (string, gateway.Token) {
 		secret, stored, err := gateway.NewToken(role, name)

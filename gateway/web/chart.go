@@ -23,7 +23,10 @@ type chart struct {
 }
 
 // series is one kind of value, and its line if it has one.
-type series struct{ Class, Name, Value, Line string }
+type series struct {
+	Class, Name, Value, Line string
+	steps                    []int64 // its values, where they are drawn as bars
+}
 
 // column is one step: the place over which a pointer shows its text, and the values, one on another.
 type column struct {
@@ -78,31 +81,32 @@ func charts(w words, s span, lately []ledger.Activity, accounts []tasks.AccountS
 	return []chart{attemptsChart(w, s, steps), callsChart(w, s, steps), backlogChart(w, s, steps)}
 }
 
-// stacks draws each step's values, one on another, and the sum of each kind as its value.
-func stacks(w words, s span, name string, kinds []series, values [][]int64) chart {
-	c := chart{Name: name, Width: slotWidth * float64(s.Steps), Series: kinds}
+// stacks draws each step's values, one on another.
+func stacks(w words, s span, name string, kinds []series) chart {
+	c := chart{Name: name, Width: slotWidth * float64(s.Steps), Series: kinds, Columns: make([]column, s.Steps)}
 	var most int64
-	for _, v := range values {
+	for i := range c.Columns {
 		var sum int64
-		for _, n := range v {
-			sum += n
+		for _, k := range kinds {
+			sum += k.steps[i]
 		}
 		most = max(most, sum)
 	}
 	top := c.scale(most, w.Num)
-	for i, v := range values {
+	for i := range c.Columns {
 		col := column{X: slotWidth * float64(i), Text: w.before(s, i)}
 		y := chartHeight
-		for j, n := range v {
+		for _, k := range kinds {
+			n := k.steps[i]
 			if n == 0 {
 				continue
 			}
-			h := max(leastHeight, float64(n)/float64(top)*(chartHeight-leastHeight*float64(len(v))))
+			h := max(leastHeight, float64(n)/float64(top)*(chartHeight-leastHeight*float64(len(kinds))))
 			y -= h
-			col.Bars = append(col.Bars, bar{kinds[j].Class, col.X + (slotWidth-barWidth)/2, y, h})
-			col.Text += fmt.Sprintf(" · %s %s", kinds[j].Name, w.Num(n))
+			col.Bars = append(col.Bars, bar{k.Class, col.X + (slotWidth-barWidth)/2, y, h})
+			col.Text += fmt.Sprintf(" · %s %s", k.Name, w.Num(n))
 		}
-		c.Columns = append(c.Columns, col)
+		c.Columns[i] = col
 	}
 	return c
 }
@@ -121,34 +125,32 @@ func (c *chart) scale(most int64, write func(int64) string) int64 {
 }
 
 func attemptsChart(w words, s span, steps []ledger.Step) chart {
-	kinds := []series{
-		{Class: "delivered", Name: w.texts["chart.delivered"]}, {Class: "refused", Name: w.texts["chart.refused"]},
-		{Class: "throttled", Name: w.texts["chart.throttled"]}, {Class: "unanswered", Name: w.texts["chart.unanswered"]},
-	}
-	values, sums := make([][]int64, len(steps)), make([]int64, len(kinds))
-	for i, step := range steps {
-		a := step.Attempts
-		values[i] = []int64{
-			a[ledger.OutcomeDelivered], a[ledger.OutcomeRefused] + a[ledger.OutcomeInvalid], a[ledger.OutcomeThrottled],
-			a[ledger.OutcomeUnavailable] + a[ledger.OutcomeUnclear] + a[ledger.OutcomeInterrupted],
+	kind := func(class, name string, outcomes ...ledger.Outcome) series {
+		k := series{Class: class, Name: w.texts[name], steps: make([]int64, len(steps))}
+		var sum int64
+		for i, step := range steps {
+			for _, o := range outcomes {
+				k.steps[i] += step.Attempts[o]
+				sum += step.Attempts[o]
+			}
 		}
-		for j, n := range values[i] {
-			sums[j] += n
-		}
+		k.Value = w.Num(sum)
+		return k
 	}
-	for i := range kinds {
-		kinds[i].Value = w.Num(sums[i])
-	}
-	return stacks(w, s, "chart.attempts", kinds, values)
+	return stacks(w, s, "chart.attempts", []series{
+		kind("delivered", "chart.delivered", ledger.OutcomeDelivered),
+		kind("refused", "chart.refused", ledger.OutcomeRefused, ledger.OutcomeInvalid),
+		kind("throttled", "chart.throttled", ledger.OutcomeThrottled),
+		kind("unanswered", "chart.unanswered", ledger.OutcomeUnavailable, ledger.OutcomeUnclear, ledger.OutcomeInterrupted),
+	})
 }
 
 func backlogChart(w words, s span, steps []ledger.Step) chart {
-	values := make([][]int64, len(steps))
-	for i, step := range steps {
-		values[i] = []int64{step.Backlog}
-	}
 	now := series{Class: "backlog", Name: w.texts["time.now"], Value: w.Num(steps[len(steps)-1].Backlog)}
-	return stacks(w, s, "chart.backlog", []series{now}, values)
+	for _, step := range steps {
+		now.steps = append(now.steps, step.Backlog)
+	}
+	return stacks(w, s, "chart.backlog", []series{now})
 }
 
 // leastCall is the lowest value of the picture of calls, whose scale is logarithmic: a time-out takes a

@@ -123,8 +123,11 @@ func (p *Pages) overview(ctx context.Context, w words, s span, one string) (star
 // signs say what is wrong, the worst first. One account leads to its row, in which it is explained.
 func signs(accounts []tasks.AccountStatus, totals map[ledger.State]int64) []sign {
 	all := []sign{
-		{Kind: "alarm", Text: "start.breakers-open"}, {Kind: "alarm", Text: "start.unattended"},
-		{Kind: "warn", Text: "start.held"}, {Kind: "warn", Text: "start.paused"}, {Kind: "warn", Text: "start.dead"},
+		{Kind: "alarm", Text: "start.breakers-open"},
+		{Kind: "alarm", Text: "start.unattended"},
+		{Kind: "warn", Text: "start.held"},
+		{Kind: "warn", Text: "start.paused"},
+		{Kind: "warn", Text: "start.dead"},
 	}
 	for _, a := range accounts {
 		for i, is := range []bool{a.Breaker != tasks.BreakerClosed && a.Pause == nil, a.Unattended(), a.Pause != nil, a.Paused} {
