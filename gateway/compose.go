@@ -28,7 +28,7 @@ func (g *Gateway) compose() error {
 		RequestID: func(r *http.Request) string { return accessLogOf(r).id }, Learnt: g.tellLearnt,
 	})
 	g.pages, pagesErr = web.New(web.Config{
-		Store: g.cfg.Tasks, History: g.cfg.History, Now: g.cfg.Now, Viewer: g.viewer, Note: note, Cause: noteCause, By: by,
+		Store: g.cfg.Tasks, Now: g.cfg.Now, Viewer: g.viewer, Note: note, Cause: noteCause, By: by,
 		Webhooks: g.cfg.Webhooks,
 		Learnt: func() (all []web.LearntRule) {
 			for _, rule := range g.dropIn.Learnt() {

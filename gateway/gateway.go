@@ -63,7 +63,6 @@ type Config struct {
 	Traces trace.TracerProvider // takes a span for each request; nil: nobody does
 
 	Metrics        http.Handler // at /metrics; nil: not found
-	History        web.History  // counts for the start page's chart, a *ledger.Ledger; nil: no chart
 	Queues         http.Handler // asynqmon at /queues/, for operators; nil: not found
 	QueuesReadOnly http.Handler // the same for all others, able to look only; nil: not found
 

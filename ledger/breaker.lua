@@ -100,6 +100,7 @@ local function open_breaker(cfg, now, reason, a, by)
     if by then redis.call('HSET', G, 'by', by) end
   end
   redis.call('HSET', G, 'reason', reason, 'step', step, 'until', till)
+  note_step(now, reason)
   is_open = true
   redis.call('HDEL', G, 'row_outage', 'row_kind', 'row_n', 'row_by', 'ref', 'ref_by')
 end

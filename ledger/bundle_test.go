@@ -178,6 +178,12 @@ func (b *bundle) keys() []string {
 	return slices.Compact(all)
 }
 
+// lasting gives the names of those keys that do not expire by themselves.
+func (b *bundle) lasting() []string {
+	b.t.Helper()
+	return slices.DeleteFunc(b.keys(), func(name string) bool { return strings.HasPrefix(name, "c:") })
+}
+
 // later lets time pass without waiting for it: everything the account has written down moves into
 // the past.
 func (b *bundle) later(d time.Duration) {
@@ -191,7 +197,9 @@ func (b *bundle) later(d time.Duration) {
 			b.earlier(key, ms, "lease", "next", "made", "since", "done", "assigned")
 		case "breaker":
 			b.earlier(key, ms, "since", "until", "bound", "probe_till", "last_at", "paused_at", "paused_till")
-		case "s", "e", "keep":
+		case "c":
+			b.stepsEarlier(name, ms)
+		case "s", "keep":
 			zs, err := b.rdb.ZRangeWithScores(b.ctx, key, 0, -1).Result()
 			b.must(err)
 			for _, z := range zs {
@@ -204,6 +212,27 @@ func (b *bundle) later(d time.Duration) {
 				b.must(b.rdb.ZIncrBy(b.ctx, key, float64(-ms), fmt.Sprint(z.Member)).Err())
 			}
 		}
+	}
+}
+
+// stepsEarlier moves what was counted by steps of time.
+func (b *bundle) stepsEarlier(name string, ms int64) {
+	b.t.Helper()
+	step, steps := time.Minute.Milliseconds(), int64(10)
+	if strings.HasPrefix(name, "c:q:") {
+		step, steps = 15*step, 16
+	}
+	index, err := strconv.ParseInt(name[len("c:q:"):], 10, 64)
+	b.must(err)
+	fields, err := b.rdb.HGetAll(b.ctx, b.prefix()+name).Result()
+	b.must(err)
+	b.must(b.rdb.Del(b.ctx, b.prefix()+name).Err())
+	for field, value := range fields {
+		place, what, _ := strings.Cut(field, " ")
+		n, err := strconv.ParseInt(place, 10, 64)
+		b.must(err)
+		n += index*steps - ms/step
+		b.must(b.rdb.HSet(b.ctx, fmt.Sprint(b.prefix(), name[:len("c:q:")], n/steps), fmt.Sprint(n%steps, " ", what), value).Err())
 	}
 }
 

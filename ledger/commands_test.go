@@ -24,7 +24,7 @@ func TestCommandsOfABacklogThatWaits(t *testing.T) {
 		if found := q.pass("w", time.Minute); found.Needed != n || found.Tasks != n || len(found.Repairs) > 0 {
 			t.Fatalf("passed %+v", found)
 		}
-		limit := int64(14)
+		limit := int64(22) // 18 when the minute is not new
 		if page > 0 {
 			_, err := q.Sweep(q.ctx, q.account, "queued:0", page)
 			q.must(err)

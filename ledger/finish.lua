@@ -77,6 +77,9 @@ else
   end
 end
 index_request(request_id, KEY)
+local timed = outcome ~= 'invalid' and (outcome ~= 'unavailable' or attempt.http ~= '')
+count_attempt(now, attempt.ended > 0 and attempt.ended or now, outcome, timed and attempt.duration, 1)
+if before then count_attempt(now, tonumber(field(line, F_ENDED)), before, nil, -1) end
 
 local probe = end_probe(nonce)
 if outcome ~= 'invalid' then note_answer(now, outcome, attempt.http, attempt.code, attempt.msg ~= '' and attempt.msg or attempt.error) end

@@ -159,7 +159,7 @@ func TestRemoveLeavesNothingBehind(t *testing.T) {
 	b := setup(t, ledger.Settings{})
 	stays := b.open("stays", "receipt")
 	b.attempt(stays.ID, final())
-	before := b.keys()
+	before := b.lasting()
 	gone := map[string]func(string){
 		"delivered": func(id string) { b.attempt(id, delivered("r-1")) },
 		"discarded": func(id string) { b.discard(id) },
@@ -198,7 +198,7 @@ func TestRemoveLeavesNothingBehind(t *testing.T) {
 	if n, err := b.Remove(b.ctx, b.account); err != nil || n.Uploads != len(gone) {
 		t.Fatalf("removed %v, %v, want %d", n, err, len(gone))
 	}
-	if after := b.keys(); !slices.Equal(after, before) {
+	if after := b.lasting(); !slices.Equal(after, before) {
 		t.Errorf("keys before %v\nand after  %v", before, after)
 	}
 	b.state(stays.ID, ledger.Rejected)
@@ -234,7 +234,7 @@ func TestRemoveTakesLongHistoriesInPieces(t *testing.T) {
 	const most = 1000 + ledger.KeptAttempts
 	b := setup(t, ledger.Settings{})
 	b.attempt(b.open("stays", "receipt").ID, final())
-	before, others := b.keys(), b.findable()
+	before, others := b.lasting(), b.findable()
 	total := int64(0)
 	for _, attempts := range []int{most + 250, 150, 150, 1} {
 		o := b.open("order"+strconv.FormatInt(total, 10), "receipt")
@@ -268,7 +268,7 @@ func TestRemoveTakesLongHistoriesInPieces(t *testing.T) {
 	if want := (ledger.Removed{Uploads: 4, Attempts: int(total)}); sum != want {
 		t.Errorf("removed %+v, want %+v", sum, want)
 	}
-	if after := b.keys(); !slices.Equal(after, before) {
+	if after := b.lasting(); !slices.Equal(after, before) {
 		t.Errorf("keys before %v\nand after  %v", before, after)
 	}
 }

@@ -78,7 +78,7 @@ func TestRedisAway(t *testing.T) {
 		"since":    func() error { _, err := b.List(b.ctx, ledger.Query{Account: b.account, Since: lease}); return err },
 		"order":    func() error { _, err := b.List(b.ctx, ledger.Query{Account: b.account, OrderID: "order"}); return err },
 		"counts":   func() error { _, err := b.Counts(b.ctx, b.account); return err },
-		"ended":    func() error { _, err := b.Ended(b.ctx, b.account, ledger.Delivered, lease, 3); return err },
+		"activity": func() error { _, err := b.Activity(b.ctx, b.account, time.Minute, 3); return err },
 		"accounts": func() error { _, err := b.Accounts(b.ctx); return err },
 		"bind":     func() error { return b.BindStore(b.ctx, b.account, "v") },
 	}

@@ -22,6 +22,7 @@
 --   r:<bucket>  hash    request id -> upload key
 --   find        zset    what a search goes by, in lexical order: ">" with an order id, "<" with it
 --                       backwards, "=" with a reference, a NUL and the upload's key
+--   c:<m|q>:<n> hash    what happened lately, by steps of time (see COUNTS)
 --   breaker     hash    the account's breaker
 --   workers     hash    instance of a worker -> what it says of itself with each beat
 --   reconciler  string  whose turn it is to reconcile the account
@@ -157,7 +158,7 @@ local function field(line, n)
   return string.sub(line, from, tab and tab - 1 or -1)
 end
 
-local F_NUMBER, F_STARTED, F_NONCE, F_OUTCOME, F_REQUEST = 1, 3, 4, 8, 11
+local F_NUMBER, F_STARTED, F_NONCE, F_ENDED, F_OUTCOME, F_REQUEST = 1, 3, 4, 6, 8, 11
 
 local function index_request(request_id, key)
   if request_id and request_id ~= '' then redis.call('HSET', bucket_of(request_id), request_id, key) end
@@ -193,6 +194,45 @@ local function pause_left(since, till, now)
   return left > 0 and math.min(left, 5000)
 end
 
+-- What happened lately is counted by steps of time, for charts and rates: c:m:<n> has 10 minutes,
+-- c:q:<n> 16 quarters of an hour. They expire by themselves. A field is a step's place in its hash and
+--   <outcome> <bucket>   how many attempts ended so. Bucket i: the call took from 2^(i/2) ms on; "-": it
+--                        reached nobody, or nobody knows how long it took
+--   backlog              the largest that a pass of the reconciler has seen
+--   breaker              why it was open, "" when it was not; absent: no worker ran
+local COUNTS = {
+  { name = 'm', step = 60000, steps = 10, keep = 2 * 3600 },
+  { name = 'q', step = 900000, steps = 16, keep = 8 * 24 * 3600 },
+}
+
+-- step_of gives the key and the field of a step's count.
+local function step_of(c, at, what)
+  local n = math.floor(at / c.step)
+  return P .. 'c:' .. c.name .. ':' .. math.floor(n / c.steps), n % c.steps .. ' ' .. what
+end
+
+-- count_attempt counts an attempt at its end; took (ms) is nil when no call was timed.
+local function count_attempt(now, at, outcome, took, by)
+  local bucket = took and math.floor(2 * math.log(math.max(took, 1)) / math.log(2)) or '-'
+  for _, c in ipairs(COUNTS) do
+    local key, field = step_of(c, at, outcome .. ' ' .. bucket)
+    if at > now - c.keep * 1000 and redis.call('HINCRBY', key, field, by) == by then redis.call('EXPIRE', key, c.keep) end
+  end
+end
+
+-- note_step notes why the breaker is open, or with "" that somebody saw it closed; and the backlog, if
+-- it is known.
+local function note_step(now, reason, backlog)
+  for _, c in ipairs(COUNTS) do
+    local key, breaker = step_of(c, now, 'breaker')
+    local _, most = step_of(c, now, 'backlog')
+    local r = redis.call('HMGET', key, breaker, most)
+    local why, top = reason ~= '' and reason or r[1] or '', math.max(backlog or 0, tonumber(r[2] or '0'))
+    if r[1] ~= why or tonumber(r[2]) ~= top then redis.call('HSET', key, breaker, why, most, top) end
+    if not r[1] then redis.call('EXPIRE', key, c.keep) end
+  end
+end
+
 -- While an attempt runs, its upload's record has
 --   run                the first four fields of its line: number, generation, start, nonce. With a
 --                      value of more than 64 bytes Redis would keep the record less compactly.
@@ -209,6 +249,7 @@ local function interrupt(key, now)
   local r = redis.call('HMGET', upload_key(key), 'run', 'worker')
   if not r[1] then return false end
   append(key, r[1] .. '\t' .. (r[2] or '') .. '\t' .. now .. '\t\tinterrupted')
+  count_attempt(now, now, 'interrupted', nil, 1)
   end_run(key)
   return true
 end

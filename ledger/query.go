@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -222,32 +221,6 @@ func (l *Ledger) Sizes(ctx context.Context, account string) (Sizes, error) {
 	}
 	s.Unfinished = s.Needed + behind.Val()
 	return s, nil
-}
-
-// Ended counts how often uploads of an account came to a final state in each of the last n steps,
-// oldest first. What was sent again or discarded since still counts, for a week.
-func (l *Ledger) Ended(ctx context.Context, account string, s State, step time.Duration, n int) ([]int64, error) {
-	clock, err := l.rdb.Time(ctx).Result()
-	if err != nil {
-		return nil, fmt.Errorf("read the time: %w", err)
-	}
-	pipe := l.rdb.Pipeline()
-	cmds := make([][2]*redis.IntCmd, n)
-	for i := range n {
-		from := "(" + strconv.FormatInt(clock.Add(-step*time.Duration(n-i)).UnixMilli(), 10)
-		to := strconv.FormatInt(clock.Add(-step*time.Duration(n-i-1)).UnixMilli(), 10)
-		for j, index := range []string{"s:", "e:"} {
-			cmds[i][j] = pipe.ZCount(ctx, prefix(account)+index+string(s), from, to)
-		}
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("count what ended in account %s: %w", account, err)
-	}
-	counts := make([]int64, n)
-	for i, c := range cmds {
-		counts[i] = c[0].Val() + c[1].Val()
-	}
-	return counts, nil
 }
 
 // splitCursor reads a page's cursor: "<ms>.<key>.<account>".

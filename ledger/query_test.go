@@ -75,28 +75,3 @@ func TestCounts(t *testing.T) {
 		t.Errorf("the oldest waits for %v, %v, want about an hour", c.Oldest, err)
 	}
 }
-
-func TestEnded(t *testing.T) {
-	t.Parallel()
-	b := setup(t, ledger.Settings{})
-	want := []int64{3, 0, 2, 1}
-	for i, n := range want {
-		if i > 0 {
-			b.later(time.Hour)
-		}
-		for j := range n {
-			b.attempt(b.open(fmt.Sprint("order-", i, "-", j), "receipt").ID, delivered("r"))
-		}
-	}
-	got, err := b.Ended(b.ctx, b.account, ledger.Delivered, time.Hour, len(want))
-	b.must(err)
-	if !slices.Equal(got, want) {
-		t.Errorf("ended %v, want %v", got, want)
-	}
-	if got, err = b.Ended(b.ctx, b.account, ledger.Delivered, time.Hour, 2); err != nil || !slices.Equal(got, want[2:]) {
-		t.Errorf("ended of the last two hours %v, %v, want %v", got, err, want[2:])
-	}
-	if got, err = b.Ended(b.ctx, b.account, ledger.Rejected, time.Hour, 0); err != nil || len(got) != 0 {
-		t.Errorf("ended of no hours %v, %v", got, err)
-	}
-}

@@ -2,7 +2,7 @@
 -- call's work is bounded by the attempts it reads, not by uploads: one with a long history is taken
 -- out in several calls. ARGV: "", limit of uploads and attempts together, retention ms Returns: {
 -- uploads removed, attempts removed }; both 0 when nothing is left to do.
-local KEEP_ENDS = 8 * 24 * 3600 * 1000 -- ms; the longest chart shows a week
+local KEEP_ENDS = 8 * 24 * 3600 * 1000 -- ms; for readers of the feed that were away
 local left, till = tonumber(ARGV[2]), now_ms() - tonumber(ARGV[3])
 local removed, attempts = 0, 0
 

@@ -1,9 +1,12 @@
 package tasks
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/voucherd/voucherd/ledger"
 )
@@ -24,6 +27,9 @@ type AccountStatus struct {
 	Backlog     int64                  `json:"backlog"`
 	OldestAgeMS int64                  `json:"oldestAgeMs,omitempty"` // of the oldest unfinished upload
 	Uploads     map[ledger.State]int64 `json:"uploads"`
+
+	DeliveredPerMinute float64 `json:"deliveredPerMinute"`     // over the last 5 minutes
+	AttemptP95MS       int64   `json:"attemptP95Ms,omitempty"` // of the calls in them, 95 of 100 took no longer
 }
 
 // LiveWorkers counts the workers that live.
@@ -42,6 +48,28 @@ func (s AccountStatus) Unattended() bool { return s.Backlog > 0 && s.LiveWorkers
 
 // Attended says that the account had a worker at some time.
 func (s AccountStatus) Attended() bool { return len(s.Workers) > 0 || s.LastAnswer != nil }
+
+// CompareTrouble orders accounts for people: first those whose uploads nobody delivers, then those whose
+// breaker is open, those that somebody or the API holds, and the others by name.
+func CompareTrouble(a, b AccountStatus) int {
+	return cmp.Or(cmp.Compare(a.order(), b.order()), cmp.Compare(a.Account, b.Account))
+}
+
+// order is the smaller the sooner a person should look.
+func (s AccountStatus) order() int {
+	switch {
+	case s.Unattended():
+		return 0
+	case s.Reason != "" && s.Reason != "throttled" && s.Pause == nil:
+		return 1
+	case s.Reason != "" || s.Paused:
+		return 2
+	case s.Uploads[ledger.Rejected]+s.Uploads[ledger.Expired] > 0:
+		return 3
+	default:
+		return 4
+	}
+}
 
 // BreakerState is whether an account's circuit breaker lets attempts pass.
 type BreakerState string
@@ -98,8 +126,38 @@ func (c *Client) account(ctx context.Context, name string) (AccountStatus, error
 		return s, err
 	}
 	counts, err := c.ledger.Counts(ctx, name)
+	if err != nil {
+		return s, err
+	}
 	s.Backlog, s.OldestAgeMS, s.Uploads = counts.Unfinished(), counts.Oldest.Milliseconds(), counts.ByState
-	return s, err
+	lately, err := c.ledger.Activity(ctx, name, time.Minute, rateMinutes+1)
+	if err != nil {
+		return s, err
+	}
+	s.measure(lately)
+	return s, nil
+}
+
+// rateMinutes is over how many whole minutes an account's rate is taken, and the one under way.
+const rateMinutes = 5
+
+// measure takes the figures of the last minutes.
+func (s *AccountStatus) measure(lately ledger.Activity) {
+	var calls ledger.Durations
+	var delivered int64
+	for _, step := range lately.Steps {
+		calls.Add(step.Calls)
+		delivered += step.Attempts[ledger.OutcomeDelivered]
+	}
+	minutes := lately.Now.Sub(lately.Steps[0].At.Time).Minutes()
+	s.DeliveredPerMinute = math.Round(float64(delivered)/minutes*10) / 10
+	s.AttemptP95MS = calls.Percentile(.95).Milliseconds()
+}
+
+// Activity reads what happened in an account lately, by steps of time; see ledger.Ledger.Activity.
+func (c *Client) Activity(ctx context.Context, account string, step time.Duration, n int) (ledger.Activity, error) {
+	a, err := c.ledger.Activity(ctx, account, step, n)
+	return a, c.explain(err)
 }
 
 // standing tells how an account stands, but for its uploads.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,13 +19,14 @@ import (
 )
 
 type accountsCmd struct {
-	List   accountsListCmd   `cmd:"" default:"withargs" help:"Show each account: its breaker, its workers, its backlog, the API's last answer."`
+	List   accountsListCmd   `cmd:"" default:"withargs" help:"Show the accounts: breaker, workers, backlog, rate, the API's last answer."`
 	Pause  accountsPauseCmd  `cmd:"" help:"Hold an account: attempts under way end, and no other starts."`
 	Resume accountsResumeCmd `cmd:"" help:"End the hold of an account."`
 }
 
 type accountsListCmd struct {
-	JSON bool `help:"Print JSON, one account a line." name:"json"`
+	Name string `arg:"" optional:"" help:"One account, in full; without it, all as a table, those in trouble first."`
+	JSON bool   `help:"Print JSON, one account a line." name:"json"`
 
 	kong.Plugins
 }
@@ -35,19 +38,86 @@ func (c *accountsListCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
+		if c.Name != "" {
+			i := slices.IndexFunc(accounts, func(a tasks.AccountStatus) bool { return a.Account == c.Name })
+			if i < 0 {
+				return &tasks.UnknownAccountError{Account: c.Name, Known: accountNames(accounts)}
+			}
+			return s.printStatus(accounts[i], c.JSON)
+		}
 		if len(accounts) == 0 {
 			fmt.Fprintln(s.stderr, "There is no account yet: none had an upload or a worker.")
+			return nil
 		}
-		for i, l := range accounts {
-			if i > 0 && !c.JSON {
-				fmt.Fprintln(s.stdout)
-			}
-			if err := s.printStatus(l, c.JSON); err != nil {
+		if !c.JSON {
+			return printAccounts(s.screen(), accounts)
+		}
+		for _, a := range accounts {
+			if err := printJSON(s.stdout, a); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+func accountNames(accounts []tasks.AccountStatus) []string {
+	names := make([]string, len(accounts))
+	for i, a := range accounts {
+		names[i] = a.Account
+	}
+	return names
+}
+
+// printAccounts prints a table, those in trouble first, and below it what they wait for.
+func printAccounts(to screen, accounts []tasks.AccountStatus) error {
+	slices.SortFunc(accounts, tasks.CompareTrouble)
+	t := table{columns: []column{
+		{title: "ACCOUNT"},
+		{title: "BREAKER", state: true},
+		{title: "BACKLOG"},
+		{title: "OLDEST", leave: 3},
+		{title: "PER MINUTE", leave: 4},
+		{title: "P95", leave: 2},
+		{title: "WORKERS", text: true},
+		{title: "LAST ANSWER", leave: 1, text: true},
+	}}
+	for _, l := range accounts {
+		t.add(l.Account, breakerWords(l), strconv.FormatInt(l.Backlog, 10), dash(age(l.OldestAgeMS, time.Second)),
+			strconv.FormatFloat(l.DeliveredPerMinute, 'f', -1, 64), dash(age(l.AttemptP95MS, 10*time.Millisecond)),
+			workerWords(l), dash(answerWords(l.LastAnswer)))
+	}
+	if err := t.print(to); err != nil {
+		return err
+	}
+	for _, l := range accounts {
+		if waits := l.WaitsFor(localTime); waits != "" {
+			if _, err := fmt.Fprintln(to, "! "+waits); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// age writes milliseconds; "" for none.
+func age(ms int64, grain time.Duration) string {
+	if ms == 0 {
+		return ""
+	}
+	return max(grain, (time.Duration(ms) * time.Millisecond).Round(grain)).String()
+}
+
+// answerWords tells the API's last answer; "" when there was none.
+func answerWords(a *tasks.LastAnswer) string {
+	if a == nil {
+		return ""
+	}
+	said := outcomeWords(a.Outcome)
+	if a.HTTPStatus != 0 {
+		said += fmt.Sprintf(", HTTP %d", a.HTTPStatus)
+	}
+	return said + note(a.Code, ", code ") + note(a.Msg, ", saying: ")
 }
 
 func (s *session) printStatus(l tasks.AccountStatus, asJSON bool) error {
@@ -108,17 +178,18 @@ func printAccount(w io.Writer, l tasks.AccountStatus) error {
 		row("waits", "! "+waits)
 	}
 	if a := l.LastAnswer; a != nil {
-		said := outcomeWords(a.Outcome)
-		if a.HTTPStatus != 0 {
-			said += fmt.Sprintf(", HTTP %d", a.HTTPStatus)
-		}
-		row("last answer", localTime(a.At)+"  "+said+note(a.Code, ", code ")+note(a.Msg, ", saying: "))
+		row("last answer", localTime(a.At)+"  "+answerWords(a))
 	}
 	backlog := plural(int(l.Backlog), "upload", "uploads")
 	if l.OldestAgeMS > 0 {
-		backlog += ", the oldest is " + (time.Duration(l.OldestAgeMS) * time.Millisecond).Round(time.Second).String() + " old"
+		backlog += ", the oldest is " + age(l.OldestAgeMS, time.Second) + " old"
 	}
 	row("backlog", backlog)
+	lately := fmt.Sprintf("%g delivered a minute", l.DeliveredPerMinute)
+	if l.AttemptP95MS > 0 {
+		lately += ", 95 % of calls take at most " + age(l.AttemptP95MS, 10*time.Millisecond)
+	}
+	row("last 5 min", lately)
 	var counts []string
 	for _, state := range ledger.States() {
 		if n := l.Uploads[state]; n > 0 {

@@ -77,6 +77,22 @@ func TestTheLastWorkerIsKilled(t *testing.T) {
 	}
 }
 
+func TestAccountsTable(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.worker()
+	order, file := b.picture(1)
+	b.must(0, "enqueue", "--order", order, "--wait", file)
+	b.want(b.run("accounts"), 0, "ACCOUNT", "PER MINUTE", "P95", b.account, "closed", "last beat", "delivered, HTTP 200")
+	b.want(b.run("accounts", b.account), 0, "1 delivered", "delivered a minute, 95 % of calls take at most")
+	var status tasks.AccountStatus
+	o := b.must(0, "accounts", b.account, "--json")
+	if err := json.Unmarshal([]byte(o.stdout), &status); err != nil || status.DeliveredPerMinute <= 0 || status.AttemptP95MS <= 0 {
+		t.Errorf("%s, %v", o.stdout, err)
+	}
+	b.want(b.run("accounts", "nobody-has-this"), 3, `there is no account "nobody-has-this"`)
+}
+
 // gateway runs a gateway until the test ends, and gives its address.
 func (b *bench) gateway() string {
 	b.t.Helper()

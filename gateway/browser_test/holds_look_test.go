@@ -12,7 +12,7 @@ func holdsLook(s *stage, w window) {
 	b := s.open(w, s.operator)
 	b.goTo("/")
 	b.sees(".signs", "All accounts are delivering")
-	b.sees(".account", "Workers", "worker-1", "alive")
+	b.sees(".accounts", "Workers", "worker-1", "alive")
 	b.follow(`form[action="/accounts/default/pause"] button`)
 	b.sees("h1", "Pause account default?")
 	b.click("input[name=reason]")
@@ -22,7 +22,7 @@ func holdsLook(s *stage, w window) {
 	b.shot("ask-pause")
 	b.follow("button[name=confirmed]")
 	b.sees(".notice", "the account is paused")
-	b.sees(".account.paused", "default", "Paused by a person", "Paused by li-na:", "month-end audit", "in 3 h")
+	b.sees(".accounts .paused", "default", "Paused by a person", "Paused by li-na:", "month-end audit", "in 3 h")
 	u := s.hand(mainAccount, order(3))
 	s.ends(s.hand(otherAccount, order(4)), ledger.Delivered)
 	b.goTo("/")
@@ -43,7 +43,7 @@ func holdsLook(s *stage, w window) {
 	u = s.hand(otherAccount, order(5))
 	b.goTo("/")
 	b.sees(".signs", "Uploads of 1 account wait and no worker is running.")
-	b.sees(".account.open", "shanghai", "No worker is running.")
+	b.sees(".accounts .open", "shanghai", "No worker is running.")
 	if b.count(".sign.fine") != 0 {
 		t.Error("it is green although nothing works")
 	}

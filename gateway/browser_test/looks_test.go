@@ -149,22 +149,33 @@ func overviewLook(s *stage, w window) {
 	b := s.open(w, s.operator)
 	b.goTo("/")
 	b.sees(".signs", "The circuit breaker of 1 account is open", "wait for a person")
-	b.sees(".account.open", "shanghai", "Breaker open", "refuses this account", "Check access key", "Open since", "Next probe",
-		"Last answer", "Refused", "HTTP 401", "The signature does not match.")
-	b.sees(".account:not(.open)", "default", "Breaker closed", "Backlog")
-	b.sees(".chart", "Last 24 hours", "24 h ago", "Rejected or expired")
-	if n := b.count(".chart rect.delivered"); n < 20 {
-		t.Errorf("the chart has %d bars", n)
+	b.sees(".accounts tbody:first-of-type", "shanghai", "Breaker open", "refuses this account", "Check access key", "Open since", "Next probe",
+		"Refused", "HTTP 401", "The signature does not match.")
+	b.sees("#account-default", "Breaker closed", "worker-1", "alive")
+	for span, bars := range map[string]int{"1h": 1, "7d": 70, "24h": 40} {
+		b.follow(`.spans a[href="?span=` + span + `"]`)
+		b.sees(".spans [aria-current]", map[string]string{"1h": "1 hour", "24h": "24 hours", "7d": "7 days"}[span])
+		if n := b.count(".chart rect.delivered"); n < bars {
+			t.Errorf("the chart of %s has %d bars", span, n)
+		}
+		b.fits()
+		b.shot("overview-" + span)
 	}
 	b.fine()
+	b.click(".sign.alarm")
+	b.until(`location.hash === "#account-shanghai"`)
+	b.follow("#account-shanghai th a")
+	b.sees("h1", "Account shanghai")
+	b.sees(".account", "Breaker open", "worker-1", "alive", "Backlog")
 	b.fits()
-	b.shot("overview")
+	b.shot("account")
+	b.goTo("/")
 	b.follow(`.counts a[href="/uploads?state=rejected"]`)
 	b.sees("h1", "Uploads: Rejected")
 	must(t, s.rdb.Set(s.ctx, "asynq:{"+ledger.Queue(mainAccount)+"}:paused", time.Now().Unix(), 0).Err())
 	b.goTo("/")
 	b.sees(".signs", "1 account is paused in asynq.")
-	b.sees(".account:not(.open)", "Paused", "until someone resumes the queue")
+	b.sees("#account-default", "Paused", "until someone resumes the queue")
 }
 
 // fill makes an installation that has seen something.
@@ -296,7 +307,7 @@ func languagesLook(s *stage, w window) {
 	b.language("zh-CN,zh;q=0.9,en;q=0.8")
 	b.goTo("/")
 	b.sees("h1", "凭证送达了吗？")
-	b.sees(".account.open", "熔断器打开", "PandaPon 拒绝此账户。")
+	b.sees(".accounts tbody.open", "熔断器打开", "PandaPon 拒绝此账户。")
 	if lang := eval[string](b, "document.documentElement.lang"); lang != "zh-Hans" {
 		t.Errorf("the page is in %q", lang)
 	}

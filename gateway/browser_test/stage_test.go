@@ -71,7 +71,7 @@ func newStage(t *testing.T) *stage {
 	}})
 	s.tasks = tasks.New(tasks.Config{Redis: s.rdb, Store: v, Ledger: l, InlineMost: ledger.InlineMost, Retention: time.Hour})
 	s.work(server.Client(), l, v, api.URL)
-	s.serve(l)
+	s.serve()
 	return s
 }
 
@@ -96,14 +96,14 @@ func (s *stage) work(queue *redis.Client, l *ledger.Ledger, v blob.Store, apiURL
 	s.t.Cleanup(api.Close)
 }
 
-func (s *stage) serve(l *ledger.Ledger) {
+func (s *stage) serve() {
 	s.t.Helper()
 	secretOf := func(role gateway.Role, name string) (string, gateway.Token) {
 		secret, stored, err := gateway.NewToken(role, name)
 		must(s.t, err)
 		return secret, stored
 	}
-	cfg := gateway.Config{Tasks: s.tasks, History: l, Redis: s.rdb, Tokens: make([]gateway.Token, 2)}
+	cfg := gateway.Config{Tasks: s.tasks, Redis: s.rdb, Tokens: make([]gateway.Token, 2)}
 	s.operator, cfg.Tokens[0] = secretOf(gateway.Operator, "li-na")
 	s.producer, cfg.Tokens[1] = secretOf(gateway.Producer, "shop")
 	var err error
@@ -235,28 +235,23 @@ func (s *stage) wait(what string, ok func() bool) {
 	}
 }
 
-// past fills the ledger's index with uploads that ended in the hours before, so that the chart has
-// a day to show.
+// past counts attempts of the week before, so that the charts have something to show.
 func (s *stage) past() {
 	s.t.Helper()
 	now, err := s.rdb.Time(s.ctx).Result()
 	must(s.t, err)
-	for hour := 1; hour < 24; hour++ {
-		delivered := 60 + (hour*37)%53 - 5*max(0, 8-hour%12)
-		s.index(now, ledger.Delivered, hour, delivered)
-		s.index(now, ledger.Rejected, hour, max(0, hour%7-4))
-	}
-	s.index(now, ledger.Expired, 13, 9)
-}
-
-func (s *stage) index(now time.Time, state ledger.State, hour, many int) {
-	s.t.Helper()
-	var members []redis.Z
-	for i := range many {
-		at := now.Add(-time.Duration(hour)*time.Hour - time.Duration(i)*20*time.Second)
-		members = append(members, redis.Z{Score: float64(at.UnixMilli()), Member: fmt.Sprintf("past%s%02d%04d", state, hour, i)})
-	}
-	if len(members) > 0 {
-		must(s.t, s.rdb.ZAdd(s.ctx, "voucherd:{"+ledger.Queue(mainAccount)+"}:s:"+string(state), members...).Err())
+	quarter := now.Unix() / 900
+	for i := int64(1); i < 7*96; i++ {
+		hour := i / 4 % 24
+		step := quarter - i
+		field := strconv.FormatInt(step%16, 10)
+		values := []any{
+			field + " delivered 15", 40 + (i*37)%23 - 3*max(0, 8-hour%12), field + " delivered 17", 6 + i%5, field + " refused 14", max(0, i%29-26),
+			field + " backlog", max(0, 30-(i-40)*(i-40)) + i%4, field + " breaker", "",
+		}
+		if i > 36 && i < 44 {
+			values = append(values, field+" unclear 29", 20+i%7, field+" breaker", "outage")
+		}
+		must(s.t, s.rdb.HSet(s.ctx, fmt.Sprintf("voucherd:{%s}:c:q:%d", ledger.Queue(mainAccount), step/16), values...).Err())
 	}
 }

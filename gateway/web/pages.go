@@ -26,16 +26,12 @@ type Store interface {
 	List(ctx context.Context, q ledger.Query) (ledger.Page, error)
 	Count(ctx context.Context, q ledger.Query) (map[ledger.State]int64, error)
 	Accounts(ctx context.Context) ([]tasks.AccountStatus, error)
+	Activity(ctx context.Context, account string, step time.Duration, n int) (ledger.Activity, error)
 	Standing(ctx context.Context, account string) (tasks.AccountStatus, error)
 	Pause(ctx context.Context, p tasks.PauseRequest) (tasks.AccountStatus, error)
 	Resume(ctx context.Context, account string) (tasks.AccountStatus, error)
 	Act(ctx context.Context, a tasks.Action, id string, who ledger.Who) (ledger.Upload, error)
 	ActAll(ctx context.Context, b tasks.Bulk, done func(id string, r tasks.Result) error) error
-}
-
-// History counts what ended; *ledger.Ledger is one.
-type History interface {
-	Ended(ctx context.Context, account string, s ledger.State, step time.Duration, n int) ([]int64, error)
 }
 
 // LearntRule is a sign rule other than that of the settings, by which a call was signed that the
@@ -59,11 +55,9 @@ type Viewer struct {
 // In says whether the viewer was let in.
 func (v Viewer) In() bool { return v.Name != "" || v.Operator }
 
-// Config is what Pages need. All but History and Webhooks is required.
+// Config is what Pages need. All but Webhooks is required.
 type Config struct {
-	Store   Store
-	History History // nil: the start page has no chart
-
+	Store  Store
 	Viewer func(*http.Request) Viewer
 	Note   func(*http.Request, ledger.Upload) // puts an upload's ids onto the access log line
 	Cause  func(*http.Request, error)         // puts an error onto it that the page does not show
@@ -112,6 +106,7 @@ func New(cfg Config) (*Pages, error) {
 func (p *Pages) Routes() []Route {
 	return []Route{
 		{Pattern: "GET /{$}", Serve: p.start},
+		{Pattern: "GET /accounts/{name}", Serve: p.account},
 		{Pattern: "GET /search", Serve: p.search},
 		{Pattern: "GET /incident", Serve: p.incident},
 		{Pattern: "GET /uploads", Serve: p.uploads},

@@ -45,7 +45,7 @@ func everything(t *testing.T, s *site) map[string]answer {
 	s.store.accounts[2].Breaker, s.store.accounts[7].Breaker = tasks.BreakerHalfOpen, tasks.BreakerClosed
 	all := map[string]answer{}
 	for _, path := range []string{
-		"/", "/?done=pause", "/search", "/search?q=nothing", "/search?q=" + strings.Repeat("x", 300), "/uploads", "/uploads/none",
+		"/", "/?done=pause", "/?span=1h", "/?span=7d", "/?span=x", "/accounts/account3", "/accounts/account9", "/accounts/none", "/search", "/search?q=nothing", "/search?q=" + strings.Repeat("x", 300), "/uploads", "/uploads/none",
 		"/uploads?state=rejected&account=default&since=1h", "/uploads?order=1&state=waiting", "/uploads?state=discarded&account=other",
 		"/uploads/" + idOf(0) + "?done=retry", "/uploads/" + idOf(0) + "?done=discard",
 	} {
@@ -127,7 +127,7 @@ func TestEveryMessageIsUsed(t *testing.T) {
 			source.Write(text)
 		}
 	}
-	made := regexp.MustCompile(`^(state|outcome|breaker|advice|problem|unit|language|list\.since|list\.none|pause\.for|act|did|bulk)\.`) // put together from parts
+	made := regexp.MustCompile(`^(state|outcome|breaker|advice|problem|unit|language|span|list\.since|list\.none|pause\.for|act|did|bulk)\.`) // put together from parts
 	for key := range messages(t, "en") {
 		if !made.MatchString(key) && !strings.Contains(source.String(), `"`+key+`"`) {
 			t.Errorf("no page uses the message %q", key)
@@ -206,23 +206,70 @@ func TestSearch(t *testing.T) {
 
 func TestStart(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, upload(1, ledger.Delivered), upload(2, ledger.Waiting))
+	s := newSite(t, upload(1, ledger.Delivered), upload(2, ledger.Waiting), upload(3, ledger.Expired))
+	s.store.accounts[0].DeliveredPerMinute, s.store.accounts[0].AttemptP95MS = 12.5, 1230
 	a := s.get("/")
-	s.has(a, http.StatusOK, "All accounts are delivering.", "Breaker closed", `href="/uploads?state=rejected"`,
-		"In the last 24 hours 24 were delivered, 0 rejected or expired.")
-	if n := strings.Count(a.body, `class="delivered"`); n != 16 {
-		t.Errorf("the chart has %d bars, want 16", n)
-	}
-	s.store.accounts[0].Breaker, s.store.accounts[0].Reason, s.store.accounts[0].Since, s.store.accounts[0].NextProbeAt = tasks.BreakerOpen, "outage", at(90e9), at(-42e9)
-	s.has(s.get("/"), http.StatusOK, "The circuit breaker of 1 account is open.", "PandaPon does not answer.", "1 min 30 s ago", "in 42 s", "Nothing to do but wait")
-	s.store.accounts[0].Breaker, s.store.accounts[0].Backlog, s.store.accounts[0].Workers = tasks.BreakerClosed, 1, nil
+	s.has(a, http.StatusOK, "All accounts are delivering.", "Breaker closed", `href="/uploads?state=rejected"`, "shop-7:31 v1.2.3",
+		">12.5<", "1.2 s", `<a class="sign warn" href="/uploads?state=expired">1 upload ended undelivered`, `href="/accounts/default"`)
+	account := &s.store.accounts[0]
+	account.Breaker, account.Reason, account.Since, account.NextProbeAt = tasks.BreakerOpen, "outage", at(90e9), at(-42e9)
+	s.has(s.get("/"), http.StatusOK, `<a class="sign alarm" href="#account-default">The circuit breaker of 1 account is open.`, "PandaPon does not answer.",
+		"1 min 30 s ago", "in 42 s", "Nothing to do but wait", `id="account-default"`)
+	account.Breaker, account.Reason, account.Backlog, account.Workers = tasks.BreakerClosed, "", 1, nil
 	a = s.get("/")
 	s.has(a, http.StatusOK, "Uploads of 1 account wait and no worker is running.", "No worker is running.", `class="breaker open">No worker`)
-	if strings.Contains(a.body, "All accounts are delivering") || strings.Contains(a.body, "Breaker closed") {
+	if strings.Contains(a.body, "All accounts are delivering") || strings.Contains(a.body, `breaker closed">`) {
 		t.Error("it is green although nothing works")
 	}
 	s.store.accounts = nil
 	s.has(s.get("/"), http.StatusOK, "No account yet.")
+}
+
+// Those in trouble stand first.
+func TestTroubleStandsFirst(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	add := func(name, reason string, backlog int64, workers []ledger.WorkerInfo) {
+		s.store.accounts = append(s.store.accounts, tasks.AccountStatus{Account: name, Reason: reason, Backlog: backlog, Workers: workers})
+	}
+	s.store.accounts = nil
+	add("a-fine", "", 0, alive())
+	add("b-throttled", "throttled", 1, alive())
+	add("c-open", "credentials", 1, alive())
+	add("d-nobody", "", 1, nil)
+	body := s.get("/").body
+	last := -1
+	for _, name := range []string{"d-nobody", "c-open", "b-throttled", "a-fine"} {
+		i := strings.Index(body, `id="account-`+name)
+		if i < last {
+			t.Errorf("%s stands too early", name)
+		}
+		last = i
+	}
+}
+
+func TestCharts(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upload(1, ledger.Waiting))
+	s.store.accounts[0].Backlog = 9
+	for span, c := range map[string]struct {
+		bars  int
+		words []string
+	}{
+		"1h":  {20, []string{"Accepted <b>40</b>", "Refused <b>20</b>", "56 min ago · Accepted 2 · Refused 1", "1 h ago"}},
+		"24h": {16, []string{"Accepted <b>32</b>", "22 h ago · Accepted 2", "1 d ago", "30 min ago · PandaPon does not answer."}},
+		"7d":  {28, []string{"Accepted <b>56</b>", "6 d 22 h ago · 95 % within 130 ms · 50 % within 110 ms", "7 d ago"}},
+	} {
+		a := s.get("/accounts/default?span=" + span)
+		s.has(a, http.StatusOK, append(c.words, "Account default", "95 % within <b>130 ms</b>", "now <b>9</b>", `class="unwatched"`, `?span=`+span+`" aria-current`)...)
+		if n := strings.Count(a.body, `<rect class="delivered"`); n != c.bars {
+			t.Errorf("the chart of %s has %d bars, want %d", span, n, c.bars)
+		}
+	}
+	s.has(s.get("/?span=nonsense"), http.StatusOK, `?span=24h" aria-current`)
+	s.has(s.get("/accounts/other"), http.StatusNotFound)
+	s.store.err = errAway
+	s.has(s.get("/accounts/default"), http.StatusInternalServerError)
 }
 
 // The start page costs the store the same however many uploads there are.

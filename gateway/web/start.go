@@ -3,9 +3,8 @@ package web
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
@@ -18,39 +17,62 @@ const (
 	listEvery   = 10 * time.Second
 )
 
-// startView is the start page.
+// startView is the start page, and the page of one account.
 type startView struct {
-	Accounts     []accountView
-	Totals       map[ledger.State]int64
-	BreakersOpen int64 // accounts whose breaker is open, but by a person
-	Held         int64 // accounts that a person paused
-	Paused       int64 // accounts
-	Unattended   int64 // accounts whose uploads wait while no worker lives
-	Dead         int64 // uploads that wait for a person
-	Learnt       []LearntRule
-	Chart        *chart
+	One      bool // it is the page of one account, the only one here
+	Accounts []accountView
+	Totals   map[ledger.State]int64
+	Signs    []sign
+	Learnt   []LearntRule
+	Spans    []span
+	Span     span // the one that the charts show
+	Charts   []chart
+	Strips   []strip
 }
 
-// accountView is an account's card.
-type accountView struct {
-	tasks.AccountStatus
-
-	Delivered24, Failed24 int64
-	History               bool // the two are known
-}
+// accountView is an account's row, or its page.
+type accountView struct{ tasks.AccountStatus }
 
 // Skew is how far the API's clock is ahead of the workers', or behind if below 0.
-func (l accountView) Skew() time.Duration { return time.Duration(l.ClockSkewMS) * time.Millisecond }
+func (a accountView) Skew() time.Duration { return time.Duration(a.ClockSkewMS) * time.Millisecond }
 
 // SkewSize is Skew without its sign.
-func (l accountView) SkewSize() time.Duration { return l.Skew().Abs() }
+func (a accountView) SkewSize() time.Duration { return a.Skew().Abs() }
+
+// Rate writes how many are delivered in a minute.
+func (a accountView) Rate() string { return figure(a.DeliveredPerMinute) }
+
+// Trouble says that the account's uploads wait for something.
+func (a accountView) Trouble() bool { return a.Reason != "" || a.Paused || a.Unattended() }
+
+// crewShown is how many workers the table names.
+const crewShown = 2
+
+// Crew gives the first workers that live.
+func (a accountView) Crew() []ledger.WorkerInfo {
+	live := slices.DeleteFunc(slices.Clone(a.Workers), func(w ledger.WorkerInfo) bool { return !w.Live })
+	return live[:min(len(live), crewShown)]
+}
+
+// Waits says that uploads of an account wait for something.
+func (v startView) Waits() bool {
+	return slices.ContainsFunc(v.Accounts, accountView.Trouble)
+}
+
+// sign is a strip that says what is wrong, and leads there.
+type sign struct {
+	Kind string // alarm or warn
+	Text string // the message about
+	N    int64
+	Link string
+}
 
 func (p *Pages) start(w http.ResponseWriter, r *http.Request) error {
-	view, err := p.overview(r.Context())
+	pg := p.newPage(r, "start")
+	view, err := p.overview(r.Context(), pg.words, spanOf(r), "")
 	if err != nil {
 		return err
 	}
-	pg := p.newPage(r, "start")
 	if done := r.URL.Query().Get("done"); done == "pause" || done == "resume" {
 		pg.Notice, pg.Here = pg.texts["act.done."+done], r.URL.Path
 	}
@@ -58,92 +80,69 @@ func (p *Pages) start(w http.ResponseWriter, r *http.Request) error {
 	return p.render(w, r, http.StatusOK, "start.html", pg)
 }
 
-func (p *Pages) overview(ctx context.Context) (startView, error) {
+// account answers with the page of one account.
+func (p *Pages) account(w http.ResponseWriter, r *http.Request) error {
+	pg := p.newPage(r, "start")
+	view, err := p.overview(r.Context(), pg.words, spanOf(r), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	if len(view.Accounts) == 0 {
+		return ledger.ErrNotFound
+	}
+	pg.Title, pg.Live, pg.Body = view.Accounts[0].Account, startEvery, view
+	return p.render(w, r, http.StatusOK, "start.html", pg)
+}
+
+// overview looks at all accounts, or at the one of this name.
+func (p *Pages) overview(ctx context.Context, w words, s span, one string) (startView, error) {
 	accounts, err := p.cfg.Store.Accounts(ctx)
 	if err != nil {
 		return startView{}, err
 	}
-	ended, err := p.history(ctx, accounts)
+	if one != "" {
+		accounts = slices.DeleteFunc(accounts, func(a tasks.AccountStatus) bool { return a.Account != one })
+	}
+	slices.SortFunc(accounts, tasks.CompareTrouble)
+	lately, err := p.activities(ctx, accounts, s)
 	if err != nil {
 		return startView{}, err
 	}
-	v := startView{Totals: map[ledger.State]int64{}, Learnt: p.cfg.Learnt()}
-	for i, l := range accounts {
-		card := accountView{AccountStatus: l}
-		if ended != nil {
-			card.History, card.Delivered24, card.Failed24 = true, sum(ended[i].delivered), sum(ended[i].failed)
+	v := startView{One: one != "", Totals: map[ledger.State]int64{}, Learnt: p.cfg.Learnt(), Spans: spans(), Span: s}
+	for _, a := range accounts {
+		v.Accounts = append(v.Accounts, accountView{a})
+		for state, n := range a.Uploads {
+			v.Totals[state] += n
 		}
-		v.Accounts = append(v.Accounts, card)
-		for s, n := range l.Uploads {
-			v.Totals[s] += n
-		}
-		v.BreakersOpen += one(l.Breaker != tasks.BreakerClosed && l.Pause == nil)
-		v.Held += one(l.Pause != nil)
-		v.Paused += one(l.Paused)
-		v.Unattended += one(l.Unattended())
 	}
-	v.Dead = v.Totals[ledger.Rejected] + v.Totals[ledger.Expired]
-	if ended != nil {
-		v.Chart = newChart(ended)
-	}
+	v.Signs = signs(accounts, v.Totals)
+	v.Charts, v.Strips = charts(w, s, lately, accounts), strips(w, s, lately, accounts)
 	return v, nil
 }
 
-func one(b bool) int64 {
-	if b {
-		return 1
+// signs say what is wrong, the worst first. One account leads to its row, in which it is explained.
+func signs(accounts []tasks.AccountStatus, totals map[ledger.State]int64) []sign {
+	all := []sign{
+		{Kind: "alarm", Text: "start.breakers-open"},
+		{Kind: "alarm", Text: "start.unattended"},
+		{Kind: "warn", Text: "start.held"},
+		{Kind: "warn", Text: "start.paused"},
+		{Kind: "warn", Text: "start.dead"},
 	}
-	return 0
-}
-
-func sum(counts []int64) int64 {
-	var all int64
-	for _, n := range counts {
-		all += n
-	}
-	return all
-}
-
-// The chart's bars, and how many questions are put to Redis at once for them.
-const (
-	chartStep  = time.Hour
-	chartBars  = 24
-	askAtATime = 8
-)
-
-// ended is what came to its end in each of the chart's steps, oldest first.
-type ended struct{ delivered, failed []int64 }
-
-// history gives what ended in each account; nil when nobody knows.
-func (p *Pages) history(ctx context.Context, accounts []tasks.AccountStatus) ([]ended, error) {
-	if p.cfg.History == nil {
-		return nil, nil
-	}
-	all := make([]ended, len(accounts))
-	expired := make([][]int64, len(accounts))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(askAtATime)
-	for i, l := range accounts {
-		for s, into := range map[ledger.State]*[]int64{
-			ledger.Delivered: &all[i].delivered, ledger.Rejected: &all[i].failed, ledger.Expired: &expired[i],
-		} {
-			if l.Uploads[s] == 0 {
-				*into = make([]int64, chartBars)
-				continue
+	for _, a := range accounts {
+		for i, is := range []bool{a.Breaker != tasks.BreakerClosed && a.Pause == nil, a.Unattended(), a.Pause != nil, a.Paused} {
+			if is && all[i].N == 0 {
+				all[i].Link = "#account-" + a.Account
 			}
-			group.Go(func() (err error) {
-				*into, err = p.cfg.History.Ended(ctx, l.Account, s, chartStep, chartBars)
-				return err
-			})
+			if is {
+				all[i].N++
+			}
 		}
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
+	dead := &all[len(all)-1]
+	dead.N, dead.Link = totals[ledger.Rejected]+totals[ledger.Expired], "/uploads?state=rejected"
+	if totals[ledger.Rejected] == 0 {
+		dead.Link = "/uploads?state=expired"
 	}
-	for i := range all {
-		for j, n := range expired[i] {
-			all[i].failed[j] += n
-		}
-	}
-	return all, nil
+	return slices.DeleteFunc(all, func(s sign) bool { return s.N == 0 })
 }

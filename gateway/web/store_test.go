@@ -167,17 +167,21 @@ func (s *store) Act(_ context.Context, a tasks.Action, id string, who ledger.Who
 	return ledger.Upload{}, ledger.ErrNotFound
 }
 
-// Ended counts one delivered and no other upload in each step.
-func (s *store) Ended(_ context.Context, _ string, state ledger.State, _ time.Duration, n int) ([]int64, error) {
+// Activity has two attempts delivered and one refused in every third step, with a backlog of 7, and the
+// breaker open in the step before the last.
+func (s *store) Activity(_ context.Context, _ string, step time.Duration, n int) (ledger.Activity, error) {
 	unlock, err := s.call()
 	defer unlock()
-	counts := make([]int64, n)
-	if state == ledger.Delivered {
-		for i := range counts {
-			counts[i] = int64(i % 3)
+	a := ledger.Activity{Now: at(0), Step: step, Steps: make([]ledger.Step, n)}
+	for i := range a.Steps {
+		a.Steps[i] = ledger.Step{At: at(step * time.Duration(n-1-i)), Watched: i > 0, Backlog: 7}
+		if i%3 == 0 {
+			a.Steps[i].Attempts = map[ledger.Outcome]int64{ledger.OutcomeDelivered: 2, ledger.OutcomeRefused: 1}
+			a.Steps[i].Calls[13] = 3 // 91 to 128 ms
 		}
 	}
-	return counts, err
+	a.Steps[n-2].Breaker = "outage"
+	return a, err
 }
 
 const account = "default"
@@ -242,7 +246,7 @@ func newSite(tb testing.TB, uploads ...ledger.Upload) *site {
 	}
 	s.store.accounts = []tasks.AccountStatus{{Account: account, Breaker: tasks.BreakerClosed, Uploads: counts, Workers: alive()}}
 	pages, err := web.New(web.Config{
-		Store: s.store, History: s.store, Viewer: func(*http.Request) web.Viewer { return s.viewer },
+		Store: s.store, Viewer: func(*http.Request) web.Viewer { return s.viewer },
 		Note: func(*http.Request, ledger.Upload) {}, Cause: func(_ *http.Request, err error) { s.causes = append(s.causes, err) },
 		By: func(*http.Request) string { return s.viewer.Name }, Now: func() time.Time { return at(0).Time }, Learnt: func() []web.LearntRule { return s.learnt },
 	})

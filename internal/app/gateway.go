@@ -19,7 +19,7 @@ const GatewayConns = 96
 // adds the store, the metrics, asynqmon, and the accounts and limits of the settings. Nothing runs
 // yet.
 func (s *Store) NewGateway(cfg config.Config, own gateway.Config, m *metrics.Metrics) (*gateway.Gateway, error) {
-	own.Tasks, own.Ready, own.History, own.Redis = s.Tasks, s.Ready, s.Ledger, s.Redis
+	own.Tasks, own.Ready, own.Redis = s.Tasks, s.Ready, s.Redis
 	own.Webhooks = func(ctx context.Context, account string) (events.Status, bool, error) {
 		return events.ReadStatus(ctx, s.Redis, s.Tasks, account)
 	}
