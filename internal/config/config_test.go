@@ -104,7 +104,7 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := map[string]string{
-		"VOUCHERD_REDIS_URL": "rediss://h:1/2", "VOUCHERD_STORE": "file:///v", "VOUCHERD_MAX_VOUCHER_BYTES": "3KB",
+		"VOUCHERD_REDIS_URL": "rediss://h:1/2", "VOUCHERD_STORE": "file:///v", "VOUCHERD_MAX_VOUCHER_BYTES": "3KB", "VOUCHERD_SPOOL_MOST": "3GiB",
 		"VOUCHERD_MEDIA_TYPES": "image/png", "VOUCHERD_CONCURRENCY": "3", "VOUCHERD_RATE": "3/s", "VOUCHERD_WORKER_NAME": "w", "VOUCHERD_LOG": "debug",
 		"VOUCHERD_LOG_FORMAT": "console", "VOUCHERD_SHORT_SCHEDULE": "1s, 2s", "VOUCHERD_LONG_SCHEDULE": "3s", "VOUCHERD_JITTER": "0",
 		"PANDAPON_CODES_FINAL": "1, 2", "PANDAPON_CODES_THROTTLED": "3", "PANDAPON_CODES_CREDENTIALS": "-4",

@@ -152,13 +152,18 @@ func TestClusters(t *testing.T) {
 		c := redistest.Cluster(t)
 		rdb := c.Client()
 		t.Cleanup(func() { _ = rdb.Close() })
-		by := look(t, rdb, 1)
-		if by["redis cluster"].Grade != doctor.OK || by["redis replicas"].Found != "1 follow, 1 must have an upload" || by["redis replicas"].Grade != doctor.OK ||
-			by["redis version"].Grade != doctor.OK || by["redis role"].What != "" || by["store"].Grade != doctor.OK {
-			t.Errorf("found %+v", by)
+		var by map[string]doctor.Finding
+		err := process.Until(t.Context(), 30*time.Second, "all is well", func() bool { // nodes learn of each other in time
+			by = look(t, rdb, 1)
+			return by["redis cluster"].Grade == doctor.OK && by["redis replicas"].Found == "1 follow, 1 must have an upload" &&
+				by["redis replicas"].Grade == doctor.OK && by["redis version"].Grade == doctor.OK && by["redis role"].What == "" &&
+				by["store"].Grade == doctor.OK
+		})
+		if err != nil {
+			t.Errorf("found %+v, %v", by, err)
 		}
 		var master, replica *process.Redis
-		err := process.Until(t.Context(), 30*time.Second, "a replica is announced", func() (so bool) {
+		err = process.Until(t.Context(), 30*time.Second, "a replica is announced", func() (so bool) {
 			var err error
 			master, replica, _, err = c.MasterOf(t.Context(), "any")
 			return err == nil && replica != nil
