@@ -35,13 +35,15 @@ browser: ## Drives the web pages in a real Chromium; screenshots go to artefacts
 	@scripts/ensure redis-server chromium
 	$(GO) test -count=1 -timeout 10m ./gateway/browser_test
 
-check: $(LINT) ## Checks modules, build, vet, formatting and lint rules; changes nothing
+check: $(LINT) ## Checks modules, build, vet, formatting, lint rules, chart, units and Compose file; changes nothing
 	$(GO) mod verify
 	$(GO) mod tidy -diff
 	$(GO) build -buildvcs=$(VCS) ./...
 	$(GO) vet ./...
 	$(LINT) fmt --diff
 	$(LINT) run ./...
+	@scripts/ensure systemd-analyze
+	cd deploy/check && $(GO) mod verify && $(GO) test -count=1 ./...
 
 fmt: $(LINT) ## Formats the code and orders its imports
 	$(LINT) fmt
