@@ -1,5 +1,5 @@
 // Package blob keeps voucher bytes from the moment they are enqueued until they are
-// delivered: in Redis, or in a directory. Tasks and records carry only a voucher's key.
+// delivered: in Redis, in a directory, or in S3. Tasks and records carry only a voucher's key.
 //
 // A voucher is put first and claimed later, when the ledger has an upload for it. What nobody
 // claims can be listed and deleted.
@@ -117,7 +117,7 @@ type Store interface {
 }
 
 // Open opens the blob store that a setting names: "redis:" is the Redis behind rdb, "file:///dir"
-// an existing directory. rdb may be nil for a directory. Errors do not repeat the setting, which
+// an existing directory, "s3://bucket/prefix?endpoint=URL" a bucket. rdb may be nil for the last two. Errors do not repeat the setting, which
 // may hold credentials.
 func Open(ctx context.Context, setting string, rdb redis.UniversalClient) (Store, error) {
 	scheme, rest, _ := strings.Cut(setting, ":")
@@ -137,9 +137,9 @@ func Open(ctx context.Context, setting string, rdb redis.UniversalClient) (Store
 		}
 		return OpenDir(ctx, dir)
 	case "s3":
-		return nil, errors.New("a blob store in S3 is not supported yet: use redis: or file:///dir")
+		return OpenS3(ctx, setting)
 	default:
-		return nil, errors.New("unknown kind of blob store: use redis: or file:///dir")
+		return nil, errors.New("unknown kind of blob store: use redis:, file:///dir or s3://bucket/prefix")
 	}
 }
 

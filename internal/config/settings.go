@@ -82,7 +82,7 @@ func connection(c *Config) []Setting {
 	return []Setting{
 		named("VOUCHERD_REDIS_URL", row(Connection, "redis", "redis://127.0.0.1:6379/0", "URL",
 			"Redis that holds queue and ledger (redis://, rediss:// or unix://)", parsed(&c.RedisURL, redisURL))),
-		row(Connection, "store", "redis:", "URL", "where voucher bytes lie: redis: or file:///dir", text(&c.Store)),
+		row(Connection, "store", "redis:", "URL", "where voucher bytes lie: redis:, file:///dir or s3://bucket/prefix", text(&c.Store)),
 	}
 }
 
