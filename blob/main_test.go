@@ -40,6 +40,18 @@ func stores() map[string]func(*testing.T) (blob.Store, string) {
 			t.Helper()
 			return openDir(t, t.TempDir()), redistest.Account(t)
 		},
+		"encrypted redis": func(t *testing.T) (blob.Store, string) {
+			t.Helper()
+			return blob.Encrypt(blob.NewRedis(redistest.Client(t)), newKeys(t)), redistest.Account(t)
+		},
+		"encrypted dir": func(t *testing.T) (blob.Store, string) {
+			t.Helper()
+			return blob.Encrypt(openDir(t, t.TempDir()), newKeys(t)), redistest.Account(t)
+		},
+		"encrypted s3": func(t *testing.T) (blob.Store, string) {
+			t.Helper()
+			return blob.Encrypt(openS3(t, s3test.Start(t)), newKeys(t)), redistest.Account(t)
+		},
 		"s3": func(t *testing.T) (blob.Store, string) {
 			t.Helper()
 			return openS3(t, s3test.Start(t)), redistest.Account(t)

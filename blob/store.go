@@ -36,6 +36,8 @@ type Meta struct {
 	UserID    string `json:"userId,omitempty"`
 	Reference string `json:"reference,omitempty"`
 	MediaType string `json:"mediaType,omitempty"`
+	// Plain is for Encrypted: the voucher before it was encrypted, known once it has been read.
+	Plain *Entry `json:"plain,omitempty"`
 }
 
 // Entry names a voucher and says what its bytes must be.
@@ -44,7 +46,7 @@ type Entry struct {
 	Size   int64  `json:"size"`   // bytes
 	SHA256 string `json:"sha256"` // lower-case hex
 	// CRC32C is the Castagnoli checksum, lower-case hex. Reading is checked by it, at a tenth of
-	// the cost; without it, by SHA256.
+	// the cost; without it, by SHA256. Of a voucher that is kept encrypted it says more (see sealed).
 	CRC32C string `json:"crc32c,omitempty"`
 }
 
