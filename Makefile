@@ -67,7 +67,7 @@ chaos: ## Kills and breaks everything for a while, then counts the vouchers (N=v
 	@scripts/ensure redis-server
 	$(GO) run ./test/chaos $(if $(SCENARIO),--scenario=$(SCENARIO)) $(if $(N),--n=$(N)) $(if $(SEED),--seed=$(SEED)) $(CHAOS_ARGS)
 
-cover: ## Shows the coverage of pandapon, its learn, ledger and worker; under 85 % of one of them it fails
+cover: .tools/versitygw ## Shows the coverage of pandapon, its learn, ledger and worker; under 85 % of one of them it fails
 	@scripts/ensure redis-server
 	$(GO) test $(TESTFLAGS) -coverprofile=coverage.out $(addprefix ./,$(COVERED))
 	@scripts/cover coverage.out 85 $(COVERED)
