@@ -27,7 +27,7 @@ build: ## Builds bin/voucherd
 demo: build ## Shows vouchers surviving an outage, all in one process (ARGS=--once for scripts)
 	@set -m 2>/dev/null; bin/voucherd demo $(ARGS) # in a job of its own: Ctrl-C ends the demo, and not make
 
-test: ## Runs the tests with the race detector, on a Redis of their own (PKG=./ledger/... ARGS='-run Begin')
+test: .tools/versitygw ## Runs the tests with the race detector, on a Redis of their own (PKG=./ledger/... ARGS='-run Begin')
 	@scripts/ensure redis-server cc promtool
 	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(ARGS) $$($(GO) list $(PKG) | grep -v /browser_test)
 
@@ -69,7 +69,7 @@ chaos: ## Kills and breaks everything for a while, then counts the vouchers (N=v
 	@scripts/ensure redis-server
 	$(GO) run ./test/chaos $(if $(SCENARIO),--scenario=$(SCENARIO)) $(if $(N),--n=$(N)) $(if $(SEED),--seed=$(SEED)) $(CHAOS_ARGS)
 
-cover: ## Shows the coverage of pandapon, its learn, ledger and worker; under 85 % of one of them it fails
+cover: .tools/versitygw ## Shows the coverage of pandapon, its learn, ledger and worker; under 85 % of one of them it fails
 	@scripts/ensure redis-server
 	$(GO) test $(TESTFLAGS) -coverprofile=coverage.out $(addprefix ./,$(COVERED))
 	@scripts/cover coverage.out 85 $(COVERED)
@@ -84,6 +84,6 @@ up: ## Starts Redis, two workers and the gateway with docker compose (PROFILE=de
 down: ## Stops them; vouchers and ledger stay in the volume, the gateway's tokens in deploy/secrets
 	scripts/compose --profile demo down
 
-.tools/golangci-lint .tools/benchstat: tools/go.mod tools/go.sum
+.tools/golangci-lint .tools/benchstat .tools/versitygw: tools/go.mod tools/go.sum
 	cd tools && GOBIN='$(CURDIR)/.tools' $(GO) install tool
-	@touch .tools/golangci-lint .tools/benchstat
+	@touch .tools/golangci-lint .tools/benchstat .tools/versitygw

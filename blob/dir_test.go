@@ -34,7 +34,7 @@ func mustClaim(tb testing.TB, v blob.Store, e blob.Entry) {
 }
 
 // all collects what All gives, by key.
-func all(tb testing.TB, d *blob.Dir) (map[string]blob.Stored, map[string]error) {
+func all(tb testing.TB, d blob.Store) (map[string]blob.Stored, map[string]error) {
 	tb.Helper()
 	stored, errs := map[string]blob.Stored{}, map[string]error{}
 	for s, err := range d.All(tb.Context()) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/test/redistest"
+	"github.com/voucherd/voucherd/test/s3test"
 )
 
 func TestMain(m *testing.M) {
@@ -39,6 +40,22 @@ func stores() map[string]func(*testing.T) (blob.Store, string) {
 			t.Helper()
 			return openDir(t, t.TempDir()), redistest.Account(t)
 		},
+		"encrypted redis": func(t *testing.T) (blob.Store, string) {
+			t.Helper()
+			return blob.Encrypt(blob.NewRedis(redistest.Client(t)), newKeys(t)), redistest.Account(t)
+		},
+		"encrypted dir": func(t *testing.T) (blob.Store, string) {
+			t.Helper()
+			return blob.Encrypt(openDir(t, t.TempDir()), newKeys(t)), redistest.Account(t)
+		},
+		"encrypted s3": func(t *testing.T) (blob.Store, string) {
+			t.Helper()
+			return blob.Encrypt(openS3(t, s3test.Start(t)), newKeys(t)), redistest.Account(t)
+		},
+		"s3": func(t *testing.T) (blob.Store, string) {
+			t.Helper()
+			return openS3(t, s3test.Start(t)), redistest.Account(t)
+		},
 	}
 }
 
@@ -49,6 +66,16 @@ func openDir(tb testing.TB, path string) *blob.Dir {
 		tb.Fatal(err)
 	}
 	return d
+}
+
+func openS3(tb testing.TB, server *s3test.Server) *blob.S3 {
+	tb.Helper()
+	s, err := blob.OpenS3(tb.Context(), server.Setting("pre/fix"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = s.Close() })
+	return s
 }
 
 // voucher makes bytes that no compression and no accident brings about twice.

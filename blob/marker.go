@@ -28,6 +28,10 @@ func readMarker(root *os.Root) (marker, error) {
 	if err != nil {
 		return marker{}, fmt.Errorf("read the blob store's marker: %w", err)
 	}
+	return parseMarker(text)
+}
+
+func parseMarker(text []byte) (marker, error) {
 	var m marker
 	if err := json.Unmarshal(text, &m); err != nil {
 		return marker{}, fmt.Errorf("read the blob store's marker: %w", err)

@@ -169,6 +169,11 @@ func retiredLine(claimed *os.Root, v Retired) ([]byte, error) {
 	if err != nil && !errors.Is(err, ErrDamaged) {
 		return nil, err
 	}
+	return noteLine(text, v)
+}
+
+// noteLine is retiredLine of a voucher's metadata.
+func noteLine(text []byte, v Retired) ([]byte, error) {
 	text, _, _ = bytes.Cut(bytes.TrimSpace(text), []byte("\n"))
 	if len(text) == 0 { // It was sent; all but that is lost.
 		text = fmt.Appendf(nil, `{"version":%d,"key":%q}`, recordVersion, v.Key)

@@ -1,5 +1,5 @@
 // Package blob keeps voucher bytes from the moment they are enqueued until they are
-// delivered: in Redis, or in a directory. Tasks and records carry only a voucher's key.
+// delivered: in Redis, in a directory, or in S3. Tasks and records carry only a voucher's key.
 //
 // A voucher is put first and claimed later, when the ledger has an upload for it. What nobody
 // claims can be listed and deleted.
@@ -36,6 +36,8 @@ type Meta struct {
 	UserID    string `json:"userId,omitempty"`
 	Reference string `json:"reference,omitempty"`
 	MediaType string `json:"mediaType,omitempty"`
+	// Plain is for Encrypted: the voucher before it was encrypted, known once it has been read.
+	Plain *Entry `json:"plain,omitempty"`
 }
 
 // Entry names a voucher and says what its bytes must be.
@@ -44,7 +46,7 @@ type Entry struct {
 	Size   int64  `json:"size"`   // bytes
 	SHA256 string `json:"sha256"` // lower-case hex
 	// CRC32C is the Castagnoli checksum, lower-case hex. Reading is checked by it, at a tenth of
-	// the cost; without it, by SHA256.
+	// the cost; without it, by SHA256. Of a voucher that is kept encrypted it says more (see sealed).
 	CRC32C string `json:"crc32c,omitempty"`
 }
 
@@ -117,7 +119,7 @@ type Store interface {
 }
 
 // Open opens the blob store that a setting names: "redis:" is the Redis behind rdb, "file:///dir"
-// an existing directory. rdb may be nil for a directory. Errors do not repeat the setting, which
+// an existing directory, "s3://bucket/prefix?endpoint=URL" a bucket. rdb may be nil for the last two. Errors do not repeat the setting, which
 // may hold credentials.
 func Open(ctx context.Context, setting string, rdb redis.UniversalClient) (Store, error) {
 	scheme, rest, _ := strings.Cut(setting, ":")
@@ -137,9 +139,9 @@ func Open(ctx context.Context, setting string, rdb redis.UniversalClient) (Store
 		}
 		return OpenDir(ctx, dir)
 	case "s3":
-		return nil, errors.New("a blob store in S3 is not supported yet: use redis: or file:///dir")
+		return OpenS3(ctx, setting)
 	default:
-		return nil, errors.New("unknown kind of blob store: use redis: or file:///dir")
+		return nil, errors.New("unknown kind of blob store: use redis:, file:///dir or s3://bucket/prefix")
 	}
 }
 

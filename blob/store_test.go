@@ -92,10 +92,8 @@ func TestReaderErrorLeavesNothing(t *testing.T) {
 			if found := unclaimed(t, v, account); len(found) != 0 {
 				t.Errorf("left behind: %+v", found)
 			}
-			if d, ok := v.(*blob.Dir); ok {
-				for s, err := range d.All(t.Context()) {
-					t.Errorf("left behind: %+v, %v", s, err)
-				}
+			for s, err := range v.All(t.Context()) {
+				t.Errorf("left behind: %+v, %v", s, err)
 			}
 		})
 	}
@@ -338,7 +336,10 @@ func TestOpenBySetting(t *testing.T) {
 		"":                               "unknown kind",
 		"/var/lib/store":                 "unknown kind",
 		"redis://:hunter2@host/0":        "redis: alone",
-		"s3://key:hunter2@bucket/x":      "not supported yet",
+		"s3://key:hunter2@bucket/x":      "AWS_ACCESS_KEY_ID",
+		"s3:hunter2":                     "s3://bucket/prefix",
+		"s3://bucket?endpoint=hunter2":   "s3://bucket/prefix",
+		"s3://bucket?hunter2=x":          "s3://bucket/prefix",
 		"file://hunter2/dir":             "three slashes",
 		"file:hunter2":                   "three slashes",
 		"file:///hunter2?x=1":            "three slashes",

@@ -24,8 +24,8 @@ func (s *sums) Write(p []byte) (int, error) {
 	return s.crc.Write(p)
 }
 
-// Describe gives size and checksums of a voucher that is kept elsewhere than in a blob store.
-func Describe(voucher []byte) Entry {
+// describe gives size and checksums of a voucher that is kept elsewhere than in a blob store.
+func describe(voucher []byte) Entry {
 	sum := newSums()
 	_, _ = sum.Write(voucher) // it takes everything
 	return sum.entry("")

@@ -139,12 +139,12 @@ func (l *Ledger) Voucher(ctx context.Context, id string) ([]string, error) {
 
 // HoldInstead has an upload hold another store key than the one it has, whose bytes are lost. It
 // says whether it did: not when it holds yet another by now.
-func (l *Ledger) HoldInstead(ctx context.Context, id, lost, storeKey string) (bool, error) {
+func (l *Ledger) HoldInstead(ctx context.Context, id, lost, storeKey, crc32c string) (bool, error) {
 	account, key, err := ParseID(id)
 	if err != nil {
 		return false, err
 	}
-	r, err := l.run(ctx, l.scripts.hold, account, key, lost, storeKey)
+	r, err := l.run(ctx, l.scripts.hold, account, key, lost, storeKey, crc32c)
 	if err != nil {
 		return false, fmt.Errorf("give %s another voucher: %w", id, err)
 	}

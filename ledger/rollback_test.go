@@ -156,11 +156,11 @@ func TestHoldInstead(t *testing.T) {
 		t.Fatalf("opened %+v, %v, want to be told of both", got, err)
 	}
 	for i, key := range []string{lost, lost, "another"} {
-		if held, err := b.HoldInstead(b.ctx, o.ID, key, "fresh"); err != nil || held != (i == 0) {
+		if held, err := b.HoldInstead(b.ctx, o.ID, key, "fresh", "c"); err != nil || held != (i == 0) {
 			t.Errorf("instead of %s: %v, %v", key, held, err)
 		}
 	}
-	if u := b.get(o.ID); u.StoreKey != "fresh" {
+	if u := b.get(o.ID); u.StoreKey != "fresh" || u.CRC32C != "c" {
 		t.Errorf("upload %+v, want it to hold the bytes that are there", u)
 	}
 }

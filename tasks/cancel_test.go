@@ -176,7 +176,8 @@ func TestDiscardIsAllOrNothing(t *testing.T) {
 func (b *bundle) rejected(order string) (id string) {
 	b.t.Helper()
 	voucher := []byte("%PDF-1.4 refused")
-	entry := blob.Describe(voucher)
+	_, entry, err := blob.Keys{}.Seal(voucher)
+	b.must(err)
 	o, err := ledger.New(b.rdb, ledger.Settings{}).Open(b.ctx, ledger.NewUpload{
 		Account: b.account, OrderID: order, SHA256: entry.SHA256, CRC32C: entry.CRC32C, Size: entry.Size,
 		MediaType: "application/pdf", Inline: voucher, Ended: ledger.Rejected,

@@ -31,6 +31,7 @@ type Config struct {
 	InlineMost      int64          // larger vouchers go to the store, the others with the record; at most ledger.InlineMost
 	MaxVoucherBytes int64          // 0: DefaultMaxVoucherBytes
 	MediaTypes      []string       // nil: DefaultMediaTypes
+	Keys            blob.Keys      // for vouchers that are kept with their records; Store has its own
 	Retention       time.Duration  // how long asynq shows a finished task; 0: not at all
 
 	// Patience is how long Enqueue tries again while Redis cannot be reached, as in a failover; 0:
@@ -191,7 +192,7 @@ func (c *Client) record(ctx context.Context, n ledger.NewUpload, again bool) (le
 	if err != nil {
 		return ledger.Upload{}, err
 	}
-	if err = c.settle(ctx, n.StoreKey, opened); err != nil {
+	if err = c.settle(ctx, n, opened); err != nil {
 		return ledger.Upload{}, err
 	}
 	if err = c.ledger.AwaitReplicas(ctx, n.Account, c.cfg.ReplicasAck); err != nil {
@@ -234,7 +235,8 @@ func (c *Client) putVoucher(ctx context.Context, meta blob.Meta, voucher io.Read
 		var head bytes.Buffer
 		_, err = io.CopyN(&head, voucher, c.cfg.InlineMost+1)
 		if errors.Is(err, io.EOF) {
-			return blob.Describe(head.Bytes()), head.Bytes(), nil
+			inline, e, err = c.cfg.Keys.Seal(head.Bytes())
+			return e, inline, err
 		}
 		if err != nil {
 			return e, nil, fmt.Errorf("read the voucher: %w", err)
@@ -248,10 +250,11 @@ func (c *Client) putVoucher(ctx context.Context, meta blob.Meta, voucher io.Read
 // settle does what follows Open: a voucher that was put is claimed or dropped, and the task put.
 // What it cannot do the reconciler does later; an error says that the caller would wait for
 // nothing.
-func (c *Client) settle(ctx context.Context, storeKey string, o ledger.Opened) error {
+func (c *Client) settle(ctx context.Context, n ledger.NewUpload, o ledger.Opened) error {
+	storeKey := n.StoreKey
 	if o.Holds != "" && storeKey != "" {
 		var err error
-		if o, err = c.keepWhole(ctx, storeKey, o); err != nil {
+		if o, err = c.keepWhole(ctx, n, o); err != nil {
 			return err
 		}
 	}
@@ -270,12 +273,12 @@ func (c *Client) settle(ctx context.Context, storeKey string, o ledger.Opened) e
 
 // keepWhole looks whether a duplicate's voucher is still there: a Redis that lost its last writes
 // may have lost what was put before the record. Then the one just put takes its place.
-func (c *Client) keepWhole(ctx context.Context, storeKey string, o ledger.Opened) (ledger.Opened, error) {
+func (c *Client) keepWhole(ctx context.Context, n ledger.NewUpload, o ledger.Opened) (ledger.Opened, error) {
 	err := c.store.Claim(ctx, o.Holds)
 	if !errors.Is(err, blob.ErrMissing) {
 		return o, err
 	}
-	held, err := c.ledger.HoldInstead(ctx, o.ID, o.Holds, storeKey)
+	held, err := c.ledger.HoldInstead(ctx, o.ID, o.Holds, n.StoreKey, n.CRC32C)
 	if held {
 		o.Drop = ""
 	}
@@ -295,7 +298,7 @@ func (c *Client) Voucher(ctx context.Context, u ledger.Upload) (io.ReadCloser, e
 		if err != nil {
 			return nil, c.explain(err)
 		}
-		return blob.VerifyPieces(pieces, e), nil
+		return c.cfg.Keys.Unseal(pieces, e)
 	default:
 		return nil, fmt.Errorf("%s: %w", u.ID, ledger.ErrNotKept)
 	}

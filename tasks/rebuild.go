@@ -125,14 +125,15 @@ func (c *Client) restore(ctx context.Context, s blob.Stored) (known bool, err er
 	if st := ledger.State(s.State); st == ledger.Rejected || st == ledger.Expired {
 		ended = st
 	}
-	o, err := c.ledger.Open(ctx, ledger.NewUpload{
+	n := ledger.NewUpload{
 		Account: s.Account, OrderID: s.OrderID, UserID: s.UserID, Reference: s.Reference,
 		SHA256: s.SHA256, CRC32C: s.CRC32C, Size: s.Size, MediaType: s.MediaType, StoreKey: s.Key, Ended: ended,
-	})
+	}
+	o, err := c.ledger.Open(ctx, n)
 	if err != nil {
 		return false, err
 	}
-	if err := c.settle(ctx, s.Key, o); err != nil {
+	if err := c.settle(ctx, n, o); err != nil {
 		return false, fmt.Errorf("restore %s: %w", id, err)
 	}
 	return o.Duplicate, nil

@@ -40,7 +40,7 @@ func newAccount(cfg Config, ac AccountConfig) *account {
 		fetcher: newFetcher(cfg, ac.Name, slots, heart.known, log),
 		delivery: &delivery{
 			account: ac.Name, heart: heart, set: cfg.Settings, policy: cfg.Policy, slots: slots, rate: ac.Rate,
-			stopping: make(chan struct{}), ledger: cfg.Ledger, vouchers: vouchers{cfg.Ledger, cfg.Store}, recorder: recorder,
+			stopping: make(chan struct{}), ledger: cfg.Ledger, vouchers: vouchers{cfg.Ledger, cfg.Store, cfg.Keys}, recorder: recorder,
 			caller: &caller{
 				account: ac.Name, creds: ac.Credentials, api: ac.API, ledger: cfg.Ledger, log: log, limit: cfg.Settings.RedisTimeout,
 			},

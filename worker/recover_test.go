@@ -220,7 +220,7 @@ func (b *bundle) make(name string) (*worker.Worker, *pandapon.Client) {
 	set := b.set
 	set.Name = name
 	w, err := worker.New(worker.Config{
-		QueueRedis: b.redis(), Ledger: b.ledger, Store: b.store, Tasks: b.client, Log: b.log, Policy: b.policy, Settings: set,
+		QueueRedis: b.redis(), Ledger: b.ledger, Store: b.store, Keys: b.keys, Tasks: b.client, Log: b.log, Policy: b.policy, Settings: set,
 		Accounts: []worker.AccountConfig{{Name: b.account, Credentials: b.creds, API: api, Concurrency: b.conc, Rate: b.rate}},
 	})
 	b.must(err)

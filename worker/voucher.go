@@ -15,6 +15,7 @@ import (
 type vouchers struct {
 	ledger *ledger.Ledger
 	store  blob.Store
+	keys   blob.Keys
 }
 
 // open gives the voucher, which may have come along with Begin.
@@ -50,7 +51,7 @@ func (v vouchers) openInline(ctx context.Context, run ledger.Running, e blob.Ent
 			return nil, err
 		}
 	}
-	return blob.VerifyPieces(run.Pieces, e), nil
+	return v.keys.Unseal(run.Pieces, e)
 }
 
 // knownDelivery asks the blob store whether it knows a voucher as delivered: then it gives a

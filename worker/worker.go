@@ -28,6 +28,7 @@ type Config struct {
 	QueueRedis redis.UniversalClient // for asynq; best the ledger's, so that calls of both travel together
 	Ledger     *ledger.Ledger
 	Store      blob.Store
+	Keys       blob.Keys // open vouchers that are kept with their records; Store has its own
 	Tasks      *tasks.Client
 	Log        *zap.Logger
 	Policy     Policy

@@ -53,6 +53,7 @@ type bundle struct {
 	set     worker.Settings
 	conc    int
 	rate    ledger.Rate
+	keys    blob.Keys
 	inline  int64 // most bytes of a voucher that is kept with its record
 }
 
@@ -98,7 +99,7 @@ func setup(t *testing.T, opts ...option) *bundle {
 	if b.store == nil {
 		b.store, b.inline = blob.NewRedis(b.rdb), ledger.InlineMost
 	}
-	b.client = tasks.New(tasks.Config{Redis: b.rdb, Store: b.store, Ledger: b.ledger, InlineMost: b.inline, Retention: b.set.TaskRetention})
+	b.client = tasks.New(tasks.Config{Redis: b.rdb, Store: b.store, Keys: b.keys, Ledger: b.ledger, InlineMost: b.inline, Retention: b.set.TaskRetention})
 	return b
 }
 

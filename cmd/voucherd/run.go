@@ -40,7 +40,7 @@ type cli struct {
 	Discard    discardCmd    `cmd:"" help:"Give up on uploads that are not being sent."`
 	Accounts   accountsCmd   `cmd:"" help:"Show each account, pause and resume one."`
 	Incident   incidentCmd   `cmd:"" help:"Say what went wrong lately, as a text for PandaPon's support."`
-	Rebuild    rebuildCmd    `cmd:"" help:"Make the ledger's indexes anew, and put every undelivered upload of a file store back into a Redis that lost them."`
+	Rebuild    rebuildCmd    `cmd:"" help:"Make the ledger's indexes anew, and put every undelivered upload of a file or S3 store back into a Redis that lost them."`
 	Doctor     doctorCmd     `cmd:"" help:"Check Redis, clock, blob store and accounts, and say what to do."`
 	Export     exportCmd     `cmd:"" help:"Write the whole ledger, oldest first, for audits."`
 	Sign       signCmd       `cmd:"" help:"Print an upload's signed request as a curl command."`

@@ -49,9 +49,10 @@ func StoreOn(ctx context.Context, cfg config.Config, rdb redis.UniversalClient) 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the blob store (VOUCHERD_STORE): %w", err), rdb.Close())
 	}
+	b = blob.Encrypt(b, cfg.Keys) // without keys too: it knows what others have encrypted
 	l := ledger.New(rdb, cfg.Ledger)
 	st := &Store{Redis: rdb, Blob: b, Ledger: l, ReplicasAck: cfg.ReplicasAck, Tasks: tasks.New(tasks.Config{
-		Redis: rdb, Store: b, Ledger: l, InlineMost: cfg.InlineMost(), MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
+		Redis: rdb, Store: b, Keys: cfg.Keys, Ledger: l, InlineMost: cfg.InlineMost(), MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
 		Retention: cfg.TaskRetention, Patience: cfg.RedisWait, ReplicasAck: cfg.ReplicasAck,
 	})}
 	dir, given := cfg.Spool, cfg.Spool != ""

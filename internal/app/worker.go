@@ -84,7 +84,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *zap.Logger, version 
 		return nil, errors.Join(err, w.Close())
 	}
 	w.Worker, err = worker.New(worker.Config{
-		Observer: w.Metrics, QueueRedis: w.Store.Redis, Ledger: w.Store.Ledger, Store: w.Store.Blob, Tasks: w.Store.Tasks, Log: log,
+		Observer: w.Metrics, QueueRedis: w.Store.Redis, Ledger: w.Store.Ledger, Store: w.Store.Blob, Keys: cfg.Keys, Tasks: w.Store.Tasks, Log: log,
 		Policy: cfg.Policy, Settings: cfg.Worker, Accounts: accounts, Host: host, Version: version,
 		Traces: w.traces.Provider(),
 	})

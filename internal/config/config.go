@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/events"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
@@ -19,6 +20,7 @@ import (
 type Config struct {
 	RedisURL string
 	Store    string // as blob.Open takes it
+	Keys     blob.Keys
 
 	MaxVoucherBytes int64
 	MediaTypes      []string

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -103,7 +104,12 @@ func TestEverySettingReachesItsField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
 	other := map[string]string{
+		"VOUCHERD_ENCRYPT_TO": identity.Recipient().String(), "VOUCHERD_IDENTITY_FILE": write(t, identity.String()+"\n"),
 		"VOUCHERD_REDIS_URL": "rediss://h:1/2", "VOUCHERD_STORE": "file:///v", "VOUCHERD_MAX_VOUCHER_BYTES": "3KB", "VOUCHERD_SPOOL_MOST": "3GiB",
 		"VOUCHERD_MEDIA_TYPES": "image/png", "VOUCHERD_CONCURRENCY": "3", "VOUCHERD_RATE": "3/s", "VOUCHERD_WORKER_NAME": "w", "VOUCHERD_LOG": "debug",
 		"VOUCHERD_LOG_FORMAT": "console", "VOUCHERD_SHORT_SCHEDULE": "1s, 2s", "VOUCHERD_LONG_SCHEDULE": "3s", "VOUCHERD_JITTER": "0",

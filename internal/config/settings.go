@@ -3,8 +3,11 @@ package config
 import (
 	"errors"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
+
+	"filippo.io/age"
 
 	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
@@ -83,8 +86,27 @@ func connection(c *Config) []Setting {
 	return []Setting{
 		named("VOUCHERD_REDIS_URL", row(Connection, "redis", "redis://127.0.0.1:6379/0", "URL",
 			"Redis that holds queue and ledger (redis://, rediss:// or unix://)", parsed(&c.RedisURL, redisURL))),
-		row(Connection, "store", "redis:", "URL", "where voucher bytes lie: redis: or file:///dir", text(&c.Store)),
+		row(Connection, "store", "redis:", "URL", "where voucher bytes lie: redis:, file:///dir or s3://bucket/prefix", text(&c.Store)),
+		row(Connection, "encrypt-to", "", "LIST", "age recipients (age1…) that vouchers are encrypted to; without any they lie in plain",
+			parsed(&c.Keys.Recipients, func(s string) ([]age.Recipient, error) {
+				return age.ParseRecipients(strings.NewReader(strings.ReplaceAll(s, ",", "\n")))
+			})),
+		row(Connection, "identity-file", "", "FILE", "file of age identities, one of which opens encrypted vouchers; for workers",
+			parsed(&c.Keys.Identities, readIdentities)),
 	}
+}
+
+func readIdentities(path string) ([]age.Identity, error) {
+	f, err := os.Open(path) //nolint:gosec // the operator names it
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	found, err := age.ParseIdentities(f)
+	if err != nil { // its text may repeat a line of the file
+		return nil, errors.New("the file must hold identities as age-keygen writes them, AGE-SECRET-KEY-1… one a line")
+	}
+	return found, nil
 }
 
 func redisURL(s string) (string, error) {

@@ -95,7 +95,7 @@ func (e *examination) spool() {
 	}
 }
 
-const storeAdvice = "a file store: mount it, fix its permissions or make room; a redis store: see redis. " +
+const storeAdvice = "a file store: mount it, fix its permissions or make room; in S3: see the sentence before; a redis store: see redis. " +
 	"Until then its accounts hold, and nothing is rejected"
 
 func (e *examination) storeItself(ctx context.Context) {
