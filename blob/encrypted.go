@@ -112,7 +112,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func (d *decrypted) read(p []byte) (int, error) {
 	n, err := d.src.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // The end is plain io.EOF.
+	if err != nil && err != io.EOF {
 		d.err = err
 	}
 	return n, err
@@ -120,7 +120,7 @@ func (d *decrypted) read(p []byte) (int, error) {
 
 func (d *decrypted) Read(p []byte) (int, error) {
 	n, err := d.plain.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // The end is plain io.EOF.
+	if err != nil && err != io.EOF {
 		return n, d.fault(err)
 	}
 	return n, err
@@ -160,11 +160,11 @@ func (s *Encrypted) Put(ctx context.Context, meta Meta, r io.Reader) (Entry, err
 		return Entry{}, fmt.Errorf("encrypt the voucher: %w", err)
 	}
 	kept, err := s.Store.Put(ctx, meta, readerFunc(func(p []byte) (int, error) {
-		n, err := c.Read(p)
-		if err == io.EOF { //nolint:errorlint // The end is plain io.EOF.
+		n, end := c.Read(p)
+		if end == io.EOF {
 			*meta.Plain = sum.entry("")
 		}
-		return n, err
+		return n, end
 	}))
 	if err != nil {
 		return Entry{}, err

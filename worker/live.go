@@ -30,7 +30,7 @@ func (w *Worker) SetAccounts(ctx context.Context, accounts []AccountConfig) erro
 		return err
 	}
 	for _, b := range gone {
-		b.quiesce()
+		b.quiesce() //nolint:contextcheck // what goes back does so whatever the caller does
 	}
 	for _, a := range added {
 		w.renew(ctx, gone, a)

@@ -75,7 +75,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) file(name string, content []byte) string {
 	b.t.Helper()
 	path := filepath.Join(b.dir, name)
-	if err := os.WriteFile(path, content, 0o600); err != nil {
+	if err := os.WriteFile(path, content, 0o600); err != nil { //nolint:gosec // a test's own directory
 		b.t.Fatal(err)
 	}
 	return path

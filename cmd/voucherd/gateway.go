@@ -86,8 +86,8 @@ func (c *gatewayCmd) Run(ctx context.Context, s *session) (err error) {
 	log.Info("gateway.listening", zap.Stringer("address", listener.Addr()),
 		zap.Bool("tls", own.TLS != nil), zap.Int("tokens", len(own.Tokens)), zap.Int("accounts", len(cfg.Accounts)))
 	apply := func(ctx context.Context, cfg config.Config) error {
-		if err := st.BindNow(ctx, cfg.Accounts); err != nil {
-			return err
+		if bad := st.BindNow(ctx, cfg.Accounts); bad != nil {
+			return bad
 		}
 		return g.SetAccounts(app.DropInAccounts(cfg))
 	}

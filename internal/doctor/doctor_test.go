@@ -164,9 +164,9 @@ func TestClusters(t *testing.T) {
 		}
 		var master, replica *process.Redis
 		err = process.Until(t.Context(), 30*time.Second, "a replica is announced", func() (so bool) {
-			var err error
-			master, replica, _, err = c.MasterOf(t.Context(), "any")
-			return err == nil && replica != nil
+			var away error
+			master, replica, _, away = c.MasterOf(t.Context(), "any")
+			return away == nil && replica != nil
 		})
 		if err != nil {
 			t.Fatal(err)
