@@ -97,11 +97,12 @@ func (s *S3) Claim(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	if _, err = s.core.StatObject(ctx, s.bucket, s.voucher(p), minio.StatObjectOptions{}); err == nil {
-		err = s.core.RemoveObject(ctx, s.bucket, s.unclaimed(p), minio.RemoveObjectOptions{})
-	}
-	if err != nil {
+	if _, err = s.core.StatObject(ctx, s.bucket, s.voucher(p), minio.StatObjectOptions{}); err != nil {
 		return s.about(ctx, p, "claim in the blob store", err)
+	}
+	err = s.core.RemoveObject(ctx, s.bucket, s.unclaimed(p), minio.RemoveObjectOptions{})
+	if err != nil && !notThere(err) { // not there: somebody else has just claimed it
+		return s.explain("claim in the blob store", err)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (s *S3) Note(ctx context.Context, key string, n Note) error {
 
 func (s *S3) note(ctx context.Context, name string, n Note) error {
 	if n.State == "" {
-		return s.core.RemoveObject(ctx, s.bucket, name, minio.RemoveObjectOptions{})
+		return s.remove(ctx, []string{name})
 	}
 	text, err := json.Marshal(n)
 	if err != nil {

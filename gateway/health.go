@@ -59,7 +59,7 @@ func (g *Gateway) askReady(ctx context.Context) error {
 			return err
 		}
 	}
-	accounts, err := g.cfg.Tasks.Accounts(ctx)
+	accounts, err := g.standing(ctx)
 	d := degraded{unknown: err != nil}
 	for _, a := range accounts {
 		switch {
@@ -71,6 +71,30 @@ func (g *Gateway) askReady(ctx context.Context) error {
 	}
 	g.degraded.Store(&d)
 	return nil
+}
+
+// standingLimit leaves some of readyLimit: that vouchers are taken does not depend on it.
+const standingLimit = readyLimit / 2
+
+// standing asks how the accounts stand. A client that does not follow its context is left behind.
+func (g *Gateway) standing(ctx context.Context) ([]tasks.AccountStatus, error) {
+	type found struct {
+		accounts []tasks.AccountStatus
+		err      error
+	}
+	ctx, cancel := context.WithTimeout(ctx, standingLimit)
+	defer cancel()
+	answer := make(chan found, 1)
+	go func() {
+		accounts, err := g.cfg.Tasks.Accounts(ctx)
+		answer <- found{accounts, err}
+	}()
+	select {
+	case f := <-answer:
+		return f.accounts, f.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // degraded counts the accounts whose uploads are not delivered now.

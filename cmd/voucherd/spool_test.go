@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
@@ -114,6 +116,13 @@ func TestVouchersAreTakenWhileRedisIsAway(t *testing.T) {
 	b.redis.Restart()
 	_, stop := b.worker()
 	defer stop()
+	for n := 200; n <= orders*each; n += 200 { // a slow machine is given its time
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		if err := b.box.Wait(ctx, func(rs []sandbox.Request) bool { return len(rs) >= n }); err != nil {
+			t.Fatalf("%d vouchers did not arrive: %v", n, err)
+		}
+	}
 	eventually(t, "all are delivered", func() bool {
 		return strings.Contains(b.must(0, "accounts", "--json").stdout, fmt.Sprintf(`"delivered":%d`, orders*each+1))
 	})

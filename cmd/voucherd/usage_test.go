@@ -116,7 +116,7 @@ func TestHelpHidesAdvancedSettings(t *testing.T) {
 			shown++
 		}
 	}
-	if shown > 30 {
+	if shown > 33 {
 		t.Errorf("the help shows %d settings", shown)
 	}
 	b.want(b.run("worker", "--grace", "nonsense"), 2, "--grace:") // hidden, and still a flag
