@@ -199,7 +199,7 @@ func (b *bundle) later(d time.Duration) {
 			b.earlier(key, ms, "since", "until", "bound", "probe_till", "last_at", "paused_at", "paused_till")
 		case "c":
 			b.stepsEarlier(name, ms)
-		case "s", "keep":
+		case "s", "e", "keep":
 			zs, err := b.rdb.ZRangeWithScores(b.ctx, key, 0, -1).Result()
 			b.must(err)
 			for _, z := range zs {

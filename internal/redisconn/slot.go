@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -30,21 +31,40 @@ func (wholeSlot) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// ProcessPipelineHook guards the scripts of a pipeline.
+// ProcessPipelineHook guards the scripts of a pipeline, and sends each on its own, all at the same
+// time: after some errors go-redis sends all of a cluster's pipeline again, what has run included,
+// and what has moved even twice at once.
 func (wholeSlot) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) (err error) {
-		guarded := make([]redis.Cmder, len(cmds))
-		for i, cmd := range cmds {
-			guarded[i] = guard(ctx, cmd)
+		if len(cmds) == 1 || !slices.ContainsFunc(cmds, isScript) {
+			return sendGuarded(ctx, cmds, next)
 		}
-		err = next(ctx, guarded)
-		for i, cmd := range cmds {
-			takeOver(cmd, guarded[i])
+		var all sync.WaitGroup
+		for i := range cmds {
+			all.Go(func() { _ = sendGuarded(ctx, cmds[i:i+1], next) }) // each command has its own error
+		}
+		all.Wait()
+		for _, cmd := range cmds {
 			err = cmp.Or(err, cmd.Err())
 		}
 		return err
 	}
 }
+
+func sendGuarded(ctx context.Context, cmds []redis.Cmder, next redis.ProcessPipelineHook) error {
+	guarded := make([]redis.Cmder, len(cmds))
+	for i, cmd := range cmds {
+		guarded[i] = guard(ctx, cmd)
+	}
+	err := next(ctx, guarded)
+	for i, cmd := range cmds {
+		takeOver(cmd, guarded[i])
+		err = cmp.Or(err, cmd.Err())
+	}
+	return err
+}
+
+func isScript(cmd redis.Cmder) bool { return cmd.Name() == "evalsha" || cmd.Name() == "eval" }
 
 const (
 	scriptKeys = 2 // place of the number of a script's keys, which come next
@@ -60,7 +80,7 @@ const (
 func guard(ctx context.Context, cmd redis.Cmder) redis.Cmder {
 	args := cmd.Args()
 	script, isCmd := cmd.(*redis.Cmd)
-	if !isCmd || len(args) <= firstKey || cmd.Name() != "evalsha" && cmd.Name() != "eval" {
+	if !isCmd || len(args) <= firstKey || !isScript(cmd) {
 		return cmd
 	}
 	n, isInt := args[scriptKeys].(int)
