@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -40,7 +41,7 @@ func (w *wakeups) sharded() bool {
 // error, and the message's is nobody's trouble.
 func (w *wakeups) exec(ctx context.Context, pipe redis.Pipeliner, channel string) {
 	if time.Now().UnixNano() < w.quiet.Load() {
-		_, _ = pipe.Exec(ctx)
+		redisconn.ExecEach(ctx, pipe)
 		return
 	}
 	publish := "publish"
@@ -48,7 +49,7 @@ func (w *wakeups) exec(ctx context.Context, pipe redis.Pipeliner, channel string
 		publish = "spublish"
 	}
 	message := pipe.Do(ctx, publish, channel, "")
-	_, _ = pipe.Exec(ctx)
+	redisconn.ExecEach(ctx, pipe)
 	w.learn(message.Err())
 }
 

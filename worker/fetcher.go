@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 )
@@ -158,7 +159,7 @@ func (f *fetcher) ask(ctx context.Context, most int, one func(redis.Cmdable) *re
 	for i := range cmds {
 		cmds[i] = one(pipe)
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	redisconn.ExecEach(ctx, pipe)
 	cmd := f.sort(cmds)
 	switch err := cmd.Err(); {
 	case err == nil || errors.Is(err, redis.Nil):

@@ -79,15 +79,15 @@ func (r *reconciler) run(ctx context.Context) {
 }
 
 // pass does one round, if no other worker is doing it.
-func (r *reconciler) pass(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, r.patience)
+func (r *reconciler) pass(whole context.Context) {
+	ctx, cancel := context.WithTimeout(whole, r.patience)
 	defer cancel()
 	r.watch(ctx)
 	found, err := r.ledger.Pass(ctx, r.account, r.name, 3*r.every)
 	if err == nil && found.Lead {
 		err = errors.Join(r.repair(ctx, found), r.clear(ctx))
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && whole.Err() == nil {
 		r.log.Warn("reconciler.failed", zap.Error(r.explain(err)))
 	}
 }

@@ -180,6 +180,11 @@ func TestAWorkerNamesTheRedisThatRefusesIt(t *testing.T) {
 	named := func(log *lockedBuffer, event string) {
 		t.Helper()
 		line := regexp.MustCompile(event + `"[^\n]*redis at ` + own.Addr + ` refuses to work: user or password is wrong \(VOUCHERD_REDIS_URL\)`)
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Log(log.String())
+			}
+		})
 		eventually(t, event+" names it", func() bool { return line.MatchString(log.String()) })
 	}
 	log, stop := b.worker("--redis", own.URL(), "--reconcile-every=50ms", "--redis-pause=50ms")

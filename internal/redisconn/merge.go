@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -105,6 +106,19 @@ func (m *Merger) join(c *mergedCall) {
 	}
 }
 
+// ExecEach sends a pipeline, after which each command has its own error. By itself go-redis leaves
+// none at them when the connection could not be made: with a wrong password they would all seem to
+// have succeeded.
+func ExecEach(ctx context.Context, pipe redis.Pipeliner) {
+	cmds, err := pipe.Exec(ctx)
+	if err == nil || slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Err() != nil }) {
+		return
+	}
+	for _, c := range cmds {
+		c.SetErr(err)
+	}
+}
+
 // fly sends what waits until nothing does.
 func (m *Merger) fly() {
 	ctx := context.WithValue(context.Background(), mergedKey{}, true)
@@ -116,7 +130,7 @@ func (m *Merger) fly() {
 				_ = pipe.Process(ctx, cmd) // only queues it
 			}
 		}
-		_, _ = pipe.Exec(ctx) // each command has its own error
+		ExecEach(ctx, pipe)
 		for _, c := range calls {
 			close(c.done)
 		}
