@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -26,8 +27,16 @@ func (unmeasured) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (unmeasured) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		err := next(ctx, cmds)
+		var first error // of those that are left; the pipeline's own, without a connection, stands at no command
+		forgiven := false
 		for _, cmd := range cmds {
-			_ = forgive(cmd, cmd.Err()) // it stands in the command, too
+			failed := cmd.Err()
+			left := forgive(cmd, failed)
+			forgiven = forgiven || failed != nil && left == nil
+			first = cmp.Or(first, left)
+		}
+		if forgiven {
+			return first
 		}
 		return err
 	}
