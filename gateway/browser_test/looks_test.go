@@ -233,11 +233,12 @@ func listLook(s *stage, w window) {
 	b.fine()
 	b.sees(".title", "Newest first: unfinished uploads by when they were enqueued")
 	b.sees(".tabs", "Delivered")
-	b.sees(".why.hold", "waits until its account goes on", "See account shanghai")
 	if at := eval[string](b, `document.querySelector(".uploads time").title`); len(at) != len("2026-11-22 21:04:00") {
 		t.Errorf("a time is %q when pointed at", at)
 	}
 	b.shot("list")
+	b.goTo("/uploads?account=shanghai")
+	b.sees(".why.hold", "waits until its account goes on", "See account shanghai")
 	b.goTo("/uploads?state=discarded")
 	b.sees("main", "No uploads here.")
 }
