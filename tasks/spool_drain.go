@@ -85,7 +85,10 @@ func (c *Client) accept(ctx context.Context, r Request, s *source) (ledger.Uploa
 		return c.direct(ctx, r, s)
 	}
 	if !c.spool.pending() {
-		limited, cancel := context.WithTimeout(ctx, directLimit)
+		limited, cancel := ctx, func() {}
+		if s.after >= 0 { // what can be read once would be lost to the spool
+			limited, cancel = context.WithTimeout(ctx, directLimit)
+		}
 		defer cancel()
 		u, err := c.direct(limited, r, s)
 		late := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
