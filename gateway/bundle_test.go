@@ -83,6 +83,7 @@ func setup(tb testing.TB, opts ...option) *bundle {
 	b.producer, b.cfg.Tokens = b.token(gateway.Producer, "shop", nil)
 	b.operator, b.cfg.Tokens = b.token(gateway.Operator, "ops", b.cfg.Tokens)
 	b.cfg.Log = zap.New(core)
+	b.cfg.Limits().ShortTime = time.Minute // a page takes its time on a busy machine
 	b.cfg.Accounts = []dropin.Account{{
 		Name: b.account, BaseURL: b.apiURL,
 		Credentials: pandapon.Credentials{AccessKey: accessKey, Secret: secret, UserID: userID},

@@ -166,7 +166,7 @@ func TestLostKeysAtRandom(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		q := setupQueue(t)
 		ids := map[string]bool{}
-		for range rapid.IntRange(1, 12).Draw(rt, "uploads") {
+		for range rapid.IntRange(1, 8).Draw(rt, "uploads") {
 			order := fmt.Sprint("order-", rapid.IntRange(1, 4).Draw(rt, "order"))
 			id := q.enqueue(order, strconv.Itoa(rapid.IntRange(1, 5).Draw(rt, "voucher")))
 			ids[id] = true

@@ -49,14 +49,14 @@ func (b *bench) startProcess(cmd *exec.Cmd) {
 }
 
 // sentTo waits until the API has got n requests, and gives them.
-func (b *bench) sentTo(n int) (got []sandbox.Request) {
+func (b *bench) sentTo(n int) []sandbox.Request {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), limit)
 	defer cancel()
-	if err := b.box.Wait(ctx, func(r []sandbox.Request) bool { got = r; return len(r) >= n }); err != nil {
+	if err := b.box.Wait(ctx, func(r []sandbox.Request) bool { return len(r) >= n }); err != nil {
 		b.t.Fatal(err)
 	}
-	return got
+	return b.box.Requests()
 }
 
 // shown gives the order's upload.

@@ -155,19 +155,19 @@ const lookEvery = 80 * time.Millisecond
 func never() bool { return false }
 
 // follow shows what happens until a time, or until done says so. Time running out is an error only
-// of the context.
+// of the context; a look that fails is one only if it is the last.
 func (s *Show) follow(ctx context.Context, until time.Time, done func() bool) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		events, err := s.watch.look(ctx)
-		if err != nil {
-			return err
-		}
 		for _, e := range events {
 			s.say("  %5.1f s  %-20s %s\n", time.Since(s.began).Seconds(), e.order, e.what)
 		}
-		if done() || time.Now().After(until) {
+		if time.Now().After(until) {
+			return err
+		}
+		if err == nil && done() {
 			return nil
 		}
 		select {
