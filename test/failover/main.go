@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -58,8 +57,8 @@ func run(ctx context.Context, o options) error {
 		if !strings.HasPrefix(t.Ways[0], o.Only) {
 			continue
 		}
-		f, err := t.run(ctx, s3.Setting(fmt.Sprintf("trial-%d", i)))
-		if err != nil {
+		var f figures
+		if f, err = t.run(ctx, s3.Setting(fmt.Sprintf("trial-%d", i))); err != nil {
 			return fmt.Errorf("%+v: %w", t, err)
 		}
 		say(t.row(f))
@@ -84,5 +83,5 @@ func trials(vouchers int) (all []trial) {
 			}
 		}
 	}
-	return slices.Clip(all)
+	return all
 }
