@@ -16,10 +16,10 @@ LINT := .tools/golangci-lint
 VCS  := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test browser check fmt lint fuzz bench chaos cover up down
+.PHONY: help build demo test browser check fmt lint fuzz bench chaos failover cover up down
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Builds bin/voucherd
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -o bin/voucherd ./cmd/voucherd
@@ -68,6 +68,10 @@ endif
 chaos: ## Kills and breaks everything for a while, then counts the vouchers (N=vouchers SEED=number SCENARIO=name)
 	@scripts/ensure redis-server
 	$(GO) run ./test/chaos $(if $(SCENARIO),--scenario=$(SCENARIO)) $(if $(N),--n=$(N)) $(if $(SEED),--seed=$(SEED)) $(CHAOS_ARGS)
+
+failover: .tools/versitygw ## Lets Redis fail over in every way, and tells what that cost, 20 minutes (ARGS='--only Sentinel')
+	@scripts/ensure redis-server
+	$(GO) run ./test/failover $(ARGS)
 
 cover: .tools/versitygw ## Shows the coverage of pandapon, its learn, ledger and worker; under 85 % of one of them it fails
 	@scripts/ensure redis-server

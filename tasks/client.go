@@ -249,7 +249,7 @@ func (c *Client) putVoucher(ctx context.Context, meta blob.Meta, voucher io.Read
 
 // settle does what follows Open: a voucher that was put is claimed or dropped, and the task put.
 // What it cannot do the reconciler does later; an error says that the caller would wait for
-// nothing.
+// nothing. When Open was tried again, the voucher may have been delivered before Redis forgot it.
 func (c *Client) settle(ctx context.Context, n ledger.NewUpload, o ledger.Opened) error {
 	storeKey := n.StoreKey
 	if o.Holds != "" && storeKey != "" {
@@ -259,7 +259,7 @@ func (c *Client) settle(ctx context.Context, n ledger.NewUpload, o ledger.Opened
 		}
 	}
 	if storeKey != "" && o.Drop != storeKey {
-		if err := c.store.Claim(ctx, storeKey); err != nil {
+		if err := c.store.Claim(ctx, storeKey); err != nil && !c.delivered(ctx, storeKey) {
 			return fmt.Errorf("claim the voucher: %w", err)
 		}
 	}
@@ -269,6 +269,13 @@ func (c *Client) settle(ctx context.Context, n ledger.NewUpload, o ledger.Opened
 		}
 	}
 	return c.put(ctx, ledger.Task{ID: o.ID, Generation: o.Generation}, 0)
+}
+
+// delivered says whether the blob store knows that a voucher was delivered. Then the worker that
+// takes the task up finds that too.
+func (c *Client) delivered(ctx context.Context, storeKey string) bool {
+	n, err := c.store.Noted(ctx, storeKey)
+	return err == nil && n.State == string(ledger.Delivered)
 }
 
 // keepWhole looks whether a duplicate's voucher is still there: a Redis that lost its last writes

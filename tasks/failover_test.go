@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,26 +70,81 @@ func TestProducersWaitOutARestart(t *testing.T) {
 	}
 }
 
-// cutter is a hook that loses the reply of the first script that is not the producer's first
-// command.
-type cutter struct{ left int }
+// cutter is a hook that loses the replies of scripts, after some whose replies arrive.
+type cutter struct {
+	spared, left int
+	meanwhile    func() // happens before a reply is lost; nil: nothing
+}
 
 func (c *cutter) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (c *cutter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		if name := cmd.Name(); err == nil && strings.HasPrefix(name, "eval") && c.left > 0 {
-			c.left--
-			err = &net.OpError{Op: "read", Err: io.ErrUnexpectedEOF}
-			cmd.SetErr(err)
-		}
-		return err
+		return c.lose(next(ctx, cmd), cmd)
 	}
 }
 
 func (c *cutter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
+	return func(ctx context.Context, cmds []redis.Cmder) error { return c.lose(next(ctx, cmds), cmds...) }
+}
+
+// lose makes an error of what went well, if a script is among the commands and it is its turn.
+func (c *cutter) lose(err error, cmds ...redis.Cmder) error {
+	if err != nil || !slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return strings.HasPrefix(cmd.Name(), "eval") }) {
+		return err
+	}
+	if c.spared--; c.spared >= 0 || c.left == 0 {
+		return nil
+	}
+	c.left--
+	if c.meanwhile != nil {
+		c.meanwhile()
+	}
+	err = &net.OpError{Op: "read", Err: io.ErrUnexpectedEOF}
+	for _, cmd := range cmds {
+		cmd.SetErr(err)
+	}
+	return err
+}
+
+// TestDeliveredBeforeRedisForgot has a worker deliver an upload before its producer knows that it is
+// recorded, and Redis forget all of it: the producer, who tries again, finds its voucher gone, and
+// is told that it is accepted, for the blob store knows what came of it.
+func TestDeliveredBeforeRedisForgot(t *testing.T) {
+	t.Parallel()
+	for name, retired := range map[string]bool{"delivered": true, "lost": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Start(t, redistest.Options{})
+			store, err := blob.OpenDir(t.Context(), t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, admin := t.Context(), s.Client()
+			var id string
+			rdb := s.Client()
+			rdb.AddHook(&cutter{spared: 1, left: 1, meanwhile: func() {
+				all, away := ledger.New(admin, ledger.Settings{}).List(ctx, ledger.Query{Account: tasks.DefaultAccount})
+				if away != nil || len(all.Uploads) != 1 {
+					t.Errorf("%+v, %v", all, away)
+					return
+				}
+				if id = all.Uploads[0].ID; retired {
+					away = store.Retire(ctx, blob.Retired{Key: all.Uploads[0].StoreKey})
+				} else {
+					away = store.Delete(ctx, all.Uploads[0].StoreKey)
+				}
+				if away = errors.Join(away, admin.FlushDB(ctx).Err()); away != nil {
+					t.Error(away)
+				}
+			}})
+			c := tasks.New(tasks.Config{Redis: rdb, Store: store, Patience: time.Minute})
+			u, err := c.Enqueue(ctx, tasks.Request{OrderID: "1", Voucher: pdf("x")})
+			if retired && (err != nil || u.ID != id) || !retired && !errors.Is(err, blob.ErrMissing) {
+				t.Errorf("%+v, %v", u, err)
+			}
+		})
+	}
 }
 
 // TestALostReplyIsNoDuplicate has Redis record an upload and not tell: the next try finds it, and

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -14,6 +15,8 @@ import (
 
 // sentinelName is what the sentinels call the master.
 const sentinelName = "vouchers"
+
+var errDisagree = errors.New("the sentinels do not agree on the master")
 
 // Sentinel is a master with replicas that three sentinels watch.
 type Sentinel struct {
@@ -92,9 +95,20 @@ func (s *Sentinel) URL() string {
 	return u.String()
 }
 
-// Master gives the server that the sentinels take for the master.
-func (s *Sentinel) Master(ctx context.Context) (*Redis, error) {
-	c := redis.NewSentinelClient(&redis.Options{Addr: s.watchers[0].Addr})
+// Master gives the server that all sentinels take for the master.
+func (s *Sentinel) Master(ctx context.Context) (master *Redis, err error) {
+	for _, w := range s.watchers {
+		is, err := s.masterOf(ctx, w)
+		if err != nil || master != nil && master != is {
+			return nil, errors.Join(err, errDisagree)
+		}
+		master = is
+	}
+	return master, nil
+}
+
+func (s *Sentinel) masterOf(ctx context.Context, watcher *Redis) (*Redis, error) {
+	c := redis.NewSentinelClient(&redis.Options{Addr: watcher.Addr})
 	defer c.Close() //nolint:errcheck // nothing is left to lose
 	at, err := c.GetMasterAddrByName(ctx, sentinelName).Result()
 	if err != nil {

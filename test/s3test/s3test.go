@@ -32,46 +32,56 @@ const (
 type Server struct {
 	Dir   string // where the bucket's objects lie as files
 	front *httptest.Server
+	pool  *http.Transport // of the proxy
+	back  *process.Process
 	fault atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
 }
 
-// Start runs a server for this test alone, and stops it when the test ends. Its credentials stand
-// in the environment of this process.
+// Start runs a server for this test alone, and stops it when the test ends.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
+	s, err := Run(tb.Context(), tb.TempDir())
+	if err != nil {
+		tb.Fatalf("s3test: %v", err)
+	}
+	tb.Cleanup(s.Close)
+	return s
+}
+
+// Run runs a server until it is closed, with its files in a directory. Its credentials stand in the
+// environment of this process.
+func Run(ctx context.Context, dir string) (*Server, error) {
 	path, err := find()
 	if err != nil {
-		tb.Fatalf("s3test: %v", err)
+		return nil, err
 	}
 	for name, value := range Env() {
-		if err = os.Setenv(name, value); err != nil { //nolint:usetesting // the same for all parallel tests
-			tb.Fatalf("s3test: %v", err)
+		if err = os.Setenv(name, value); err != nil {
+			return nil, fmt.Errorf("set a variable: %w", err)
 		}
 	}
-	dir := tb.TempDir()
-	s := &Server{Dir: filepath.Join(dir, "data", bucket)}
+	s := &Server{Dir: filepath.Join(dir, "data", bucket), pool: &http.Transport{MaxIdleConnsPerHost: 64}}
 	if err = os.MkdirAll(s.Dir, 0o700); err != nil {
-		tb.Fatalf("s3test: %v", err)
+		return nil, fmt.Errorf("make a directory: %w", err)
 	}
-	addr, err := process.FreeAddr(tb.Context())
+	addr, err := process.FreeAddr(ctx)
 	if err != nil {
-		tb.Fatalf("s3test: %v", err)
+		return nil, err
 	}
-	p, err := process.Start(process.Program{
+	s.back, err = process.Start(process.Program{
 		Name: program, Path: path, Dir: dir,
 		Args: []string{"-q", "--port", addr, "--access", keyID, "--secret", secret, "posix", filepath.Join(dir, "data")},
 	})
 	if err != nil {
-		tb.Fatalf("s3test: %v", err)
+		return nil, err
 	}
-	tb.Cleanup(p.Kill)
 	back := &url.URL{Scheme: "http", Host: addr}
-	if err = process.Until(tb.Context(), startLimit, "the S3 server answers", func() bool { return answers(tb.Context(), back) }); err != nil {
-		tb.Fatalf("s3test: %v", err)
+	if err = process.Until(ctx, startLimit, "the S3 server answers", func() bool { return answers(ctx, back) }); err != nil {
+		s.back.Kill()
+		return nil, err
 	}
-	pool := &http.Transport{MaxIdleConnsPerHost: 64}
 	proxy := &httputil.ReverseProxy{
-		Transport: pool,
+		Transport: s.pool,
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(back); r.Out.Host = r.In.Host }, // the host is signed
 	}
 	s.front = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -79,9 +89,14 @@ func Start(tb testing.TB) *Server {
 			proxy.ServeHTTP(w, r)
 		}
 	}))
-	tb.Cleanup(pool.CloseIdleConnections)
-	tb.Cleanup(s.front.Close)
-	return s
+	return s, nil
+}
+
+// Close stops the server.
+func (s *Server) Close() {
+	s.front.Close()
+	s.pool.CloseIdleConnections()
+	s.back.Kill()
 }
 
 // Env are the variables with the server's credentials.
