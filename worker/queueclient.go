@@ -41,7 +41,7 @@ func (q *queueClient) EvalSha(ctx context.Context, sha string, keys []string, ar
 	script := func(to redis.Cmdable) *redis.Cmd { return to.EvalSha(ctx, sha, keys, args...) }
 	switch {
 	case slices.Equal(keys, q.fetch.keys.dequeue()):
-		return q.fetch.next(ctx, q.most, script)
+		return q.fetch.next(ctx, q.most, args[0])
 	case q.fetch.keys.forward(keys):
 		return q.fetch.forward(ctx, keys[0], fmt.Sprint(args[0]), script)
 	default:
@@ -52,14 +52,10 @@ func (q *queueClient) EvalSha(ctx context.Context, sha string, keys []string, ar
 // Eval calls a script that Redis did not know, right after EvalSha of it.
 func (q *queueClient) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
 	call := func(to redis.Cmdable) *redis.Cmd { return to.Eval(ctx, script, keys, args...) }
-	switch {
-	case slices.Equal(keys, q.fetch.keys.dequeue()):
-		return q.fetch.ask(ctx, 1, call)
-	case q.fetch.keys.forward(keys):
+	if q.fetch.keys.forward(keys) {
 		return q.fetch.forward(ctx, keys[0], fmt.Sprint(args[0]), call)
-	default:
-		return call(q.UniversalClient)
 	}
+	return call(q.UniversalClient)
 }
 
 // queueKeys are asynq's keys of a queue.
