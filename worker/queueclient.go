@@ -58,6 +58,11 @@ func (q *queueClient) Eval(ctx context.Context, script string, keys []string, ar
 	return call(q.UniversalClient)
 }
 
+// HSet writes the result of a task, together with others' calls.
+func (q *queueClient) HSet(ctx context.Context, key string, values ...any) *redis.IntCmd {
+	return redis.NewIntResult(q.Do(ctx, append([]any{"hset", key}, values...)...).Int64())
+}
+
 // queueKeys are asynq's keys of a queue.
 type queueKeys struct{ prefix, pending, active, lease string }
 

@@ -61,11 +61,16 @@ func (m *Merger) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 // mergedKey marks the context of a pipeline that is merged already.
 type mergedKey struct{}
 
-// mergeable gives commands that are all scripts, or messages that go with them.
+// mergeable gives commands that are all scripts, or messages and results of tasks, which go with them.
 func mergeable(cmds ...redis.Cmder) (scripts []*redis.Cmd, ok bool) {
 	for _, cmd := range cmds {
 		script, isCmd := cmd.(*redis.Cmd)
-		if name := cmd.Name(); !isCmd || name != "evalsha" && name != "publish" && name != "spublish" {
+		if !isCmd {
+			return nil, false
+		}
+		switch cmd.Name() {
+		case "evalsha", "publish", "spublish", "hset":
+		default:
 			return nil, false
 		}
 		scripts = append(scripts, script)
