@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/internal/stack"
 )
 
 // queueClient is Redis for one asynq server. It stands before all hooks of the client.
@@ -38,6 +40,7 @@ func (q *queueClient) Subscribe(ctx context.Context, channels ...string) *redis.
 // EvalSha calls a script that Redis knows. To dequeue waits until there may be a task; tasks that
 // are forwarded wake who waits.
 func (q *queueClient) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	stack.Grow() // asynq ends a task in a goroutine of its own
 	script := func(to redis.Cmdable) *redis.Cmd { return to.EvalSha(ctx, sha, keys, args...) }
 	switch {
 	case slices.Equal(keys, q.fetch.keys.dequeue()):

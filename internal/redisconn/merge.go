@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/internal/stack"
 )
 
 // flights is how many merged pipelines may be under way at a time: with one, a Redis that is far
@@ -126,6 +128,7 @@ func ExecEach(ctx context.Context, pipe redis.Pipeliner) {
 
 // fly sends what waits until nothing does.
 func (m *Merger) fly() {
+	stack.Grow()
 	ctx := context.WithValue(context.Background(), mergedKey{}, true)
 	runtime.Gosched() // lets those join who are about to
 	for calls := m.take(); len(calls) > 0; calls = m.take() {
