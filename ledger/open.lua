@@ -52,9 +52,7 @@ if state and not ended then return { 'duplicate', task(), store, now, was[6], wa
 if was[7] then drop_bytes(KEY) end
 if token ~= '' then redis.call('RPUSH', bytes_of(KEY), unpack(ARGV, FIRST_PIECE)) end
 local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7] }
-local function note(...)
-  for _, v in ipairs({ ... }) do table.insert(record, v) end
-end
+local function note(field, value) record[#record + 1], record[#record + 2] = field, value end
 -- Enqueued again, it is the upload that it was: only its budget, age limit and place are new.
 local made = was[5] or now
 note('made', made)
@@ -71,7 +69,8 @@ if crc ~= '' then note('crc', crc) end
 if ARGV[3] ~= '' then note('user', ARGV[3]) end
 if ARGV[4] ~= '' then note('ref', ARGV[4]) end
 if final ~= '' then
-  note('since', now, 'done', now)
+  note('since', now)
+  note('done', now)
   redis.call('HSET', u, unpack(record))
   redis.call('ZADD', P .. 'o:' .. order, 0, KEY)
   redis.call('ZADD', P .. 'keep', now + keep_dead, KEY)
