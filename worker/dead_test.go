@@ -200,7 +200,9 @@ func (d *deaf) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func (*deaf) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook { return next }
+func (*deaf) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
 
 // TestTasksWhoseReplyWasLost cuts a connection after Redis has handed out tasks and before the worker
 // hears of them. Nobody renews their leases, so they come back long before these end.
