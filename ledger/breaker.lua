@@ -134,8 +134,8 @@ local function weigh(cfg, now, a)
 end
 
 -- judge takes an attempt's outcome into the breaker. It returns true when the answer is the
--- account's fault and not the upload's own.
-local function judge(cfg, now, a)
+-- account's fault and not the upload's own. Settings gives the breaker's, which a success needs not.
+local function judge(settings, now, a)
   local reason, bound = breaker_was().reason, breaker.bound > now
   if a.outcome == 'delivered' or a.fault == 'final' then
     forget_evidence()
@@ -143,6 +143,7 @@ local function judge(cfg, now, a)
     if reason and not bound then close_breaker() end
     return false
   end
+  local cfg = settings()
   if a.outcome == 'throttled' then
     redis.call('HDEL', G, 'row_outage')
     -- A second answer to calls that left before the breaker opened must not lengthen a hold that

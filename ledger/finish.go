@@ -116,10 +116,8 @@ func finishArgsOf(run Running, o AttemptResult, ended Time) finishArgs {
 	}
 }
 
-// finishSettings is what finish.lua takes of the settings, in ms and counts.
+// finishSettings is what finish.lua takes of the breaker's settings, in ms and counts.
 type finishSettings struct {
-	Keep         int64 `json:"keep"` // a delivered voucher
-	KeepDead     int64 `json:"keep_dead"`
 	RowOutage    int   `json:"row_outage"`
 	RowAccount   int   `json:"row_account"`
 	RowRefusing  int   `json:"row_refusing"`
@@ -132,10 +130,9 @@ type finishSettings struct {
 }
 
 // encodeFinishSettings writes them once, for every call.
-func encodeFinishSettings(s Settings) []byte {
-	b, ms := s.Breaker, time.Duration.Milliseconds
+func encodeFinishSettings(b BreakerSettings) []byte {
+	ms := time.Duration.Milliseconds
 	text, err := json.Marshal(finishSettings{
-		Keep: ms(s.KeepSent), KeepDead: ms(s.KeepDead),
 		RowOutage: b.OutageRow, RowAccount: b.AccountRow, RowRefusing: b.RefusingRow,
 		OutageBase: ms(b.OutageBase), OutageMax: ms(b.OutageMax), ProbeBase: ms(b.ProbeBase), ProbeMax: ms(b.ProbeMax),
 		ThrottleBase: ms(b.ThrottleBase), ThrottleMax: ms(b.ThrottleMax),
@@ -155,7 +152,8 @@ func (l *Ledger) finish(ctx context.Context, run Running, o AttemptResult, ended
 	if err != nil {
 		return FinishResult{}, fmt.Errorf("write attempt %d of %s: %w", run.Number, run.ID, err)
 	}
-	r, err := l.run(ctx, l.scripts.finish, account, key, args, l.finishSet, jitter())
+	r, err := l.run(ctx, l.scripts.finish, account, key, args, l.finishSet, jitter(),
+		l.set.KeepSent.Milliseconds(), l.set.KeepDead.Milliseconds())
 	if err != nil {
 		return FinishResult{}, fmt.Errorf("finish attempt %d of %s: %w", run.Number, run.ID, err)
 	}

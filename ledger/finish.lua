@@ -1,10 +1,9 @@
 -- finish records an attempt's outcome and moves its upload on. ARGV: key, the attempt and the plan
--- of what follows (finishArgs in Go), the settings (finishSettings), jitter Returns: { how
--- ("recorded", "late", "repeated"), state, next attempt ms, now, account's fault, next in the order
--- queue or "",
---   its generation, breaker's reason or "", wait ms }
-local attempt, cfg = cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
-cfg.jitter = tonumber(ARGV[4])
+-- of what follows (finishArgs in Go), the breaker's settings (finishSettings), jitter, keep ms of a
+-- delivered voucher, keep of the dead ms. Returns: { how ("recorded", "late", "repeated"), state, next
+-- attempt ms, now, account's fault, next in the order queue or "", its generation, breaker's reason or
+-- "", wait ms }
+local attempt, keep, keep_dead = cjson.decode(ARGV[2]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local number, nonce, outcome, request_id = attempt.number, attempt.nonce, attempt.outcome, attempt.request_id
 local u, list, now = upload_key(KEY), P .. 'a:' .. KEY, now_ms()
 local r = redis.call('HMGET', u, 'state', 'order', 'run', 'n', 'next', 'inline', 'made', 'worker')
@@ -83,7 +82,11 @@ if before then count_attempt(now, tonumber(field(line, F_ENDED)), before, nil, -
 
 local probe = end_probe(nonce)
 if outcome ~= 'invalid' then note_answer(now, outcome, attempt.http, attempt.code, attempt.msg ~= '' and attempt.msg or attempt.error) end
-local account = judge(cfg, now, { outcome = outcome, fault = attempt.fault, hold = attempt.hold, probe = probe,
+local account = judge(function()
+  local cfg = cjson.decode(ARGV[3])
+  cfg.jitter = tonumber(ARGV[4])
+  return cfg
+end, now, { outcome = outcome, fault = attempt.fault, hold = attempt.hold, probe = probe,
   answer = attempt.http .. ':' .. attempt.code })
 
 -- Late: the attempt was taken for cut off, or trimmed, or the upload was given up on.
@@ -98,16 +101,16 @@ if late then
 end
 
 -- finishes moves the upload to a final state, and gives the next in the order queue.
-local function finishes(to, keep)
+local function finishes(to)
   move(KEY, state, to, now, 'done', now)
   state = to
-  if to == 'delivered' and r[6] and cfg.keep == 0 then
+  if to == 'delivered' and r[6] and keep == 0 then
     redis.call('UNLINK', bytes_of(KEY))
     end_run(KEY, 'next', 'inline')
     if late then redis.call('ZREM', P .. 'keep', KEY) end
   else
     end_run(KEY, 'next')
-    redis.call('ZADD', P .. 'keep', now + keep, KEY)
+    redis.call('ZADD', P .. 'keep', now + (to == 'delivered' and keep or keep_dead), KEY)
   end
   return leave(KEY, order, now)
 end
@@ -120,7 +123,7 @@ if outcome == 'refused' and not account and not probe then
 end
 if FINAL[attempt.next] and not account and (own or not probe) then
   local before_state = state
-  local next_key, next_generation = finishes(attempt.next, attempt.next == 'delivered' and cfg.keep or cfg.keep_dead)
+  local next_key, next_generation = finishes(attempt.next)
   -- Late, it may have been out of its order queue long since: then its head is asked for.
   if FINAL[before_state] then return reply('late', account) end
   return reply_with(late and 'late' or 'recorded', account, 0, next_key, next_generation)

@@ -111,7 +111,7 @@ type Ledger struct {
 func New(rdb redis.UniversalClient, set Settings) *Ledger {
 	set = set.withDefaults()
 	return &Ledger{
-		rdb: rdb, set: set, scripts: loadScripts(), finishSet: encodeFinishSettings(set), accounts: &sync.Map{},
+		rdb: rdb, set: set, scripts: loadScripts(), finishSet: encodeFinishSettings(set.Breaker), accounts: &sync.Map{},
 	}
 }
 

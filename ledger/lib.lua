@@ -39,6 +39,13 @@ local function now_ms()
   return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 end
 
+-- asynq's keys (v0.26) of the account: t:<task id> holds a task's state, and each state has its list
+-- or set.
+local A = 'asynq:' .. string.match(P, '{.*}') .. ':'
+local ACCOUNT = string.match(P, '{vouchers%-(.*)}')
+
+local function task_of(key, generation) return ACCOUNT .. '-' .. key .. '.' .. generation end
+
 local function upload_key(key) return P .. 'u:' .. key end
 
 local function bucket_of(request_id)

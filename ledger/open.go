@@ -30,6 +30,9 @@ type NewUpload struct {
 	Ended  State
 	Token  string // names this call when it is made again because its reply was lost; "": it is not
 	Inline []byte // the voucher, when the ledger shall keep it itself, in the same step; at most InlineMost bytes
+	// Task is the message of the task of generation 1, as asynq writes it, to be put in the same step
+	// if the upload is new and the head of its order queue; nil: the caller puts it.
+	Task []byte
 }
 
 const (
@@ -50,6 +53,7 @@ type Opened struct {
 	Holds      string // of a duplicate that is not finished: the store key that it holds; "" if none
 	At         Time   // when, by Redis' clock
 	Since      Time   // its place in its order queue, when it was made or revived: At, or a little later
+	Pending    int64  // tasks that are pending, its own among them, which was put with it; 0: it was not
 }
 
 // Open records an upload, or finds the record of the same voucher for the same order. The caller
@@ -76,13 +80,13 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 		key, u.OrderID, u.UserID, u.Reference, base64.RawURLEncoding.EncodeToString(hash), u.Size, u.MediaType, u.StoreKey,
 		flag(u.Again), flag(u.Replace), string(u.Ended), l.set.KeepDead.Milliseconds(), l.set.Grace.Milliseconds(), u.CRC32C,
 	}
+	token := ""
 	if u.StoreKey == "" {
-		args = append(args, cmp.Or(u.Token, rand.Text()), u.Who.text())
-		for _, p := range pieces.Cut(u.Inline) {
-			args = append(args, p)
-		}
-	} else {
-		args = append(args, "", u.Who.text())
+		token = cmp.Or(u.Token, rand.Text())
+	}
+	args = append(args, token, u.Who.text(), u.Task)
+	for _, p := range pieces.Cut(u.Inline) {
+		args = append(args, p)
 	}
 	r, err := l.run(ctx, l.scripts.open, account, args...)
 	if err != nil {
@@ -91,7 +95,7 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 	what := r.text(0)
 	return Opened{
 		ID: id, Duplicate: what == "duplicate", Revived: what == "revived", Generation: r.num(1), Drop: r.text(2),
-		At: at(r.num(3)), Since: at(r.num(4)), Holds: r.text(5),
+		At: at(r.num(3)), Since: at(r.num(4)), Holds: r.text(5), Pending: r.num(6),
 	}, nil
 }
 

@@ -1,12 +1,13 @@
 -- open records an upload, or finds the one that is there already. ARGV: key, order, user,
 -- reference, sha256, size, media type, store key, again, replace, ended ("" or the final state in
--- which it is recorded), keep of the dead ms, grace ms, crc32c or "", token, who and why, then the pieces of a
--- voucher that the ledger keeps itself. The token is this call's, and stands instead of a store key.
--- Returns: what ("created", "duplicate", "revived"), generation of the task to put (0: none), the
--- store key to drop ("": none), now, its place in its order queue when it was made or revived, the
--- store key that is held.
+-- which it is recorded), keep of the dead ms, grace ms, crc32c or "", token, who and why, message of
+-- the first task or "", then the pieces of a voucher that the ledger keeps itself. The token is this
+-- call's, and stands instead of a store key. Returns: what ("created", "duplicate", "revived"),
+-- generation of the task to put (0: none), the store key to drop ("": none), now, its place in its
+-- order queue when it was made or revived, the store key that is held, how many tasks are pending once
+-- its first was put with it.
 local order, store, again, replace, final = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', ARGV[11]
-local keep_dead, grace, crc, token, FIRST_PIECE = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14], ARGV[15], 17
+local keep_dead, grace, crc, token, FIRST_PIECE = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14], ARGV[15], 18
 local u, now = upload_key(KEY), now_ms()
 local was = redis.call('HMGET', u, 'state', 'store', 'leaving', 'gen', 'made', 'since', 'inline', 'ref')
 local state = was[1]
@@ -51,9 +52,7 @@ if state and not ended then return { 'duplicate', task(), store, now, was[6], wa
 if was[7] then drop_bytes(KEY) end
 if token ~= '' then redis.call('RPUSH', bytes_of(KEY), unpack(ARGV, FIRST_PIECE)) end
 local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7] }
-local function note(...)
-  for _, v in ipairs({ ... }) do table.insert(record, v) end
-end
+local function note(field, value) record[#record + 1], record[#record + 2] = field, value end
 -- Enqueued again, it is the upload that it was: only its budget, age limit and place are new.
 local made = was[5] or now
 note('made', made)
@@ -70,7 +69,8 @@ if crc ~= '' then note('crc', crc) end
 if ARGV[3] ~= '' then note('user', ARGV[3]) end
 if ARGV[4] ~= '' then note('ref', ARGV[4]) end
 if final ~= '' then
-  note('since', now, 'done', now)
+  note('since', now)
+  note('done', now)
   redis.call('HSET', u, unpack(record))
   redis.call('ZADD', P .. 'o:' .. order, 0, KEY)
   redis.call('ZADD', P .. 'keep', now + keep_dead, KEY)
@@ -92,4 +92,10 @@ if head then -- as assign does, in the one write of the record
   if state then note('assigned', now) end
 end
 redis.call('HSET', u, unpack(record))
-return { state and 'revived' or 'created', generation, drop, now, place }
+-- The first task is put as asynq's own script does it.
+local id, pending = task_of(KEY, generation), 0
+if head and not state and ARGV[17] ~= '' and redis.call('EXISTS', A .. 't:' .. id) == 0 then
+  redis.call('HSET', A .. 't:' .. id, 'msg', ARGV[17], 'state', 'pending', 'pending_since', now .. '000000')
+  pending = redis.call('LPUSH', A .. 'pending', id)
+end
+return { state and 'revived' or 'created', generation, drop, now, place, '', pending }

@@ -1,7 +1,4 @@
--- What the scripts that look for missing tasks share: it stands before each of them. It knows
--- asynq's keys (v0.26): t:<task id> holds the task's state, and each state has its list or set.
-local A = 'asynq:' .. string.match(P, '{.*}') .. ':'
-local ACCOUNT = string.match(P, '{vouchers%-(.*)}')
+-- What the scripts that look for missing tasks share: it stands before each of them.
 local now = now_ms()
 local repairs = {} -- key, generation and wait ms of each task to put
 
@@ -13,8 +10,6 @@ local function counts()
   for _, z in ipairs({ 'retry', 'scheduled' }) do tasks = tasks + redis.call('ZCARD', A .. z) end
   return needed, tasks
 end
-
-local function task_of(key, generation) return ACCOUNT .. '-' .. key .. '.' .. generation end
 
 -- in_list says whether a pending task is still in its list, which cannot be asked: what has been
 -- pending for longer than the one that is fetched next is not.

@@ -182,6 +182,10 @@ func (c *Client) record(ctx context.Context, n ledger.NewUpload, again bool) (le
 	caller := ctx
 	ctx, cancel := uncut(ctx)
 	defer cancel()
+	n, err := c.withTask(ctx, n)
+	if err != nil {
+		return ledger.Upload{}, err
+	}
 	opening := ctx
 	if again {
 		opening = caller
@@ -192,8 +196,14 @@ func (c *Client) record(ctx context.Context, n ledger.NewUpload, again bool) (le
 	if err != nil {
 		return ledger.Upload{}, err
 	}
-	if err = c.settle(ctx, n, opened); err != nil {
-		return ledger.Upload{}, err
+	switch {
+	case opened.Pending == 1:
+		c.Wake(ctx, n.Account)
+	case opened.Pending > 1: // no worker sleeps while tasks are pending
+	default:
+		if err = c.settle(ctx, n, opened); err != nil {
+			return ledger.Upload{}, err
+		}
 	}
 	if err = c.ledger.AwaitReplicas(ctx, n.Account, c.cfg.ReplicasAck); err != nil {
 		return ledger.Upload{}, fmt.Errorf("upload %s is recorded; %w", opened.ID, err)
@@ -207,6 +217,19 @@ func (c *Client) record(ctx context.Context, n ledger.NewUpload, again bool) (le
 	}
 	u.Duplicate = opened.Duplicate
 	return u, nil
+}
+
+// withTask adds the task that is put in the step that records a new upload. A voucher in the store is
+// to be claimed first.
+func (c *Client) withTask(ctx context.Context, n ledger.NewUpload) (ledger.NewUpload, error) {
+	if n.StoreKey != "" {
+		return n, nil
+	}
+	id := ledger.UploadID(n.Account, n.UserID, n.OrderID, n.SHA256)
+	task, opts := c.newTask(ctx, n.Account, ledger.Task{ID: id, Generation: 1})
+	message, err := c.queue.message(ctx, task, opts...)
+	n.Task = message
+	return n, err
 }
 
 // uncutLimit bounds a change of the ledger and what follows it. A Redis that is away is noticed

@@ -25,6 +25,16 @@ func (q queue) put(ctx context.Context, t *asynq.Task, opts ...asynq.Option) err
 	return err
 }
 
+// message gives what asynq would put for a task.
+func (q queue) message(ctx context.Context, t *asynq.Task, opts ...asynq.Option) ([]byte, error) {
+	var message []byte
+	_, err := q.client.EnqueueContext(context.WithValue(ctx, messageKey{}, &message), t, opts...)
+	return message, err
+}
+
+// messageKey is the context's key of where a task's message goes, which then is not put: a *[]byte.
+type messageKey struct{}
+
 // saidKey is the context's key of where a script's error goes, of which asynq keeps only the text:
 // an *error.
 type saidKey struct{}
@@ -39,6 +49,10 @@ type putClient struct {
 
 // EvalSha calls a script that Redis knows.
 func (c putClient) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	if message, ok := ctx.Value(messageKey{}).(*[]byte); ok {
+		*message, _ = args[0].([]byte)
+		return redis.NewCmdResult(int64(1), nil)
+	}
 	return c.run(ctx, keys, func(to redis.Cmdable) *redis.Cmd { return to.EvalSha(ctx, sha, keys, args...) })
 }
 

@@ -70,7 +70,23 @@ func (c *Client) put(ctx context.Context, t ledger.Task, wait time.Duration) err
 	if err != nil {
 		return err
 	}
-	opts := []asynq.Option{
+	task, opts := c.newTask(ctx, account, t)
+	if wait > 0 {
+		opts = append(opts, asynq.ProcessIn(wait))
+	}
+	err = c.queue.put(ctx, task, opts...)
+	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+		return fmt.Errorf("put the task of %s: %w", t.ID, err)
+	}
+	if t.Replaces != 0 {
+		c.drop(account, t.ID, t.Replaces)
+	}
+	return nil
+}
+
+// newTask gives a task of an account as asynq takes it.
+func (c *Client) newTask(ctx context.Context, account string, t ledger.Task) (*asynq.Task, []asynq.Option) {
+	return asynq.NewTaskWithHeaders(TypeUpload, Payload{ID: t.ID, Generation: t.Generation}.Encode(), traceOf(ctx)), []asynq.Option{
 		asynq.TaskID(ledger.TaskID(t.ID, t.Generation)),
 		asynq.Queue(ledger.Queue(account)),
 		// The policy alone decides when an upload ends: asynq shall never archive it. MaxInt would
@@ -80,18 +96,6 @@ func (c *Client) put(ctx context.Context, t ledger.Task, wait time.Duration) err
 		asynq.Timeout(taskTimeout),
 		asynq.Retention(c.cfg.Retention),
 	}
-	if wait > 0 {
-		opts = append(opts, asynq.ProcessIn(wait))
-	}
-	task := asynq.NewTaskWithHeaders(TypeUpload, Payload{ID: t.ID, Generation: t.Generation}.Encode(), traceOf(ctx))
-	err = c.queue.put(ctx, task, opts...)
-	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
-		return fmt.Errorf("put the task of %s: %w", t.ID, err)
-	}
-	if t.Replaces != 0 {
-		c.drop(account, t.ID, t.Replaces)
-	}
-	return nil
 }
 
 // traceOf gives the headers that put a task's attempts into the trace of the context's span; nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -353,8 +354,8 @@ func TestStandbyRedisIsNamed(t *testing.T) {
 	}
 }
 
-// TestRefusalOfTheQueueIsInWords has a user who may write the ledger and not asynq's keys: asynq
-// hides such an error.
+// TestRefusalOfTheQueueIsInWords has a user who may write the ledger and not asynq's keys. asynq, which
+// puts the task of a voucher in a store, hides such an error.
 func TestRefusalOfTheQueueIsInWords(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Options{})
@@ -366,11 +367,13 @@ func TestRefusalOfTheQueueIsInWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
-	c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb), InlineMost: ledger.InlineMost})
-	_, err = c.Enqueue(t.Context(), tasks.Request{OrderID: "1", Voucher: pdf("x")})
-	var refused *tasks.RefusedError
-	if !errors.As(err, &refused) || err.Error() != "redis at "+s.Addr+" refuses to work: its user lacks a permission" {
-		t.Errorf("error %v", err)
+	for _, inline := range []int64{0, ledger.InlineMost} {
+		c := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb), InlineMost: inline})
+		_, err = c.Enqueue(t.Context(), tasks.Request{OrderID: strconv.FormatInt(inline, 10), Voucher: pdf("x")})
+		var refused *tasks.RefusedError
+		if !errors.As(err, &refused) || err.Error() != "redis at "+s.Addr+" refuses to work: its user lacks a permission" {
+			t.Errorf("vouchers up to %d with their records: error %v", inline, err)
+		}
 	}
 }
 

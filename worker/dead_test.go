@@ -2,8 +2,10 @@ package worker_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -175,5 +177,51 @@ func TestUnknownWorkerTakesNothing(t *testing.T) {
 		if as := b.get(id).Attempts; len(as) != 1 || as[0].Worker != by {
 			t.Errorf("attempts %+v, want one by %s", as, by)
 		}
+	}
+}
+
+// deaf is a hook that loses the first reply that brings tasks.
+type deaf struct{ lost atomic.Int64 }
+
+func (*deaf) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (d *deaf) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		taken, _ := cmd.(*redis.Cmd)
+		if taken == nil || len(cmd.Args()) < 4 || !strings.HasSuffix(fmt.Sprint(cmd.Args()[3]), ":pending") {
+			return err
+		}
+		if found, _ := taken.Slice(); len(found) > 0 && d.lost.CompareAndSwap(0, int64(len(found))) {
+			cmd.SetErr(io.ErrUnexpectedEOF)
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	}
+}
+
+func (*deaf) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// TestTasksWhoseReplyWasLost cuts a connection after Redis has handed out tasks and before the worker
+// hears of them. Nobody renews their leases, so they come back long before these end.
+func TestTasksWhoseReplyWasLost(t *testing.T) {
+	t.Parallel()
+	b := setup(t, vigilant)
+	ids, ear, plain := b.many(8), &deaf{}, b.redis
+	b.redis = func() *redis.Client {
+		rdb := plain()
+		rdb.AddHook(ear)
+		return rdb
+	}
+	began := time.Now()
+	b.start("w1")
+	b.reaches(ledger.Delivered, ids...)
+	if took := time.Since(began); ear.lost.Load() == 0 || took > 25*time.Second {
+		t.Errorf("%d tasks were lost; all are delivered after %v", ear.lost.Load(), took)
+	}
+	if n := len(b.api.Requests()); n != len(ids) {
+		t.Errorf("%d requests for %d uploads", n, len(ids))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/blob"
+	"github.com/voucherd/voucherd/internal/stack"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
 	"github.com/voucherd/voucherd/tasks"
@@ -39,6 +40,7 @@ type delivery struct {
 // ProcessTask delivers the upload of one task, or hands the task back with the time at which it is
 // due again.
 func (d *delivery) ProcessTask(ctx context.Context, t *asynq.Task) error {
+	stack.Grow() // asynq makes a goroutine for each task
 	p, err := d.read(t)
 	if errors.Is(err, tasks.ErrNewerPayload) {
 		return &retryLater{Delay: strangeDelay, Reason: err.Error()}

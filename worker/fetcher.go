@@ -2,14 +2,12 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
-	"github.com/voucherd/voucherd/internal/redisconn"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 )
@@ -22,17 +20,18 @@ import (
 // and not taken up in time goes back to the head of the queue; if the worker dies meanwhile, asynq
 // recovers it like any other.
 type fetcher struct {
-	account string
-	keys    queueKeys
-	rdb     redis.UniversalClient
-	tasks   *tasks.Client
-	slots   *slots
-	log     *zap.Logger
-	every   time.Duration   // between two questions without a message
-	pause   time.Duration   // after an error: asynq asks again at once
-	known   <-chan struct{} // closed once the ledger knows this worker: what it fetches can be taken back
-	wake    chan struct{}   // holds one: there may be a task
-	stop    chan struct{}   // closed: nothing is fetched any more
+	account   string
+	keys      queueKeys
+	rdb       redis.UniversalClient
+	tasks     *tasks.Client
+	slots     *slots
+	log       *zap.Logger
+	every     time.Duration   // between two questions without a message
+	pause     time.Duration   // after an error: asynq asks again at once
+	known     <-chan struct{} // closed once the ledger knows this worker: what it fetches can be taken back
+	takeTasks *redis.Script
+	wake      chan struct{} // holds one: there may be a task
+	stop      chan struct{} // closed: nothing is fetched any more
 
 	mu    sync.Mutex
 	asked time.Time   // when Redis last answered
@@ -53,7 +52,7 @@ func newFetcher(cfg Config, account string, s *slots, known <-chan struct{}, log
 	f := &fetcher{
 		account: account, keys: keysOf(ledger.Queue(account)), rdb: cfg.QueueRedis, tasks: cfg.Tasks, slots: s, known: known, log: log,
 		every: cfg.Settings.PollEvery, pause: cfg.Settings.RedisPause,
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), ahead: aheadFirst,
+		takeTasks: redis.NewScript(takeTasks), wake: make(chan struct{}, 1), stop: make(chan struct{}), ahead: aheadFirst,
 	}
 	f.timer = time.AfterFunc(keepMost, f.giveBack)
 	f.timer.Stop()
@@ -69,9 +68,9 @@ func (f *fetcher) signal() {
 	}
 }
 
-// next gives a server its next task as asynq's script one would, or redis.Nil after a while. Most is
-// how many tasks the server has at a time.
-func (f *fetcher) next(ctx context.Context, most int, one func(redis.Cmdable) *redis.Cmd) *redis.Cmd {
+// next gives a server its next task as asynq's script would, or redis.Nil after a while. Most is how
+// many tasks the server has at a time, lease until when asynq reckons with its work.
+func (f *fetcher) next(ctx context.Context, most int, lease any) *redis.Cmd {
 	cmd := redis.NewCmd(ctx)
 	cmd.SetErr(redis.Nil)
 	if msg, ok := f.take(); ok {
@@ -82,7 +81,7 @@ func (f *fetcher) next(ctx context.Context, most int, one func(redis.Cmdable) *r
 	if !f.wait(ctx) {
 		return cmd
 	}
-	return f.ask(ctx, most, one)
+	return f.ask(ctx, most, lease)
 }
 
 // take gives the oldest task that is kept.
@@ -152,24 +151,41 @@ func (f *fetcher) wait(ctx context.Context) bool {
 	return false
 }
 
-// ask asks for tasks, in one pipeline, gives the first, and keeps the others.
-func (f *fetcher) ask(ctx context.Context, most int, one func(redis.Cmdable) *redis.Cmd) *redis.Cmd {
-	cmds := make([]*redis.Cmd, f.reserve(most))
-	pipe := f.rdb.Pipeline()
-	for i := range cmds {
-		cmds[i] = one(pipe)
-	}
-	redisconn.ExecEach(ctx, pipe)
-	cmd := f.sort(cmds)
-	switch err := cmd.Err(); {
-	case err == nil || errors.Is(err, redis.Nil):
-	case redis.HasErrorPrefix(err, "NOSCRIPT"):
-		f.signal()
-	default:
+// ask asks for tasks, gives the first, and keeps the others.
+func (f *fetcher) ask(ctx context.Context, most int, lease any) *redis.Cmd {
+	n := f.reserve(most)
+	found, err := f.takeTasks.Run(ctx, f.rdb, f.keys.dequeue(), lease, f.keys.prefix+"t:", n).Slice()
+	cmd := redis.NewCmd(ctx)
+	cmd.SetErr(redis.Nil)
+	if msg, ok := f.sort(n, found); ok {
+		cmd.SetVal(msg)
+		cmd.SetErr(nil)
+	} else if err != nil {
+		cmd.SetErr(err)
 		f.rest()
 	}
 	return cmd
 }
+
+// takeTasks does what asynq's own script does, for several tasks at a time. What is no task stays
+// behind among the active ones, as asynq's script leaves it.
+const takeTasks = `
+local taken, leases = {}, {}
+if redis.call('EXISTS', KEYS[2]) == 1 then return taken end
+for i = 1, tonumber(ARGV[3]) do
+  local id = redis.call('RPOPLPUSH', KEYS[1], KEYS[3])
+  if not id then break end
+  local key, msg = ARGV[2] .. id, false
+  if type(redis.pcall('HSET', key, 'state', 'active')) == 'number' then
+    redis.call('HDEL', key, 'pending_since')
+    table.insert(leases, ARGV[1])
+    table.insert(leases, id)
+    msg = redis.call('HGET', key, 'msg')
+  end
+  taken[i] = msg
+end
+if leases[1] then redis.call('ZADD', KEYS[4], unpack(leases)) end
+return taken`
 
 // reserve says how many tasks to ask for.
 func (f *fetcher) reserve(most int) int {
@@ -181,41 +197,33 @@ func (f *fetcher) reserve(most int) int {
 	return n
 }
 
-// sort picks the answer to asynq out of those to a pipeline. A task that asynq's script stumbles
-// over does not hold up the others.
-func (f *fetcher) sort(cmds []*redis.Cmd) *redis.Cmd {
-	first := cmds[0]
-	var found []string
-	for _, cmd := range cmds {
-		msg, err := cmd.Text()
-		switch {
-		case err == nil && len(found) == 0:
-			first, found = cmd, append(found, msg)
-		case err == nil:
-			found = append(found, msg)
-		case len(found) == 0 && !errors.Is(err, redis.Nil):
-			first = cmd
-		}
-	}
+// sort picks the answer to asynq out of what came when so many were asked for. What is no task does
+// not hold up the others.
+func (f *fetcher) sort(asked int, found []any) (first string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.due -= len(cmds)
+	f.due -= asked
 	f.asked = time.Now()
-	if len(found) < len(cmds) {
+	if len(found) < asked {
 		f.ahead = aheadFirst
 	} else {
 		f.ahead = min(2*f.ahead, aheadMost)
 	}
-	if len(found) > 1 {
-		if len(f.kept) == 0 {
-			f.timer.Reset(keepMost)
+	for _, v := range found {
+		switch msg, isTask := v.(string); {
+		case isTask && !ok:
+			first, ok = msg, true
+		case isTask:
+			if len(f.kept) == 0 {
+				f.timer.Reset(keepMost)
+			}
+			f.kept = append(f.kept, msg)
 		}
-		f.kept = append(f.kept, found[1:]...)
 	}
-	if len(found) == len(cmds) || len(f.kept) > 0 {
+	if len(found) == asked || len(f.kept) > 0 {
 		f.signal() // there may be more, or another server waits
 	}
-	return first
+	return first, ok
 }
 
 // rest waits a moment after an error that may only come again.

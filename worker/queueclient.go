@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/internal/stack"
 )
 
 // queueClient is Redis for one asynq server. It stands before all hooks of the client.
@@ -38,10 +40,11 @@ func (q *queueClient) Subscribe(ctx context.Context, channels ...string) *redis.
 // EvalSha calls a script that Redis knows. To dequeue waits until there may be a task; tasks that
 // are forwarded wake who waits.
 func (q *queueClient) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	stack.Grow() // asynq ends a task in a goroutine of its own
 	script := func(to redis.Cmdable) *redis.Cmd { return to.EvalSha(ctx, sha, keys, args...) }
 	switch {
 	case slices.Equal(keys, q.fetch.keys.dequeue()):
-		return q.fetch.next(ctx, q.most, script)
+		return q.fetch.next(ctx, q.most, args[0])
 	case q.fetch.keys.forward(keys):
 		return q.fetch.forward(ctx, keys[0], fmt.Sprint(args[0]), script)
 	default:
@@ -52,14 +55,15 @@ func (q *queueClient) EvalSha(ctx context.Context, sha string, keys []string, ar
 // Eval calls a script that Redis did not know, right after EvalSha of it.
 func (q *queueClient) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
 	call := func(to redis.Cmdable) *redis.Cmd { return to.Eval(ctx, script, keys, args...) }
-	switch {
-	case slices.Equal(keys, q.fetch.keys.dequeue()):
-		return q.fetch.ask(ctx, 1, call)
-	case q.fetch.keys.forward(keys):
+	if q.fetch.keys.forward(keys) {
 		return q.fetch.forward(ctx, keys[0], fmt.Sprint(args[0]), call)
-	default:
-		return call(q.UniversalClient)
 	}
+	return call(q.UniversalClient)
+}
+
+// HSet writes the result of a task, together with others' calls.
+func (q *queueClient) HSet(ctx context.Context, key string, values ...any) *redis.IntCmd {
+	return redis.NewIntResult(q.Do(ctx, append([]any{"hset", key}, values...)...).Int64())
 }
 
 // queueKeys are asynq's keys of a queue.

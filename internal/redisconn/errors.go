@@ -77,6 +77,7 @@ func replies() []reply {
 		{"NOAUTH ", "it wants a password, and none is given", true},
 		{"without any password configured", "a password is given, and it has none", true},
 		{"NOPERM ", "its user lacks a permission", true},
+		{"The user executing the script can't", "its user lacks a permission", true}, // of a command in a script; Redis 7.0
 		{"MISCONF ", "it cannot write to its disk: see its log", true},
 		{"LOADING ", "it is still reading its data", false},
 		{"READONLY ", "it is a replica and takes no writes: the address must be the primary's", false},

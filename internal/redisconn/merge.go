@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/internal/stack"
 )
 
 // flights is how many merged pipelines may be under way at a time: with one, a Redis that is far
@@ -61,11 +63,16 @@ func (m *Merger) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 // mergedKey marks the context of a pipeline that is merged already.
 type mergedKey struct{}
 
-// mergeable gives commands that are all scripts, or messages that go with them.
+// mergeable gives commands that are all scripts, or messages and results of tasks, which go with them.
 func mergeable(cmds ...redis.Cmder) (scripts []*redis.Cmd, ok bool) {
 	for _, cmd := range cmds {
 		script, isCmd := cmd.(*redis.Cmd)
-		if name := cmd.Name(); !isCmd || name != "evalsha" && name != "publish" && name != "spublish" {
+		if !isCmd {
+			return nil, false
+		}
+		switch cmd.Name() {
+		case "evalsha", "publish", "spublish", "hset":
+		default:
 			return nil, false
 		}
 		scripts = append(scripts, script)
@@ -121,6 +128,7 @@ func ExecEach(ctx context.Context, pipe redis.Pipeliner) {
 
 // fly sends what waits until nothing does.
 func (m *Merger) fly() {
+	stack.Grow()
 	ctx := context.WithValue(context.Background(), mergedKey{}, true)
 	runtime.Gosched() // lets those join who are about to
 	for calls := m.take(); len(calls) > 0; calls = m.take() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/voucherd/voucherd/test/chaos/audit"
 	"github.com/voucherd/voucherd/test/process"
@@ -81,6 +84,9 @@ func (s *redisServer) failOver(ctx context.Context, lacking time.Duration) (l au
 	}
 	l.From = time.Now()
 	if err == nil {
+		err = s.replicated(ctx)
+	}
+	if err == nil {
 		err = rdb.ReplicaOf(ctx, "NO", "ONE").Err()
 	}
 	if err != nil {
@@ -99,6 +105,22 @@ func (s *redisServer) failOver(ctx context.Context, lacking time.Duration) (l au
 		return l, fmt.Errorf("give the replica its master's port, which needs Redis 6.2: %w", err)
 	}
 	return l, nil
+}
+
+// replicated returns once a replica has all that was written before.
+func (s *redisServer) replicated(ctx context.Context) error {
+	rdb := s.Client()
+	defer rdb.Close() //nolint:errcheck // nothing is left to lose
+	var have *redis.Cmd
+	_, err := rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.Set(ctx, "chaos:replicated", "", time.Minute) // WAIT counts from its connection's last write
+		have = pipe.Do(ctx, "wait", 1, time.Minute.Milliseconds())
+		return nil
+	})
+	if n, _ := have.Int(); err == nil && n == 0 {
+		err = errors.New("no replica followed in a minute")
+	}
+	return err
 }
 
 // whileAway does something during which the server counts as away.

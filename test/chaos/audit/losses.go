@@ -9,14 +9,14 @@ import (
 
 // Loss is a time whose writes Redis has forgotten.
 type Loss struct {
-	From time.Time // writes from here on are lost; zero: all
+	From time.Time // writes from here on are lost, and none before; zero: all
 	Gone time.Time // from here on nobody sees them
 	Back time.Time // from here on all is there again that was not lost for good
 }
 
 const (
-	replicates = time.Second     // within this a replica has a write, on a busy machine
-	settles    = 5 * time.Second // within this a call's voucher has left the blob store
+	delayed = time.Second     // most between a call and what is written of it, on a busy machine
+	settles = 5 * time.Second // within this a call's voucher has left the blob store
 )
 
 // Forgotten counts what went with Redis, and may.
@@ -26,10 +26,14 @@ type Forgotten struct {
 	Calls   int // that the ledger does not know
 }
 
-// forgets says whether a write at this time may have been lost.
+// forgets says whether a write around this time may have been lost.
 func (l Loss) forgets(at time.Time) bool {
-	return at.After(l.From.Add(-replicates)) && at.Before(l.Gone.Add(replicates))
+	return at.After(l.From.Add(-delayed)) && at.Before(l.Gone.Add(delayed))
 }
+
+// forgetsUpload says whether an upload may have been lost: it was written at some time between the
+// question and the answer, which on a busy machine lie seconds apart.
+func (l Loss) forgetsUpload(h Enqueued) bool { return Span{l.From, l.Gone}.Overlaps(h.Asked, h.At) }
 
 // mayForget says whether an upload may be unknown. What was accepted just before a loss may be lost
 // with the blob store in Redis; what a file store held must be there, unless it was delivered and
@@ -38,7 +42,7 @@ func (x index) mayForget(h Enqueued, taken bool) bool {
 	if !x.InRedis {
 		return taken && len(x.Losses) > 0
 	}
-	return slices.ContainsFunc(x.Losses, func(l Loss) bool { return l.forgets(h.At) })
+	return slices.ContainsFunc(x.Losses, func(l Loss) bool { return l.forgetsUpload(h) })
 }
 
 // mayForgetCall says whether a call may be unknown. An answer that came after the loss is written
@@ -47,7 +51,7 @@ func (x index) mayForgetCall(r sandbox.Request) bool {
 	h := x.enqueued[voucher(r.OrderID, r.SHA256)]
 	return slices.ContainsFunc(x.Losses, func(l Loss) bool {
 		under := l.forgets(r.At) || l.forgets(r.AnsweredAt)
-		return under && (r.AnsweredAt.Before(l.Gone) || l.forgets(h.At))
+		return under && (r.AnsweredAt.Before(l.Gone) || l.forgetsUpload(h))
 	})
 }
 
@@ -59,7 +63,7 @@ func (x index) lossResends(first, second sandbox.Request) bool {
 		if from.IsZero() { // what the blob store has deleted is not sent again
 			from = l.Gone
 		}
-		return first.At.Before(l.Gone.Add(replicates)) && first.AnsweredAt.After(from.Add(-settles)) && second.At.After(l.Gone)
+		return first.At.Before(l.Gone.Add(delayed)) && first.AnsweredAt.After(from.Add(-settles)) && second.At.After(l.Gone)
 	})
 }
 
@@ -68,6 +72,6 @@ func (x index) lossResends(first, second sandbox.Request) bool {
 // had their answer after the loss.
 func (x index) lossReorders(earlier, later Enqueued) bool {
 	return slices.ContainsFunc(x.Losses, func(l Loss) bool {
-		return earlier.At.Before(l.Gone.Add(replicates)) && later.At.After(l.Gone) && later.Asked.Before(l.Back)
+		return earlier.At.Before(l.Gone.Add(delayed)) && later.At.After(l.Gone) && later.Asked.Before(l.Back)
 	})
 }

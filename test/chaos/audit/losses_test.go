@@ -23,6 +23,7 @@ func losing() audit.Facts {
 func move(f *audit.Facts, ms int) {
 	for i := range f.Enqueued {
 		f.Enqueued[i].At = f.Enqueued[i].At.Add(time.Duration(ms) * time.Millisecond)
+		f.Enqueued[i].Asked = f.Enqueued[i].At
 	}
 	for i := range f.Requests {
 		f.Requests[i].At = f.Requests[i].At.Add(time.Duration(ms) * time.Millisecond)
@@ -54,6 +55,18 @@ func TestWhatRedisMayForget(t *testing.T) {
 			forget(f)
 			f.Requests[1].At, f.Requests[1].AnsweredAt = at(within), at(within)
 		}, "is delivered", audit.Forgotten{Calls: 1}},
+		{"an upload whose producer heard of it long after a loss", func(f *audit.Facts) {
+			once(f)
+			move(f, within)
+			forget(f)
+			f.Enqueued[1].At = at(115_000)
+		}, "", audit.Forgotten{Uploads: 1, Taken: 1, Calls: 1}},
+		{"an upload asked for just after a loss", func(f *audit.Facts) {
+			once(f)
+			forget(f)
+			f.Enqueued[1].Asked, f.Enqueued[1].At = at(110_100), at(110_200)
+			f.Requests = f.Requests[:1]
+		}, "is delivered", audit.Forgotten{}},
 		{"of a file store, and it was taken", func(f *audit.Facts) {
 			once(f)
 			move(f, within)
