@@ -51,6 +51,7 @@ func (e *example) offer(t *testing.T, h history) {
 const (
 	column, row = 250, 20 // px
 	top, left   = 30, 10
+	indent      = 24
 )
 
 // draw writes the picture: a column for each client, time going down from event to event, and in
@@ -78,8 +79,12 @@ func (e *example) draw(t *testing.T, path string) {
 	}
 	at := all.points(events)
 	for n, r := range all {
-		x := left + column*slices.Index(clients, r.client)
-		box(&b, r, x, events, height)
+		x, width := left+column*slices.Index(clients, r.client), column-12
+		// A call whose reply was lost is made again before it counts as done.
+		if slices.ContainsFunc(all, func(o record) bool { return o.client == r.client && o.began < r.began && o.done > r.began }) {
+			x, width = x+indent, width-indent
+		}
+		box(&b, r, x, width, events, height)
 		fmt.Fprintf(&b, `<circle cx="%d" cy="%.1f" r="8" fill="#1a5fb4"/><text x="%d" y="%.1f" fill="#fff" font-size="10" text-anchor="middle">%d</text>`+"\n",
 			x+14, at[n], x+14, at[n]+3.5, n+1)
 	}
@@ -136,7 +141,7 @@ func (h history) points(events map[int64]int) []float64 {
 }
 
 // box draws one call.
-func box(b *strings.Builder, r record, x int, events map[int64]int, height int) {
+func box(b *strings.Builder, r record, x, width int, events map[int64]int, height int) {
 	fill, border := "#e8f0fa", ""
 	switch {
 	case r.out.unknown:
@@ -148,9 +153,9 @@ func box(b *strings.Builder, r record, x int, events map[int64]int, height int) 
 	if r.done == never {
 		end = height
 	}
-	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%d" height="%d" rx="4" fill="%s" stroke="#667"%s/>`+"\n", x, y+1, column-12, end-y-2, fill, border)
+	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%d" height="%d" rx="4" fill="%s" stroke="#667"%s/>`+"\n", x, y+1, width, end-y-2, fill, border)
 	call, said := html.EscapeString(describeCall(r.in)), html.EscapeString(describeAnswer(r.in, r.out))
-	if end-y >= 2*row {
+	if end-y >= 2*row && !r.out.unknown {
 		fmt.Fprintf(b, `<text x="%d" y="%d">%s</text><text x="%d" y="%d" fill="#444">→ %s</text>`+"\n", x+28, y+15, call, x+28, y+30, said)
 		return
 	}
