@@ -40,6 +40,7 @@ type Proxy struct {
 	carriers sync.WaitGroup
 
 	mu      sync.Mutex
+	dead    int // connections
 	fault   Fault
 	changed chan struct{} // closed when there is another fault
 }
@@ -71,6 +72,13 @@ func (p *Proxy) Set(f Fault) {
 	p.fault = f
 	close(p.changed)
 	p.changed = make(chan struct{})
+}
+
+// Dead gives how many connections have become half-open.
+func (p *Proxy) Dead() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dead
 }
 
 // now gives the fault in force, and what is closed when it is over.
@@ -106,11 +114,10 @@ func (p *Proxy) accept() {
 type link struct {
 	*Proxy
 
-	ends [2]net.Conn
-	once sync.Once
-	over chan struct{}
-	mu   sync.Mutex
-	dead bool // half-open
+	ends   [2]net.Conn
+	once   sync.Once
+	over   chan struct{}
+	silent bool // half-open
 }
 
 // watch ends the connection with the proxy.
@@ -135,12 +142,15 @@ func (l *link) cut(reset bool) {
 	})
 }
 
-// silent says whether the connection is half-open, from now on if need be.
-func (l *link) silent(from bool) bool {
+// dies says whether the connection is half-open, from now on if need be.
+func (l *link) dies(now bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.dead = l.dead || from
-	return l.dead
+	if now && !l.silent {
+		l.silent = true
+		l.dead++
+	}
+	return l.silent
 }
 
 // wait lets time pass, unless the connection is over before.
@@ -206,7 +216,7 @@ func (l *link) carry(to, from net.Conn, up bool, tap io.WriteCloser) {
 			return
 		}
 		f, changed := l.held()
-		if l.silent(f.Silent) {
+		if l.dies(f.Silent) {
 			continue
 		}
 		if changed != since {
@@ -230,7 +240,7 @@ func (l *link) carry(to, from net.Conn, up bool, tap io.WriteCloser) {
 			return
 		}
 	}
-	if f, _ := l.now(); !l.silent(false) && l.wait(f.SlowClose) {
+	if f, _ := l.now(); !l.dies(false) && l.wait(f.SlowClose) {
 		l.cut(false)
 	}
 }
