@@ -31,7 +31,7 @@ func scenarios() []scenario {
 		{scenarioChaos, 400, 3, storeRedis, two, compressed(), 150 * time.Millisecond, (*testbed).runChaos},
 		// Slow enough for a backlog, so that every slot is taken when Redis forgets.
 		{scenarioFailover, 500, 2, storeRedis, one, compressed(), 400 * time.Millisecond, (*testbed).runFailover},
-		{scenarioNetwork, 300, 3, storeRedis, two, compressed(), 150 * time.Millisecond, (*testbed).runNetwork},
+		{scenarioNetwork, 200, 3, storeRedis, two, compressed(), 150 * time.Millisecond, (*testbed).runNetwork},
 		{"outage", 5000, 3, storeRedis, one, nil, 50 * time.Millisecond, (*testbed).runOutage},
 		{"rejected", 12_000, 2, storeRedis, one, compressed(), 0, (*testbed).runRejected},
 		{"rebuild", 1000, 2, storeFile, two, compressed(), 150 * time.Millisecond, (*testbed).runRebuild},
@@ -51,7 +51,7 @@ func find(name string) (s scenario) {
 // options are the flags.
 type options struct {
 	Scenario string        `help:"chaos, failover, network, outage, rejected or rebuild (default: chaos and, at the same time, network, and failover with either blob store)." enum:",chaos,failover,network,outage,rejected,rebuild" default:""`
-	N        int           `help:"Vouchers to push through (default 400; failover 500, network 300, outage 5000, rejected 12000, rebuild 1000)."`
+	N        int           `help:"Vouchers to push through (default 400; failover 500, network 200, outage 5000, rejected 12000, rebuild 1000)."`
 	Workers  int           `help:"Worker processes (default 2; chaos, network and outage 3)."`
 	Seed     uint64        `help:"What the plan is made from: the same seed does the same things at the same times." default:"1"`
 	Limit    time.Duration `help:"Most time that the run may take." default:"10m"`
