@@ -18,7 +18,14 @@ const (
 	chunkSize = 2 * pieces.Most
 )
 
-var errTwice = errors.New("a write reached Redis twice, or was lost: enqueue the voucher again")
+var errLost = errors.New("what was written before is gone: enqueue the voucher again")
+
+// The client repeats what got no answer: a chunk is appended only behind those before it, so that
+// Redis may get it twice, and late.
+const appendScript = `
+local n = redis.call('LLEN', KEYS[1])
+if n == tonumber(ARGV[1]) then n = redis.call('RPUSH', KEYS[1], unpack(ARGV, 2)) end
+return n`
 
 // redisWriter appends to one voucher.
 type redisWriter struct {
@@ -51,7 +58,7 @@ func (w *redisWriter) finish(ctx context.Context, e Entry, tail []byte) error {
 		}
 		return w.exec(ctx, pipe, w.push(ctx, pipe, tail))
 	}
-	var push *redis.IntCmd
+	var push *redis.Cmd
 	if len(tail) > 0 {
 		push = w.push(ctx, pipe, tail)
 	}
@@ -78,29 +85,27 @@ func (w *redisWriter) index(ctx context.Context, pipe redis.Pipeliner, e Entry) 
 	return nil
 }
 
-// push appends pieces; after the first, only to a list that is still there.
-func (w *redisWriter) push(ctx context.Context, pipe redis.Pipeliner, chunk []byte) *redis.IntCmd {
-	args := make([]any, 0, 4)
+// push appends pieces.
+func (w *redisWriter) push(ctx context.Context, pipe redis.Pipeliner, chunk []byte) *redis.Cmd {
+	args := []any{w.pieces}
 	for _, piece := range pieces.Cut(chunk) {
 		args = append(args, piece)
-	}
-	push := pipe.RPush
-	if w.started {
-		push = pipe.RPushX
+		w.pieces++
 	}
 	w.started = true
-	w.pieces += int64(len(args))
-	return push(ctx, w.keys.voucher, args...)
+	return pipe.Eval(ctx, appendScript, []string{w.keys.voucher}, args...)
 }
 
-// exec sends pipe. The client repeats what got no answer, and a push is not idempotent, so the
-// list's length is compared.
-func (w *redisWriter) exec(ctx context.Context, pipe redis.Pipeliner, push *redis.IntCmd) error {
+// exec sends pipe, and checks that all that was pushed is there.
+func (w *redisWriter) exec(ctx context.Context, pipe redis.Pipeliner, push *redis.Cmd) error {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("put in the Redis store: %w", err)
 	}
-	if push != nil && push.Val() != w.pieces {
-		return fmt.Errorf("put in the Redis store: %w", errTwice)
+	if push == nil {
+		return nil
+	}
+	if n, err := push.Int64(); err != nil || n != w.pieces {
+		return fmt.Errorf("put in the Redis store: %w", errLost)
 	}
 	return nil
 }

@@ -41,11 +41,12 @@ for id, lease in pairs(leases) do
   local key, generation = string.match(id, '%-(%w+)%.(%d+)$')
   local held = redis.call('ZSCORE', A .. 'lease', id)
   if key and task_of(key, generation) == id and held and tonumber(held) == lease then
-    local r = redis.call('HMGET', upload_key(key), 'state', 'gen', 'order', 'since', 'next')
+    local r = redis.call('HMGET', upload_key(key), 'state', 'gen', 'order', 'since', 'next', 'lease')
     local needed = r[1] and not FINAL[r[1]] and r[2] == generation
-    -- An attempt that runs is its worker's, whose beat tells.
-    if not needed or r[1] ~= 'sending' then drop(id) end
-    if needed and r[1] ~= 'sending' and is_head(key, r[3], r[4]) then
+    -- An attempt that runs is its worker's, whose beat tells, until its lease is over.
+    local runs = r[1] == 'sending' and tonumber(r[6] or '0') > now
+    if not needed or not runs then drop(id) end
+    if needed and not runs and is_head(key, r[3], r[4]) then
       renew(key, math.max(0, tonumber(r[5] or '0') - now))
     end
   end

@@ -149,6 +149,24 @@ func TestRecoverTasksOfADeadWorker(t *testing.T) {
 	q.started(waits, 2, "n")
 }
 
+// A worker lives and has given the task up, and asynq did not hear of it.
+func TestRecoverTaskWhoseAttemptIsOver(t *testing.T) {
+	t.Parallel()
+	q := setupQueue(t)
+	sent := q.sentBy("live", "order")
+	silent := ledger.Vitals{Leases: q.beat("live").Leases}
+	q.later(2 * lease)
+	if got := q.recovered(silent); !slices.Equal(got, []string{sent.ID}) {
+		t.Fatalf("recovered %v, want %s", got, sent.ID)
+	}
+	if got := q.active(); len(got) > 0 {
+		t.Errorf("active in asynq: %v", got)
+	}
+	if run := q.started(sent.ID, 2, "n"); !run.Interrupted {
+		t.Errorf("running %+v, want the one before interrupted", run)
+	}
+}
+
 func TestRecoverGivesTheProbeBack(t *testing.T) {
 	t.Parallel()
 	q := setupQueue(t)

@@ -89,9 +89,10 @@ func (c *Client) Listen(ctx context.Context, accounts []string, woke func(accoun
 }
 
 const (
-	listenPause = time.Second      // before a subscription that was cut is made anew
-	refusePause = 5 * time.Second  // before one that Redis refused is tried again
-	pingAfter   = 30 * time.Second // of silence
+	listenPause = time.Second     // before a subscription that was cut is made anew
+	refusePause = 5 * time.Second // before one that Redis refused is tried again
+	pingAfter   = 5 * time.Second // of silence: meanwhile a connection that the network has lost costs every task up to a second
+	pongWithin  = 2 * time.Second
 )
 
 // listen keeps one subscription.
@@ -129,13 +130,13 @@ func (w *wakeups) receive(ctx context.Context, channels []string, woke func(chan
 			_ = sub.Close()
 		}
 	}()
-	asked := false
+	asked, limit := false, pingAfter
 	for {
-		got, err := sub.ReceiveTimeout(ctx, pingAfter)
+		got, err := sub.ReceiveTimeout(ctx, limit)
 		var network net.Error
 		switch {
 		case err != nil && !asked && errors.As(err, &network) && network.Timeout() && ctx.Err() == nil:
-			asked = true
+			asked, limit = true, pongWithin
 			if err = sub.Ping(ctx); err != nil {
 				return err
 			}
@@ -143,7 +144,7 @@ func (w *wakeups) receive(ctx context.Context, channels []string, woke func(chan
 		case err != nil:
 			return err
 		}
-		asked = false
+		asked, limit = false, pingAfter
 		switch m := got.(type) {
 		case *redis.Message:
 			woke(m.Channel)

@@ -10,6 +10,7 @@ import (
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/test/proxy"
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
@@ -58,6 +59,25 @@ func cluster(t *testing.T) redis.UniversalClient {
 		}
 	}
 	return c
+}
+
+// TestAHalfOpenSubscriptionIsMadeAnew lets the network forget a subscription without a word.
+func TestAHalfOpenSubscriptionIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	account, straight := redistest.Account(t), redistest.Client(t)
+	way, err := proxy.Listen(t.Context(), straight.Options().Addr, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = way.Close() })
+	rdb := redis.NewClient(&redis.Options{Addr: way.Addr})
+	t.Cleanup(func() { _ = rdb.Close() })
+	heard := listen(t, tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb)}), account)
+	way.Set(proxy.Fault{Silent: true})
+	tasks.New(tasks.Config{Redis: straight, Store: blob.NewRedis(straight)}).Wake(t.Context(), account) // nobody hears it
+	redistest.Eventually(t, 20*time.Second, "the message is lost on its way", func() bool { return way.Dead() > 0 })
+	way.Set(proxy.Fault{})
+	hear(t, heard)
 }
 
 // TestWhoListensHears puts tasks of two accounts; only those that are due are told of.

@@ -151,7 +151,6 @@ func (d *delivery) notBegun(p tasks.Payload, err error) error {
 		d.log.Error("upload.not_begun", zap.String("upload_id", p.ID), zap.Error(err))
 		return &retryLater{Delay: strangeDelay, Reason: "its record cannot be read"}
 	}
-	d.log.Warn("ledger.unreachable", zap.String("upload_id", p.ID), zap.Error(err))
 	return &retryLater{Delay: d.set.RedisPause, Reason: "the ledger cannot be reached"}
 }
 
@@ -159,9 +158,9 @@ func (d *delivery) notBegun(p tasks.Payload, err error) error {
 // counted from began, before the ledger noted the attempt, so that it is over before the lease ends.
 func (d *delivery) beginInTurn(ctx context.Context, p tasks.Payload) (b ledger.BeginResult, began time.Time, err error) {
 	defer d.slots.asked()
-	for {
-		began = time.Now()
-		b, err = d.begin(context.WithoutCancel(ctx), p)
+	nonce := pandapon.NewNonce()
+	for began = time.Now(); ; began = time.Now() {
+		b, err = d.beginHeard(ctx, p, nonce, began)
 		if err != nil {
 			return b, began, err
 		}
@@ -184,6 +183,23 @@ func (d *delivery) beginInTurn(ctx context.Context, p tasks.Payload) (b ledger.B
 	}
 }
 
+// beginHeard begins an attempt. While Redis does not answer, the attempt may have begun, and nobody
+// else may send it before its lease ends: so it asks again, as long as half of the call's time is left.
+func (d *delivery) beginHeard(ctx context.Context, p tasks.Payload, nonce string, began time.Time) (ledger.BeginResult, error) {
+	for said := false; ; said = true {
+		b, err := d.begin(context.WithoutCancel(ctx), p, nonce)
+		if err == nil || errors.Is(err, ledger.ErrScript) || errors.Is(err, ledger.ErrNewerRecord) {
+			return b, err
+		}
+		if !said {
+			d.log.Warn("ledger.unreachable", zap.String("upload_id", p.ID), zap.Error(err))
+		}
+		if time.Since(began) > d.set.CallTimeout/2 || !d.wait(ctx, d.set.RedisPause) {
+			return b, err
+		}
+	}
+}
+
 // wait waits for a task's turn, for HoldLimit at most, and says whether it came.
 func (d *delivery) wait(ctx context.Context, long time.Duration) bool {
 	t := time.NewTimer(min(long, d.set.HoldLimit))
@@ -197,11 +213,11 @@ func (d *delivery) wait(ctx context.Context, long time.Duration) bool {
 	return false
 }
 
-func (d *delivery) begin(ctx context.Context, p tasks.Payload) (ledger.BeginResult, error) {
+func (d *delivery) begin(ctx context.Context, p tasks.Payload, nonce string) (ledger.BeginResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.set.RedisTimeout)
 	defer cancel()
 	return d.ledger.Begin(ctx, ledger.NewAttempt{
-		ID: p.ID, Generation: p.Generation, Nonce: pandapon.NewNonce(), Worker: d.set.Name, Instance: d.heart.me.Instance,
+		ID: p.ID, Generation: p.Generation, Nonce: nonce, Worker: d.set.Name, Instance: d.heart.me.Instance,
 		Lease: d.set.CallTimeout + d.set.LeaseMargin, Rate: d.rate, Turn: d.turn,
 	})
 }

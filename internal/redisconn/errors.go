@@ -149,7 +149,7 @@ func inWords(err error) string {
 		return "there is no such socket"
 	case errors.Is(err, context.DeadlineExceeded), isNetwork && network.Timeout():
 		return "no answer in time"
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "it cut the connection"
 	default:
 		return innermost(err).Error()

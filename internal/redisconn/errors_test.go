@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/voucherd/voucherd/internal/redisconn"
+	"github.com/voucherd/voucherd/test/proxy"
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
@@ -38,12 +39,19 @@ func TestErrorsInWords(t *testing.T) {
 	stranger.Config.ErrorLog = log.New(io.Discard, "", 0)
 	stranger.StartTLS()
 	t.Cleanup(stranger.Close)
+	cut, err := proxy.Listen(t.Context(), full.Addr, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cut.Close() })
+	cut.Set(proxy.Fault{CutDown: 10}) // within a text
 	const away, refuses = "could not be reached: ", "refuses to work: "
 	for _, tc := range []struct{ name, url, addr, says string }{
 		{"dead", dead.URL(), dead.Addr, away + "connection refused"},
 		{"stuck", stuck.URL(), stuck.Addr, away + "no answer in time"},
 		{"nobody", "redis://no-such-host.invalid:1", "no-such-host.invalid:1", away + "there is no host of this name"},
 		{"no socket", "unix:///none/redis.sock", "/none/redis.sock", away + "there is no such socket"},
+		{"cut within a reply", "redis://" + cut.Addr, cut.Addr, away + "it cut the connection"},
 		{"untrusted", "rediss://" + stranger.Listener.Addr().String(), stranger.Listener.Addr().String(), away + "x509: certificate signed by unknown authority"},
 		{"replica", replica.URL(), replica.Addr, away + "it is a replica and takes no writes"},
 		{"wrong password", "redis://:wrong-word@" + locked.Addr, locked.Addr, refuses + "user or password is wrong"},

@@ -15,6 +15,7 @@ import (
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/test/bench/naive"
 	"github.com/voucherd/voucherd/test/process"
+	"github.com/voucherd/voucherd/test/proxy"
 )
 
 // The kinds of child.
@@ -59,7 +60,7 @@ type deployment struct {
 	name    string
 	redis   *process.Redis
 	rdb     *redis.Client
-	proxy   *proxy // before redis; nil where that is not away
+	proxy   *proxy.Proxy // before redis; nil where that is not away
 	env     map[string]string
 	api     *api
 	workers []*process.Process
@@ -138,10 +139,11 @@ func (d *deployment) startRedis(ctx context.Context) (err error) {
 	d.rdb = redis.NewClient(&redis.Options{Addr: d.redis.Addr, ReadTimeout: time.Minute})
 	d.env["VOUCHERD_REDIS_URL"] = d.redis.URL()
 	if d.away > 0 {
-		if d.proxy, err = newProxy(ctx, d.redis.Addr, d.away); err != nil {
+		if d.proxy, err = proxy.Listen(ctx, d.redis.Addr, nil); err != nil {
 			return err
 		}
-		d.env["VOUCHERD_REDIS_URL"] = "redis://" + d.proxy.Addr().String() + "/0"
+		d.proxy.Set(proxy.Fault{Delay: d.away / 2})
+		d.env["VOUCHERD_REDIS_URL"] = "redis://" + d.proxy.Addr + "/0"
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 const (
 	scenarioChaos    = "chaos"
 	scenarioFailover = "failover"
+	scenarioNetwork  = "network"
 
 	storeRedis, storeFile = "redis", "file"
 )
@@ -30,6 +31,7 @@ func scenarios() []scenario {
 		{scenarioChaos, 400, 3, storeRedis, two, compressed(), 150 * time.Millisecond, (*testbed).runChaos},
 		// Slow enough for a backlog, so that every slot is taken when Redis forgets.
 		{scenarioFailover, 500, 2, storeRedis, one, compressed(), 400 * time.Millisecond, (*testbed).runFailover},
+		{scenarioNetwork, 200, 3, storeRedis, two, compressed(), 150 * time.Millisecond, (*testbed).runNetwork},
 		{"outage", 5000, 3, storeRedis, one, nil, 50 * time.Millisecond, (*testbed).runOutage},
 		{"rejected", 12_000, 2, storeRedis, one, compressed(), 0, (*testbed).runRejected},
 		{"rebuild", 1000, 2, storeFile, two, compressed(), 150 * time.Millisecond, (*testbed).runRebuild},
@@ -48,9 +50,9 @@ func find(name string) (s scenario) {
 
 // options are the flags.
 type options struct {
-	Scenario string        `help:"chaos, failover, outage, rejected or rebuild (default: chaos and, at the same time, failover with either blob store)." enum:",chaos,failover,outage,rejected,rebuild" default:""`
-	N        int           `help:"Vouchers to push through (default 400; failover 500, outage 5000, rejected 12000, rebuild 1000)."`
-	Workers  int           `help:"Worker processes (default 2; chaos and outage 3)."`
+	Scenario string        `help:"chaos, failover, network, outage, rejected or rebuild (default: chaos and, at the same time, network, and failover with either blob store)." enum:",chaos,failover,network,outage,rejected,rebuild" default:""`
+	N        int           `help:"Vouchers to push through (default 400; failover 500, network 200, outage 5000, rejected 12000, rebuild 1000)."`
+	Workers  int           `help:"Worker processes (default 2; chaos, network and outage 3)."`
 	Seed     uint64        `help:"What the plan is made from: the same seed does the same things at the same times." default:"1"`
 	Limit    time.Duration `help:"Most time that the run may take." default:"10m"`
 	Drain    time.Duration `help:"Most time until all is delivered when nothing fails any more." default:"3m"`
@@ -64,14 +66,16 @@ func (o options) runs() []options {
 	if o.Scenario != "" {
 		return []options{o.filled()}
 	}
-	chaos, failover := o, o
-	chaos.Scenario, failover.Scenario = scenarioChaos, scenarioFailover
-	if o.Store != "" {
-		return []options{chaos.filled(), failover.filled()}
+	var all []options
+	for _, name := range []string{scenarioChaos, scenarioNetwork, scenarioFailover} {
+		o.Scenario = name
+		all = append(all, o.filled())
 	}
-	file := failover
-	file.Store = storeFile
-	return []options{chaos.filled(), failover.filled(), file.filled()}
+	if o.Store == "" {
+		o.Store = storeFile
+		all = append(all, o.filled())
+	}
+	return all
 }
 
 // filled puts defaults where nothing was given.

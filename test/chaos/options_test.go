@@ -8,10 +8,10 @@ func TestEveryRunKnowsWhatToDo(t *testing.T) {
 		options options
 		runs    int
 	}{
-		"all":              {options{}, 3},
-		"with one store":   {options{Store: storeFile}, 2},
+		"all":              {options{}, 4},
+		"with one store":   {options{Store: storeFile}, 3},
 		"one scenario":     {options{Scenario: "rebuild"}, 1},
-		"with few workers": {options{Workers: 1}, 3},
+		"with few workers": {options{Workers: 1}, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

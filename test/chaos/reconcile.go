@@ -33,8 +33,11 @@ func (w *testbed) reconcile(ctx context.Context, enqueued []audit.Enqueued, retr
 	killed, frozen := w.interruptions()
 	f := audit.Facts{
 		Enqueued: enqueued, Requests: w.api.Requests(), Uploads: map[string]ledger.Upload{}, Found: map[string][]string{},
-		Killed: killed, Frozen: frozen, RedisAway: w.redis.absences(), ThrottleFor: time.Second,
+		Killed: killed, Frozen: frozen, RedisAway: w.redis.spans(), ThrottleFor: time.Second,
 		RetriedFrom: retriedFrom, Losses: w.losses, InRedis: w.opts.Store == storeRedis,
+	}
+	if w.network != nil {
+		w.network.facts(&f, w.workers)
 	}
 	if err := w.lookUp(ctx, &f); err != nil {
 		return err

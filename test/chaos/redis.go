@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,10 +18,9 @@ import (
 // redisServer is a real redis-server with an append-only file, and when it was away.
 type redisServer struct {
 	*process.Redis
+	absences // when it was killed or paused
 
-	dir  string
-	mu   sync.Mutex
-	away []audit.Span // when it was killed or paused
+	dir string
 }
 
 // startRedis starts one in a new directory under dir.
@@ -41,7 +38,7 @@ func startRedis(ctx context.Context, dir string) (*redisServer, error) {
 
 // restart kills the server, lets a while pass, and starts it again.
 func (s *redisServer) restart(ctx context.Context, after time.Duration) error {
-	return s.whileAway(func() error {
+	return s.whileAway(0, func() error {
 		s.Kill()
 		if !process.Sleep(ctx, after) {
 			return nil
@@ -52,7 +49,7 @@ func (s *redisServer) restart(ctx context.Context, after time.Duration) error {
 
 // pause stops the server for a while without closing its connections.
 func (s *redisServer) pause(ctx context.Context, d time.Duration) error {
-	return s.whileAway(func() error { return pause(ctx, s.Process, d) })
+	return s.whileAway(0, func() error { return pause(ctx, s.Process, d) })
 }
 
 func pause(ctx context.Context, p *process.Process, d time.Duration) error {
@@ -94,7 +91,7 @@ func (s *redisServer) failOver(ctx context.Context, lacking time.Duration) (l au
 		return l, fmt.Errorf("let a replica follow: %w", err)
 	}
 	process.Sleep(ctx, lacking)
-	err = s.whileAway(func() error {
+	err = s.whileAway(0, func() error {
 		s.Kill()
 		l.Gone = time.Now()
 		replica.Addr = s.Addr
@@ -121,29 +118,4 @@ func (s *redisServer) replicated(ctx context.Context) error {
 		err = errors.New("no replica followed in a minute")
 	}
 	return err
-}
-
-// whileAway does something during which the server counts as away.
-func (s *redisServer) whileAway(do func() error) error {
-	s.mu.Lock()
-	s.away = append(s.away, audit.Span{From: time.Now(), To: time.Now().Add(time.Hour)})
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.away[len(s.away)-1].To = time.Now()
-	}()
-	return do()
-}
-
-// absences gives the times when the server was away.
-func (s *redisServer) absences() []audit.Span {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.away)
-}
-
-// awayAt says whether the server was away at some time between these.
-func (s *redisServer) awayAt(from, to time.Time) bool {
-	return slices.ContainsFunc(s.absences(), func(a audit.Span) bool { return a.Overlaps(from, to) })
 }

@@ -32,6 +32,7 @@ type testbed struct {
 	workers []*worker
 	client  *tasks.Client
 	losses  []audit.Loss // of what Redis knew
+	network *network     // nil where it works
 
 	report *report
 }
@@ -97,6 +98,9 @@ func (w *testbed) say(format string, args ...any) {
 func (w *testbed) close(keep bool) {
 	for _, m := range w.workers {
 		m.kill()
+	}
+	if w.network != nil {
+		w.network.close()
 	}
 	if w.server != nil {
 		w.api.Close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ type worker struct {
 	name     string
 	bin, dir string
 	settings settings
+	vars     []string         // of the environment, before those of settings
 	proc     *process.Process // nil when it does not run
 
 	lives, kills, stops int
@@ -24,6 +26,7 @@ type worker struct {
 	peak                int64                   // most bytes in memory of any life
 	killed              map[string]time.Time    // by name in the ledger
 	frozen              map[string][]audit.Span // likewise
+	names               []string                // of all its lives
 	errs                []string                // what it did wrong
 }
 
@@ -41,9 +44,10 @@ func newWorkers(bin, dir string, set settings, n int) (all []*worker) {
 func (w *worker) start() (err error) {
 	w.lives++
 	name := fmt.Sprintf("%s.%d", w.name, w.lives)
+	w.names = append(w.names, name)
 	w.proc, err = process.Start(process.Program{
 		Name: name, Path: w.bin, Args: []string{"worker", "--listen", "127.0.0.1:0"}, Dir: w.dir,
-		Env: append(w.settings.environ(), "VOUCHERD_WORKER_NAME="+name),
+		Env: slices.Concat(w.settings.environ(), w.vars, []string{"VOUCHERD_WORKER_NAME=" + name}),
 	})
 	return err
 }

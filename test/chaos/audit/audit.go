@@ -24,6 +24,7 @@ type Facts struct {
 	RetriedFrom time.Time            // from when rejected uploads were sent again, at the end of their order queue
 	ThrottleFor time.Duration        // what the API asks for when it throttles
 	Losses      []Loss               // when Redis forgot; what it did not forget must still hold
+	Wire        []Passed             // what the network between workers and API carried, where it is known
 	InRedis     bool                 // vouchers lie in Redis, and are lost with it
 }
 
@@ -82,6 +83,7 @@ type index struct {
 	taken    map[string][]sandbox.Request // by order and hash: those that the API accepted
 	byID     map[string]Enqueued
 	enqueued map[string]Enqueued // by order and hash
+	passed   map[string]Passed   // by nonce
 }
 
 // try is an attempt and its upload.
@@ -99,6 +101,7 @@ func newIndex(f Facts) index {
 	slices.SortFunc(f.Requests, func(a, b sandbox.Request) int { return a.Number - b.Number })
 	x := index{
 		Facts: f, tries: map[string]try{}, taken: map[string][]sandbox.Request{}, byID: map[string]Enqueued{}, enqueued: map[string]Enqueued{},
+		passed: map[string]Passed{},
 	}
 	for _, u := range f.Uploads {
 		for _, a := range u.Attempts {
@@ -112,6 +115,9 @@ func newIndex(f Facts) index {
 	}
 	for _, h := range f.Enqueued {
 		x.byID[h.UploadID], x.enqueued[voucher(h.OrderID, h.SHA256)] = h, h
+	}
+	for _, p := range x.Wire {
+		x.passed[p.Nonce] = p
 	}
 	return x
 }
@@ -133,6 +139,9 @@ func Run(f Facts) Result {
 	r.Checks = []Check{x.lost(&r.Forgotten), x.written(&r.Forgotten), x.resent(&r), x.order()}
 	if len(f.Losses) == 0 {
 		r.Checks = append(r.Checks, x.unknown(), x.outcomes(), x.answers(), x.searchable(), x.interrupted(), x.oneAtATime(), x.throttled(&r))
+	}
+	if len(f.Losses) == 0 && len(f.Wire) > 0 {
+		r.Checks = append(r.Checks, x.wire()...)
 	}
 	return r
 }

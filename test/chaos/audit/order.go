@@ -66,10 +66,11 @@ func (x index) end(r sandbox.Request) time.Time {
 	return r.AnsweredAt
 }
 
+const grace = 100 * time.Millisecond // until what was learned is written down
+
 // throttled looks for calls that an account made although the API had told it to wait. A call that
 // left before the answer was written down counts as one that had left.
 func (x index) throttled(out *Result) Check {
-	const grace = 100 * time.Millisecond // until all workers know
 	c := Check{Name: "no call leaves while the API has told its account to wait"}
 	for i, r := range x.Requests {
 		t := x.tries[r.Nonce]

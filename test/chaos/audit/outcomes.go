@@ -48,7 +48,7 @@ func (x index) answers() Check {
 			continue
 		}
 		gone := t.Outcome == ledger.OutcomeInterrupted || t.HTTPStatus == 0 && t.Outcome == ledger.OutcomeUnclear
-		if gone {
+		if cut := len(x.Wire) > 0 && x.passed[r.Nonce].Answered.IsZero(); gone || cut {
 			continue
 		}
 		c.Examined++

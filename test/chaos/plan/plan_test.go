@@ -109,6 +109,26 @@ func TestEveryFailoverHasItsTime(t *testing.T) {
 	}
 }
 
+func TestEveryNetworkFailsInEveryWay(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(50) {
+		p := plan.NewNetwork(options(seed, 300))
+		for _, way := range append(p.Workers, p.Producers, p.API) {
+			names, over := map[string]bool{}, time.Duration(0)
+			for _, f := range way {
+				if f.At < over || f.At+f.For > p.Length {
+					t.Errorf("seed %d: %s at %v, the one before ended at %v", seed, f.Name, f.At, over)
+				}
+				names[f.Name], over = true, f.At+f.For
+			}
+			if len(names) != 7 || p.Length > 12*time.Second {
+				t.Errorf("seed %d: %d faults in %v", seed, len(names), p.Length)
+			}
+		}
+		check(t, plan.Plan{Orders: p.Orders, Length: p.Length}, 300)
+	}
+}
+
 func TestVouchersDifferAndRepeat(t *testing.T) {
 	t.Parallel()
 	read := func(seed uint64, v plan.Voucher) string {
