@@ -86,7 +86,8 @@ func (x index) resent(out *Result) Check {
 			if i == len(rs)-1 {
 				break
 			}
-			marked := len(x.Losses) == 0 && (mayHaveArrived(t.Outcome) || x.frozen(t.Worker, r.At, rs[i+1].At))
+			marked := t.Outcome == ledger.OutcomeUnclear ||
+				len(x.Losses) == 0 && (mayHaveArrived(t.Outcome) || x.frozen(t.Worker, r.At, rs[i+1].At))
 			if !marked && !x.lossResends(r, rs[i+1]) {
 				c.breach("%s (order %s) was sent again at %s after attempt %d, which says %s",
 					h.UploadID, h.OrderID, clock(rs[i+1].At), t.Number, t.Outcome)

@@ -15,6 +15,7 @@ func losing() audit.Facts {
 	f := agreeing()
 	f.Enqueued[0].At, f.Enqueued[1].At = at(0), at(1)
 	f.InRedis = true
+	f.Uploads["u1"].Attempts[0].Outcome = ledger.OutcomeDelivered
 	f.Losses = []audit.Loss{{From: at(100_000), Gone: at(110_000), Back: at(111_000)}}
 	return f
 }
@@ -106,6 +107,9 @@ func TestWhatRedisMayForget(t *testing.T) {
 			f.Requests[1].At, f.Requests[1].AnsweredAt = at(112_000), at(112_100)
 		}, "", audit.Forgotten{}},
 		{"sent twice, long before", func(*audit.Facts) {}, "sent again", audit.Forgotten{}},
+		{"sent twice, for it was not clear whether it had arrived", func(f *audit.Facts) {
+			f.Uploads["u1"].Attempts[0].Outcome = ledger.OutcomeUnclear
+		}, "", audit.Forgotten{}},
 		{"all, and sent twice around it", func(f *audit.Facts) {
 			f.Losses[0].From = time.Time{}
 			f.Requests[0].At, f.Requests[0].AnsweredAt = at(109_000), at(109_000)
