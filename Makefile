@@ -45,7 +45,7 @@ check: $(LINT) .tools/actionlint ## Checks modules, build, vet, formatting, lint
 	$(LINT) run ./...
 	.tools/actionlint .github/workflows/*.yml
 	@! grep -rhE 'uses: [^.]' .github/workflows | grep -vE '@v[0-9]+\.[0-9]+\.[0-9]+$$' # a version to its last number
-	@scripts/ensure systemd-analyze
+	@scripts/ensure systemd-analyze promtool
 	cd deploy/check && $(GO) mod verify && $(GO) test -count=1 ./...
 
 fmt: $(LINT) ## Formats the code and orders its imports
@@ -81,15 +81,15 @@ cover: .tools/versitygw ## Shows the coverage of pandapon, its learn, ledger and
 	$(GO) test $(TESTFLAGS) -coverprofile=coverage.out $(addprefix ./,$(COVERED))
 	@scripts/cover coverage.out 85 $(COVERED)
 
-COMPOSE = scripts/compose $(if $(PROFILE),--env-file deploy/$(PROFILE).env --profile $(PROFILE))
+COMPOSE = scripts/compose $(if $(filter demo,$(PROFILE)),--env-file deploy/demo.env) $(PROFILE:%=--profile %)
 
-up: ## Starts Redis, two workers and the gateway with docker compose (PROFILE=demo: against the sandbox, without .env)
+up: ## Starts Redis, two workers and the gateway with docker compose (PROFILE=demo: against the sandbox, without .env; observe: with Prometheus and Grafana)
 	$(COMPOSE) build
 	@scripts/gateway-token
 	$(COMPOSE) up --detach
 
 down: ## Stops them; vouchers and ledger stay in the volume, the gateway's tokens in deploy/secrets
-	scripts/compose --profile demo down
+	scripts/compose --profile demo --profile observe down
 
 release: $(RELEASE_TOOLS) ## Builds the release of this commit into dist/: programs, deb, rpm, SBOMs, checksums
 	GO='$(GO)' scripts/release
