@@ -17,7 +17,7 @@ RELEASE_TOOLS := .tools/nfpm .tools/cyclonedx-gomod
 VCS  := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test browser check fmt lint fuzz bench chaos failover cover up down release release-check audit
+.PHONY: help build demo test readme browser check fmt lint fuzz bench chaos failover cover up down release release-check audit
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ demo: build ## Shows vouchers surviving an outage, all in one process (ARGS=--on
 test: .tools/versitygw ## Runs the tests with the race detector, on a Redis of their own (PKG=./ledger/... ARGS='-run Begin')
 	@scripts/ensure redis-server cc promtool
 	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(ARGS) $$($(GO) list $(PKG) | grep -v /browser_test)
+
+readme: ## Types what README.md tells to type, in one shell, and looks at what comes of it
+	@scripts/readme
 
 browser: ## Drives the web pages in a real Chromium; screenshots go to artefacts/
 	@scripts/ensure redis-server chromium
