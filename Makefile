@@ -12,14 +12,15 @@ TESTFLAGS := -vet=off -parallel 8 -timeout 10m
 COVERED   := pandapon pandapon/learn ledger worker
 
 LINT := .tools/golangci-lint
+RELEASE_TOOLS := .tools/nfpm .tools/cyclonedx-gomod
 # A binary carries its commit where git can tell it: not in an unpacked archive, nor in somebody else's checkout.
 VCS  := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test browser check fmt lint fuzz bench chaos failover cover up down
+.PHONY: help build demo test readme browser check fmt lint fuzz bench chaos failover cover up down release release-check audit
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Builds bin/voucherd
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -o bin/voucherd ./cmd/voucherd
@@ -31,18 +32,23 @@ test: .tools/versitygw ## Runs the tests with the race detector, on a Redis of t
 	@scripts/ensure redis-server cc promtool
 	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(ARGS) $$($(GO) list $(PKG) | grep -v /browser_test)
 
+readme: ## Types what README.md tells to type, in one shell, and looks at what comes of it
+	@scripts/readme
+
 browser: ## Drives the web pages in a real Chromium; screenshots go to artefacts/
 	@scripts/ensure redis-server chromium
 	$(GO) test -count=1 -timeout 10m ./gateway/browser_test
 
-check: $(LINT) ## Checks modules, build, vet, formatting, lint rules, chart, units and Compose file; changes nothing
+check: $(LINT) .tools/actionlint ## Checks modules, build, vet, formatting, lint rules, workflows, chart, units and Compose file; changes nothing
 	$(GO) mod verify
 	$(GO) mod tidy -diff
 	$(GO) build -buildvcs=$(VCS) ./...
 	$(GO) vet ./...
 	$(LINT) fmt --diff
 	$(LINT) run ./...
-	@scripts/ensure systemd-analyze
+	.tools/actionlint .github/workflows/*.yml
+	@! grep -rhE 'uses: [^.]' .github/workflows | grep -vE '@v[0-9]+\.[0-9]+\.[0-9]+$$' # a version to its last number
+	@scripts/ensure systemd-analyze promtool
 	cd deploy/check && $(GO) mod verify && $(GO) test -count=1 ./...
 
 fmt: $(LINT) ## Formats the code and orders its imports
@@ -78,15 +84,29 @@ cover: .tools/versitygw ## Shows the coverage of pandapon, its learn, ledger and
 	$(GO) test $(TESTFLAGS) -coverprofile=coverage.out $(addprefix ./,$(COVERED))
 	@scripts/cover coverage.out 85 $(COVERED)
 
-COMPOSE = scripts/compose $(if $(PROFILE),--env-file deploy/$(PROFILE).env --profile $(PROFILE))
+COMPOSE = scripts/compose $(if $(filter demo,$(PROFILE)),--env-file deploy/demo.env) $(PROFILE:%=--profile %)
 
-up: ## Starts Redis, two workers and the gateway with docker compose (PROFILE=demo: against the sandbox, without .env)
+up: ## Starts Redis, two workers and the gateway with docker compose (PROFILE=demo: against the sandbox, without .env; observe: with Prometheus and Grafana)
 	$(COMPOSE) build
 	@scripts/gateway-token
 	$(COMPOSE) up --detach
 
 down: ## Stops them; vouchers and ledger stay in the volume, the gateway's tokens in deploy/secrets
-	scripts/compose --profile demo down
+	scripts/compose --profile demo --profile observe down
+
+release: $(RELEASE_TOOLS) ## Builds the release of this commit into dist/: programs, deb, rpm, SBOMs, checksums
+	GO='$(GO)' scripts/release
+
+release-check: $(RELEASE_TOOLS) ## Builds it twice, elsewhere, and compares (QUICK=1: linux alone, for each run of CI)
+	GO='$(GO)' scripts/release-check $(if $(QUICK),quick)
+
+audit: .tools/govulncheck ## Looks for known vulnerabilities, with the database on the internet, and at all licences
+	scripts/licenses >/dev/null
+	.tools/govulncheck ./...
+
+$(RELEASE_TOOLS) .tools/actionlint .tools/govulncheck: tools/release/go.mod tools/release/go.sum
+	cd tools/release && GOBIN='$(CURDIR)/.tools' $(GO) install -trimpath tool
+	@touch $(RELEASE_TOOLS) .tools/actionlint .tools/govulncheck
 
 .tools/golangci-lint .tools/benchstat .tools/versitygw: tools/go.mod tools/go.sum
 	cd tools && GOBIN='$(CURDIR)/.tools' $(GO) install tool

@@ -1,5 +1,3 @@
-// Package tasks is what a Go producer imports to enqueue vouchers and to ask what became of them.
-// It also holds the wire contract of the queue.
 package tasks
 
 import (

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -76,6 +77,55 @@ func ExampleClient_EnqueueAll() {
 	//  orderId: must have 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begin with a digit or letter
 }
 
+// A program stays until an upload has ended, or its patience has.
+func ExampleClient_Wait() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	options, err := redis.ParseURL(redistest.URL()) // yours: "redis://127.0.0.1:6379/0"
+	if err != nil {
+		panic(err)
+	}
+	rdb := redis.NewClient(options)
+	defer func() { _ = rdb.Close() }()
+	client := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb), InlineMost: ledger.InlineMost})
+	upload, err := client.Enqueue(ctx, tasks.Request{
+		Account: "example-wait", OrderID: "1022505290408395575", Voucher: strings.NewReader("%PDF-1.7 paid"),
+	})
+	if err != nil {
+		panic(err)
+	}
+	deliverExample(ctx, rdb, upload) // stands for a worker
+
+	upload, err = client.Wait(ctx, upload.ID)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		fmt.Println("it goes on; it is", upload.State)
+	case err != nil:
+		panic(err)
+	case upload.State == ledger.Delivered:
+		fmt.Println("PandaPon has it:", upload.RequestID)
+	default: // rejected, expired or discarded: a person has to look
+		fmt.Println(upload.State, upload.Code, upload.Msg)
+	}
+
+	// Output:
+	// PandaPon has it: 67247a32b9ee7034cff80698009e1a30
+}
+
+// deliverExample does what a worker does.
+func deliverExample(ctx context.Context, rdb *redis.Client, u ledger.Upload) {
+	l := ledger.New(rdb, ledger.Settings{})
+	g, err := l.Begin(ctx, ledger.NewAttempt{ID: u.ID, Generation: u.Generation, Nonce: "n", Worker: "w", Lease: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	if _, err = l.Finish(ctx, g.Running, ledger.AttemptResult{
+		Outcome: ledger.OutcomeDelivered, HTTPStatus: 200, Code: "200", RequestID: "67247a32b9ee7034cff80698009e1a30", Next: ledger.Delivered,
+	}); err != nil {
+		panic(err)
+	}
+}
+
 // What cannot be sent is refused at once, with the field and a sentence for the person who sent it.
 func ExampleInvalidError() {
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // it is never asked
@@ -91,4 +141,21 @@ func ExampleInvalidError() {
 
 	// Output:
 	// orderId: must have 1 to 64 characters of 0-9, A-Z, a-z, '_', '.' and '-', and begin with a digit or letter
+}
+
+// A Redis that is away is worth another try later: enqueueing again is safe.
+func ExampleUnreachableError() {
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1}) // nobody is there
+	defer func() { _ = rdb.Close() }()
+	client := tasks.New(tasks.Config{Redis: rdb, Store: blob.NewRedis(rdb), InlineMost: ledger.InlineMost})
+
+	_, err := client.Enqueue(context.Background(), tasks.Request{
+		OrderID: "1022505290408395575", Voucher: strings.NewReader("%PDF-1.7 paid"),
+	})
+	if _, ok := errors.AsType[*tasks.UnreachableError](err); ok {
+		fmt.Println("later")
+	}
+
+	// Output:
+	// later
 }
