@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -154,7 +155,7 @@ func (l *Ledger) HoldInstead(ctx context.Context, id, lost, storeKey, crc32c str
 // Counts is how many uploads of an account stand in each state.
 type Counts struct {
 	ByState map[State]int64
-	Oldest  time.Duration // age of the oldest unfinished upload, by its creation; 0: none is unfinished
+	Oldest  time.Duration // for how long the unfinished upload that waits longest has waited; 0: none is unfinished
 }
 
 // Unfinished is the number of uploads that are not finished: the backlog.
@@ -162,7 +163,12 @@ func (c Counts) Unfinished() int64 {
 	return c.ByState[Queued] + c.ByState[Sending] + c.ByState[Waiting]
 }
 
-// Counts counts an account's uploads. Its cost does not grow with their number.
+// firstLooked is of how many uploads, those of an index that were made first, Counts looks whether they
+// were sent again since.
+const firstLooked = 32
+
+// Counts counts an account's uploads. Its cost does not grow with their number. An upload that was sent
+// again waits since then; behind more of these than firstLooked one that waits longer may be overlooked.
 func (l *Ledger) Counts(ctx context.Context, account string) (Counts, error) {
 	pipe := l.rdb.Pipeline()
 	clock := pipe.Time(ctx)
@@ -172,7 +178,7 @@ func (l *Ledger) Counts(ctx context.Context, account string) (Counts, error) {
 		for _, index := range indexes([]State{s}) {
 			sizes[s] = append(sizes[s], pipe.ZCard(ctx, prefix(account)+index))
 			if !s.Final() {
-				oldest = append(oldest, pipe.ZRangeWithScores(ctx, prefix(account)+index, 0, 0))
+				oldest = append(oldest, pipe.ZRangeWithScores(ctx, prefix(account)+index, 0, firstLooked-1))
 			}
 		}
 	}
@@ -185,12 +191,32 @@ func (l *Ledger) Counts(ctx context.Context, account string) (Counts, error) {
 			c.ByState[s] += n.Val()
 		}
 	}
+	var first []redis.Z
 	for _, z := range oldest {
-		if e := z.Val(); len(e) > 0 {
-			c.Oldest = max(c.Oldest, clock.Val().Sub(time.UnixMilli(int64(e[0].Score))))
-		}
+		first = append(first, z.Val()...)
 	}
-	return c, nil
+	since, err := l.waitSince(ctx, account, first)
+	if err == nil && len(first) > 0 {
+		c.Oldest = max(clock.Val().Sub(since), 0)
+	}
+	return c, err
+}
+
+// waitSince gives since when the one of some unfinished uploads, of an index, waits that waits longest.
+func (l *Ledger) waitSince(ctx context.Context, account string, of []redis.Z) (time.Time, error) {
+	pipe := l.rdb.Pipeline()
+	since := make([]*redis.StringCmd, len(of))
+	for i, z := range of {
+		since[i] = pipe.HGet(ctx, fmt.Sprint(prefix(account), "u:", z.Member), "since")
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return time.Time{}, fmt.Errorf("ask since when uploads of account %s wait: %w", account, err)
+	}
+	first := int64(math.MaxInt64)
+	for i, z := range of {
+		first = min(first, max(int64(z.Score), integer(since[i].Val())))
+	}
+	return time.UnixMilli(first), nil
 }
 
 // Sizes compares what must agree: where tasks are missing for long, keys were lost.

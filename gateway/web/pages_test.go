@@ -310,3 +310,16 @@ func TestStaticFiles(t *testing.T) {
 	s.has(s.get("/static/..%2fpages.go"), http.StatusNotFound)
 	s.has(s.get("/static/none.css"), http.StatusNotFound)
 }
+
+// What leads from the overview to an account explains itself there.
+func TestALearntRuleLeadsToItsAccount(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.learnt = []web.LearntRule{{Account: account, SignParts: "timestamp", TimestampUnit: "s", SeenAt: at(7)}}
+	if page := s.get("/"); !strings.Contains(page.body, `<a href="/accounts/`+account+`">`+"A call for account") {
+		t.Error("the overview does not lead to the account")
+	}
+	if page := s.get("/accounts/" + account); !strings.Contains(page.body, "PANDAPON_SIGN_PARTS=timestamp") {
+		t.Error("the account's page does not tell of the rule")
+	}
+}

@@ -108,7 +108,8 @@ func (p *Pages) overview(ctx context.Context, w words, s span, one string) (star
 	if err != nil {
 		return startView{}, err
 	}
-	v := startView{One: one != "", Totals: map[ledger.State]int64{}, Learnt: p.cfg.Learnt(), Spans: spans(), Span: s}
+	learnt := slices.DeleteFunc(slices.Clone(p.cfg.Learnt()), func(r LearntRule) bool { return one != "" && r.Account != one })
+	v := startView{One: one != "", Totals: map[ledger.State]int64{}, Learnt: learnt, Spans: spans(), Span: s}
 	for _, a := range accounts {
 		v.Accounts = append(v.Accounts, accountView{a})
 		for state, n := range a.Uploads {

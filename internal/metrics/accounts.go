@@ -30,7 +30,7 @@ func (m *Metrics) WatchAccounts(from accountSource) {
 		uploads: prometheus.NewDesc("voucherd_uploads", "Uploads in the ledger, by state.",
 			[]string{"account", "state"}, nil),
 		oldest: prometheus.NewDesc("voucherd_oldest_unfinished_seconds",
-			"Age of the oldest upload that is not finished; 0 when there is none.", []string{"account"}, nil),
+			"How long the unfinished upload that waits longest has waited, since it was enqueued or sent again; 0 when there is none.", []string{"account"}, nil),
 		open: prometheus.NewDesc("voucherd_breaker_open", "1 for the reason for which the account's breaker is open, else 0.",
 			[]string{"account", "reason"}, nil),
 		paused: prometheus.NewDesc("voucherd_account_paused", "1 when the account's queue is paused in asynq.",
