@@ -173,7 +173,7 @@ func TestReleaseAfterALostBegin(t *testing.T) {
 	lose := b.rollback()
 	run := b.started(o.ID, 1, "n2")
 	lose()
-	b.must(b.Release(b.ctx, run, false))
+	b.must(b.Release(b.ctx, run, ""))
 	if u := b.get(o.ID); u.State != ledger.Waiting || len(u.Attempts) != 1 {
 		t.Fatalf("upload %+v, want the attempt before it to stay", u)
 	}

@@ -84,7 +84,7 @@ func TestFlushedInMidRun(t *testing.T) {
 }
 
 // TestLockedOpensTheBreaker has a worker without the identity: it rejects nothing, and one that has
-// it delivers.
+// it delivers and closes the breaker.
 func TestLockedOpensTheBreaker(t *testing.T) {
 	t.Parallel()
 	for kind, inline := range map[string]int64{"kept by the ledger": ledger.InlineMost, "in a store": 0} {
@@ -98,7 +98,7 @@ func TestLockedOpensTheBreaker(t *testing.T) {
 			})
 			u := b.enqueue("order", 1)
 			stop := b.start("without")
-			b.eventually("the breaker is open", func() bool { return b.breakerReason() == "store" })
+			b.eventually("the breaker is open", func() bool { return b.breakerReason() == ledger.ReasonIdentity })
 			if got := b.get(u.ID); got.State.Final() {
 				t.Errorf("it is %s", got.State)
 			}
@@ -109,6 +109,7 @@ func TestLockedOpensTheBreaker(t *testing.T) {
 			b.keys, b.store = keys, blob.Encrypt(blob.NewRedis(rdb), keys)
 			b.start("with")
 			b.reaches(ledger.Delivered, u.ID)
+			b.eventually("the breaker is closed", func() bool { return b.breakerReason() == "" })
 		})
 	}
 }

@@ -125,8 +125,11 @@ func Advice(reason string) string {
 		return "every upload gets the same refusal: ask PandaPon what its code means, giving a requestId"
 	case ledger.ReasonPaused:
 		return "a person holds the account: when it shall go on, run `voucherd accounts resume NAME`"
-	case "store":
+	case ledger.ReasonStore:
 		return "the blob store cannot be read: mount it or fix its permissions"
+	case ledger.ReasonIdentity:
+		return "vouchers are encrypted, and no identity of a worker opens them: VOUCHERD_IDENTITY_FILE of each worker must name " +
+			"the file that has the identity of what VOUCHERD_ENCRYPT_TO was when they were enqueued; then restart the workers"
 	default:
 		return "see `voucherd accounts`"
 	}

@@ -42,12 +42,6 @@ func (m *Metrics) WatchAccounts(from accountSource) {
 	})
 }
 
-// reasons are all there are; each is always exported, so that an alert need not reckon with missing
-// series.
-func reasons() []string {
-	return []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store", ledger.ReasonPaused}
-}
-
 type accountCollector struct {
 	from accountSource
 
@@ -81,7 +75,7 @@ func (c *accountCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.paused, truth(l.Paused), l.Account)
 		gauge(c.workers, float64(l.LiveWorkers()), l.Account)
 		c.named(gauge, l)
-		for _, r := range reasons() {
+		for _, r := range ledger.Reasons() { // all, so that an alert need not reckon with missing series
 			gauge(c.open, truth(l.Reason == r), l.Account, r)
 		}
 	}
