@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/internal/pieces"
 )
 
 // Get reads an upload with its last 100 attempts, oldest first. The error is ErrNotFound when there
@@ -138,16 +140,40 @@ func (l *Ledger) Voucher(ctx context.Context, id string) ([]string, error) {
 	return voucher, nil
 }
 
-// HoldInstead has an upload hold another store key than the one it has, whose bytes are lost. It
-// says whether it did: not when it holds yet another by now.
-func (l *Ledger) HoldInstead(ctx context.Context, id, lost, storeKey, crc32c string) (bool, error) {
-	account, key, err := ParseID(id)
+// Instead is what an upload holds instead of the bytes of its voucher that it has.
+type Instead struct {
+	ID       string
+	Former   string // the store key that it has; "": the ledger keeps the bytes itself
+	StoreKey string // the one instead
+	CRC32C   string // of the bytes instead
+	Lost     bool   // the former are lost; else they leave the blob store in a day, unless the caller has deleted them
+	Inline   []byte // the bytes instead that the ledger keeps itself
+}
+
+// formerLeaves is how long the former bytes stay: until the reconciler has claimed those instead, if
+// the caller died before it could.
+const formerLeaves = 24 * time.Hour
+
+// HoldInstead has an upload hold other bytes than those it has, which are lost, or are encrypted anew.
+// It says whether it did: not when it holds yet others by now, nor in place of bytes that are not lost
+// while they are being sent, or once they were delivered or discarded.
+func (l *Ledger) HoldInstead(ctx context.Context, i Instead) (bool, error) {
+	account, key, err := ParseID(i.ID)
 	if err != nil {
 		return false, err
 	}
-	r, err := l.run(ctx, l.scripts.hold, account, key, lost, storeKey, crc32c)
+	args := []any{key, i.Former, i.StoreKey, i.CRC32C, formerLeaves.Milliseconds()}
+	if i.Lost {
+		args[4] = 0
+	}
+	if i.Former == "" {
+		for _, p := range pieces.Cut(i.Inline) {
+			args = append(args, p)
+		}
+	}
+	r, err := l.run(ctx, l.scripts.hold, account, args...)
 	if err != nil {
-		return false, fmt.Errorf("give %s another voucher: %w", id, err)
+		return false, fmt.Errorf("give %s another voucher: %w", i.ID, err)
 	}
 	return r.num(0) == 1, nil
 }

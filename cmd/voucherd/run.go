@@ -41,6 +41,7 @@ type cli struct {
 	Accounts   accountsCmd   `cmd:"" help:"Show each account, pause and resume one."`
 	Incident   incidentCmd   `cmd:"" help:"Say what went wrong lately, as a text for PandaPon's support."`
 	Rebuild    rebuildCmd    `cmd:"" help:"Make the ledger's indexes anew, and put every undelivered upload of a file or S3 store back into a Redis that lost them."`
+	Rotate     rotateCmd     `cmd:"" help:"Encrypt what waits to the recipients of today."`
 	Doctor     doctorCmd     `cmd:"" help:"Check Redis, clock, blob store and accounts, and say what to do."`
 	Export     exportCmd     `cmd:"" help:"Write the whole ledger, oldest first, for audits."`
 	Sign       signCmd       `cmd:"" help:"Print an upload's signed request as a curl command."`
@@ -112,6 +113,7 @@ func newParser(s *session) (*kong.Kong, error) {
 		},
 		Incident: incidentCmd{Plugins: settingFlags(querySections())},
 		Rebuild:  rebuildCmd{Plugins: settingFlags(querySections())},
+		Rotate:   rotateCmd{Plugins: settingFlags(querySections())},
 		Doctor:   doctorCmd{Plugins: settingFlags(querySections())},
 		Export:   exportCmd{Plugins: settingFlags(querySections())},
 		Sign:     signCmd{Plugins: settingFlags(signSections())},
