@@ -11,7 +11,6 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/pandapon"
 )
@@ -99,7 +98,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func newParser(s *session) (*kong.Kong, error) {
 	s.grammar = &cli{
-		Worker:  workerCmd{Plugins: settingFlags(app.WorkerSections())},
+		Worker:  workerCmd{Plugins: settingFlags(workerSections())},
 		Gateway: gatewayCmd{Plugins: settingFlags(gatewaySections())},
 		Enqueue: enqueueCmd{Plugins: settingFlags(producerSections())},
 		Show:    showCmd{Plugins: settingFlags(querySections())},
