@@ -194,6 +194,13 @@ func (s *Encrypted) Unclaimed(ctx context.Context, account string, olderThan tim
 	return found, err
 }
 
+// Noted implements Store.
+func (s *Encrypted) Noted(ctx context.Context, key string) (Stored, error) {
+	v, err := s.Store.Noted(ctx, key)
+	v.Entry, v.Meta = plain(v.Entry, v.Meta)
+	return v, err
+}
+
 // All implements Store.
 func (s *Encrypted) All(ctx context.Context) iter.Seq2[Stored, error] {
 	return func(yield func(Stored, error) bool) {

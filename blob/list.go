@@ -22,6 +22,14 @@ type Stored struct {
 	PutAt time.Time `json:"putAt"` // by the file system's clock
 }
 
+// Came gives when the voucher was enqueued.
+func (s Stored) Came() time.Time {
+	if !s.CameAt.IsZero() {
+		return s.CameAt
+	}
+	return s.PutAt
+}
+
 // staleAfter is when an unfinished file belongs to nobody any more: a Put writes to its own all the
 // time.
 const staleAfter = time.Hour

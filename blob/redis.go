@@ -205,8 +205,8 @@ func (v *Redis) Retire(ctx context.Context, vouchers ...Retired) error {
 }
 
 // Noted implements Store: what Redis has lost, it has lost here too.
-func (v *Redis) Noted(_ context.Context, key string) (Note, error) {
-	return Note{}, fmt.Errorf("%w: %s", ErrMissing, key)
+func (v *Redis) Noted(_ context.Context, key string) (Stored, error) {
+	return Stored{}, fmt.Errorf("%w: %s", ErrMissing, key)
 }
 
 // ForgetRetired implements Store; there is nothing to forget.

@@ -64,41 +64,41 @@ func appendNote(f *os.File, p place, n Note) error {
 }
 
 // Noted implements Store.
-func (d *Dir) Noted(ctx context.Context, key string) (Note, error) {
+func (d *Dir) Noted(ctx context.Context, key string) (Stored, error) {
 	p, err := placeOf(key)
 	if err != nil {
-		return Note{}, err
+		return Stored{}, err
 	}
-	n, err := d.noted(ctx, p)
+	v, err := d.noted(ctx, p)
 	if err != nil {
-		return Note{}, fmt.Errorf("read a note of the blob store: %w", err)
+		return Stored{}, fmt.Errorf("read a note of the blob store: %w", err)
 	}
-	return n, nil
+	return v, nil
 }
 
-func (d *Dir) noted(ctx context.Context, p place) (Note, error) {
+func (d *Dir) noted(ctx context.Context, p place) (Stored, error) {
 	f, err := d.openVoucher(ctx, p, os.O_RDONLY)
 	if err == nil {
 		defer func() { _ = f.Close() }()
 		r, readErr := readRecord(f, p.key)
-		return r.Note, readErr
+		return r.Stored, readErr
 	}
 	if !errors.Is(err, ErrMissing) {
-		return Note{}, err
+		return Stored{}, err
 	}
 	root, enterErr := d.enter(ctx)
 	if enterErr != nil {
-		return Note{}, enterErr
+		return Stored{}, enterErr
 	}
 	defer func() { _ = root.Close() }()
-	var n Note
+	var v Stored
 	readErr := eachRetired(ctx, root, p.account, p.key, func(r record) bool {
 		if r.Key == p.key {
-			n, err = r.Note, nil
+			v, err = r.Stored, nil
 		}
 		return err != nil
 	})
-	return n, cmp.Or(readErr, err)
+	return v, cmp.Or(readErr, err)
 }
 
 // Retire implements Store. It appends the notes to the hour's file, and then removes the vouchers.

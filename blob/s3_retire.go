@@ -58,34 +58,33 @@ func (s *S3) readNote(ctx context.Context, p place) (n Note, err error) {
 
 // Noted implements Store. Of a voucher whose bytes are gone it looks through the notes, the newest
 // first.
-func (s *S3) Noted(ctx context.Context, key string) (Note, error) {
+func (s *S3) Noted(ctx context.Context, key string) (Stored, error) {
 	p, err := placeOf(key)
 	if err != nil {
-		return Note{}, err
+		return Stored{}, err
 	}
 	const what = "read a note of the blob store"
-	_, err = s.core.StatObject(ctx, s.bucket, s.voucher(p), minio.StatObjectOptions{})
-	if err == nil {
-		n, noteErr := s.readNote(ctx, p)
-		if noteErr != nil {
-			return Note{}, s.explain(what, noteErr)
+	r, err := s.readRecord(ctx, p)
+	if err == nil || errors.Is(err, ErrDamaged) {
+		if r.Note, err = s.readNote(ctx, p); err != nil {
+			return Stored{}, s.explain(what, err)
 		}
-		return n, nil
+		return r.Stored, nil
 	}
 	if err = s.about(ctx, p, what, err); !errors.Is(err, ErrMissing) {
-		return Note{}, err
+		return Stored{}, err
 	}
-	var n Note
+	var v Stored
 	readErr := s.eachRetired(ctx, p.account, p.key, func(r record) bool {
 		if r.Key == p.key {
-			n, err = r.Note, nil
+			v, err = r.Stored, nil
 		}
 		return err != nil
 	})
 	if readErr != nil {
 		readErr = s.explain(what, readErr)
 	}
-	return n, cmp.Or(readErr, err)
+	return v, cmp.Or(readErr, err)
 }
 
 // Retire implements Store. It writes what came of an account's vouchers as one object, and then

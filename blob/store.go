@@ -36,6 +36,8 @@ type Meta struct {
 	UserID    string `json:"userId,omitempty"`
 	Reference string `json:"reference,omitempty"`
 	MediaType string `json:"mediaType,omitempty"`
+	// CameAt is when the voucher was enqueued, if that was before Put.
+	CameAt time.Time `json:"cameAt,omitzero"`
 	// Plain is for Encrypted: the voucher before it was encrypted, known once it has been read.
 	Plain *Entry `json:"plain,omitempty"`
 }
@@ -88,9 +90,9 @@ type Store interface {
 	// ledger that has lost its last writes finds it with Noted.
 	Retire(ctx context.Context, vouchers ...Retired) error
 
-	// Noted gives what is noted of a voucher, kept or retired. ErrMissing says that nothing is
-	// known of it.
-	Noted(ctx context.Context, key string) (Note, error)
+	// Noted gives what the blob store knows of a voucher, kept or retired. ErrMissing says that it
+	// knows nothing, as of any in a Redis store.
+	Noted(ctx context.Context, key string) (Stored, error)
 
 	// ForgetRetired removes what is noted of an account's vouchers that were retired at least
 	// olderThan ago, an hour's together.

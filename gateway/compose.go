@@ -29,7 +29,7 @@ func (g *Gateway) compose() error {
 	})
 	g.pages, pagesErr = web.New(web.Config{
 		Store: g.cfg.Tasks, Now: g.cfg.Now, Viewer: g.viewer, Note: note, Cause: noteCause, By: by,
-		Webhooks: g.cfg.Webhooks,
+		Webhooks: g.cfg.Webhooks, Spooled: g.cfg.Tasks.Spooled,
 		Learnt: func() (all []web.LearntRule) {
 			for _, rule := range g.dropIn.Learnt() {
 				all = append(all, web.LearntRule(rule))

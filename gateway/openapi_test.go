@@ -96,6 +96,7 @@ func TestEveryDescribedCallExists(t *testing.T) {
 		"POST /v1/uploads/{id}/retry":     b.post(b.operator, "/v1/uploads/"+b.rejected("3")+"/retry"),
 		"GET /v1/events":                  b.get(b.producer, "/v1/events?account="+b.account),
 		"GET /v1/accounts":                b.get(b.producer, "/v1/accounts"),
+		"GET /v1/spool":                   b.get(b.producer, "/v1/spool"),
 		"POST /v1/accounts/{name}/pause":  b.send(b.operator, "/v1/accounts/"+b.account+"/pause", "application/json", []byte(`{"reason":"x"}`)),
 		"POST /v1/accounts/{name}/resume": b.post(b.operator, "/v1/accounts/"+b.account+"/resume"),
 		"GET /openapi.json":               b.get(b.producer, "/openapi.json"),

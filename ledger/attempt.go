@@ -110,16 +110,12 @@ func readRunning(a NewAttempt, account string, r reply) Running {
 	}
 }
 
-// Release takes back an attempt that sent nothing. With storeAway the breaker is open until the
-// blob store is back.
-func (l *Ledger) Release(ctx context.Context, run Running, storeAway bool) error {
+// Release takes back an attempt that sent nothing. With a reason, ReasonStore or ReasonIdentity, the
+// breaker is open until an attempt succeeds.
+func (l *Ledger) Release(ctx context.Context, run Running, reason string) error {
 	account, key, err := ParseID(run.ID)
 	if err != nil {
 		return err
-	}
-	reason := ""
-	if storeAway {
-		reason = "store"
 	}
 	g := l.set.Breaker
 	_, err = l.run(ctx, l.scripts.release, account, key, run.Nonce, reason,

@@ -7,9 +7,23 @@ import (
 	"time"
 )
 
+// Reasons of an open breaker that no answer of the API gives.
+const (
+	ReasonStore    = "store"    // the blob store cannot be read
+	ReasonIdentity = "identity" // no identity of the worker opens the voucher
+	ReasonPaused   = "paused"   // a person holds the account
+)
+
+// Reasons lists every reason of an open breaker.
+func Reasons() []string {
+	return []string{
+		"outage", "throttled", string(FaultCredentials), string(FaultEndpoint), string(FaultRefusing), ReasonStore, ReasonIdentity, ReasonPaused,
+	}
+}
+
 // Breaker is an account's breaker as it stands: what one worker learned holds for all.
 type Breaker struct {
-	Reason    string        // why it is open: outage, throttled, credentials, endpoint, refusing, store, paused; "": it is closed
+	Reason    string        // why it is open, one of Reasons; "": it is closed
 	Since     Time          // when it opened
 	NextProbe Time          // when the next attempt may ask; zero: when a person resumes the account
 	Wait      time.Duration // … from now, at least 0

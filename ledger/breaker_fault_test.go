@@ -159,7 +159,7 @@ func TestBreakerOpenedByOneUploadOthersProbeOneAtATime(t *testing.T) {
 		t.Fatalf("running %+v, want a probe", run)
 	}
 	b.stopped(b.fresh(), 1, "n", ledger.BreakerOpen)
-	b.must(b.Release(b.ctx, run, false))
+	b.must(b.Release(b.ctx, run, ""))
 	b.probe(delivered("r"))
 	b.isClosed()
 }

@@ -205,11 +205,11 @@ func TestBreakerDeadProbeGivesItsTurnBack(t *testing.T) {
 func TestBreakerProbeThatSendsNothingGivesItsTurnBack(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*bundle, ledger.Running){
-		"released":   func(b *bundle, r ledger.Running) { b.must(b.Release(b.ctx, r, false)) },
+		"released":   func(b *bundle, r ledger.Running) { b.must(b.Release(b.ctx, r, "")) },
 		"no voucher": func(b *bundle, r ledger.Running) { b.finish(r, invalid()) },
 		"released, retried": func(b *bundle, r ledger.Running) {
-			b.must(b.Release(b.ctx, r, false))
-			b.must(b.Release(b.ctx, r, false))
+			b.must(b.Release(b.ctx, r, ""))
+			b.must(b.Release(b.ctx, r, ""))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -242,11 +242,11 @@ func TestBreakerOutageIsOpenedByAnySuccess(t *testing.T) {
 func TestBreakerStore(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
-	b.must(b.Release(b.ctx, b.started(b.fresh(), 1, "n"), true))
+	b.must(b.Release(b.ctx, b.started(b.fresh(), 1, "n"), ledger.ReasonStore))
 	b.openFor("store", 10*time.Second)
 	b.pass()
 	r := b.started(b.fresh(), 1, "probe")
-	b.must(b.Release(b.ctx, r, true))
+	b.must(b.Release(b.ctx, r, ledger.ReasonStore))
 	b.openFor("store", 20*time.Second)
 	b.pass()
 	b.probe(unavailable())

@@ -35,7 +35,7 @@ func TestDemoRedis(t *testing.T) {
 	}
 	b.stopped(first.ID, 1, "n", ledger.Busy)
 	b.later(lease)
-	b.must(b.Release(b.ctx, b.started(first.ID, 1, "released"), false))
+	b.must(b.Release(b.ctx, b.started(first.ID, 1, "released"), ""))
 	b.attempt(first.ID, after(refused(ledger.FaultRefusing), time.Hour))
 	b.stopped(first.ID, 1, "n", ledger.Early)
 	b.finish(run, requestID(unclear(), "late"))
@@ -85,7 +85,7 @@ func TestDemoRedisBreaker(t *testing.T) {
 	b.trip(3, refused(ledger.FaultCredentials))
 	b.openFor("credentials", 10*time.Second)
 	b.pass()
-	b.must(b.Release(b.ctx, b.started(b.fresh(), 1, "p"), true))
+	b.must(b.Release(b.ctx, b.started(b.fresh(), 1, "p"), ledger.ReasonStore))
 	b.openFor("store", 10*time.Second)
 	b.pass()
 	b.probe(final())

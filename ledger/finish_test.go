@@ -155,7 +155,7 @@ func TestRelease(t *testing.T) {
 	o := b.open("order", "receipt")
 	run := b.started(o.ID, 1, "n1")
 	for range 2 { // its reply may be lost
-		b.must(b.Release(b.ctx, run, false))
+		b.must(b.Release(b.ctx, run, ""))
 		if u := b.get(o.ID); u.State != ledger.Queued || u.AttemptCount != 0 || len(u.Attempts) != 0 {
 			t.Fatalf("upload %+v, want it as if it had never begun", u)
 		}
@@ -163,7 +163,7 @@ func TestRelease(t *testing.T) {
 	b.attempt(o.ID, after(unavailable(), time.Hour))
 	b.later(time.Hour)
 	run = b.started(o.ID, 1, "n2")
-	b.must(b.Release(b.ctx, run, false))
+	b.must(b.Release(b.ctx, run, ""))
 	if u := b.get(o.ID); u.State != ledger.Waiting || u.AttemptCount != 1 {
 		t.Fatalf("upload %+v, want it waiting again", u)
 	}
@@ -180,11 +180,11 @@ func TestReleaseOfAnotherAttempt(t *testing.T) {
 	old := b.started(o.ID, 1, "n1")
 	b.later(lease)
 	b.started(o.ID, 1, "n2")
-	b.must(b.Release(b.ctx, old, false))
+	b.must(b.Release(b.ctx, old, ""))
 	if u := b.get(o.ID); u.State != ledger.Sending || u.AttemptCount != 2 || len(u.Attempts) != 2 {
 		t.Fatalf("upload %+v, want its second attempt under way", u)
 	}
-	if err := b.Release(b.ctx, ledger.Running{ID: "nonsense"}, false); !errors.Is(err, ledger.ErrNotFound) {
+	if err := b.Release(b.ctx, ledger.Running{ID: "nonsense"}, ""); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("release of no id: %v, want ErrNotFound", err)
 	}
 }

@@ -179,7 +179,7 @@ func TestRemoveLeavesNothingBehind(t *testing.T) {
 		"retried": func(id string) {
 			b.attempt(id, next(unavailable(), ledger.Expired))
 			b.reopen(id)
-			b.must(b.Release(b.ctx, b.started(id, 2, "n"), false))
+			b.must(b.Release(b.ctx, b.started(id, 2, "n"), ""))
 			b.attempt(id, delivered("r-4"))
 		},
 	}

@@ -68,7 +68,7 @@ type BreakerSettings struct {
 	RefusingRow  int           // different uploads in a row with the same refusal that open it; 5
 	OutageBase   time.Duration // first hold of an outage, doubling; 5 s
 	OutageMax    time.Duration // … up to this; 60 s
-	ProbeBase    time.Duration // first hold for credentials, endpoint, refusing and blob store, doubling; 10 s
+	ProbeBase    time.Duration // first hold for credentials, endpoint, refusing, blob store and identity, doubling; 10 s
 	ProbeMax     time.Duration // … up to this; 5 min
 	ThrottleBase time.Duration // first hold of throttling without Retry-After, doubling; 30 s
 	ThrottleMax  time.Duration // … up to this; 1 h

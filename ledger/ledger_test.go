@@ -64,7 +64,7 @@ func TestRedisAway(t *testing.T) {
 		"open":     func() error { _, err := b.Open(b.ctx, b.upload("order", "b")); return err },
 		"begin":    func() error { _, err := b.Begin(b.ctx, ledger.NewAttempt{ID: o.ID, Nonce: "n"}); return err },
 		"finish":   func() error { _, err := b.Finish(b.ctx, run, delivered("r")); return err },
-		"release":  func() error { return b.Release(b.ctx, run, true) },
+		"release":  func() error { return b.Release(b.ctx, run, ledger.ReasonStore) },
 		"reopen":   func() error { _, err := b.Reopen(b.ctx, o.ID, ledger.Who{}); return err },
 		"discard":  func() error { _, _, err := b.Discard(b.ctx, o.ID, ledger.Who{}); return err },
 		"pass":     func() error { _, err := b.Pass(b.ctx, b.account, "w", time.Minute); return err },

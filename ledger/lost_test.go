@@ -63,7 +63,7 @@ func TestLostReplies(t *testing.T) {
 		t.Fatalf("reopened %+v, want generation 2", task)
 	}
 	run = b.started(first.ID, 2, "n2")
-	b.must(b.Release(b.ctx, run, false))
+	b.must(b.Release(b.ctx, run, ""))
 	if u := b.get(first.ID); u.AttemptCount != 1 || u.State != ledger.Waiting {
 		t.Fatalf("released %+v, want one attempt", u)
 	}
@@ -117,7 +117,7 @@ func TestLostRepliesOfTheBreaker(t *testing.T) {
 	b.probe(unavailable())
 	b.openFor("outage", 10*time.Second)
 	b.pass()
-	b.must(b.Release(b.ctx, b.started(b.fresh(), 1, "p"), true))
+	b.must(b.Release(b.ctx, b.started(b.fresh(), 1, "p"), ledger.ReasonStore))
 	b.openFor("store", 10*time.Second)
 	b.pass()
 	b.probe(delivered("r"))

@@ -143,7 +143,7 @@ func (m *machine) doRelease(t *rapid.T) {
 	if a.outcome != "" {
 		t.Skip("it has sent something")
 	}
-	m.must(m.Release(m.ctx, a.run, rapid.Bool().Draw(t, "blob store away")))
+	m.must(m.Release(m.ctx, a.run, rapid.SampledFrom([]string{"", ledger.ReasonStore, ledger.ReasonIdentity}).Draw(t, "hold")))
 	m.released(a)
 	m.attempts = slices.DeleteFunc(m.attempts, func(b *modelAttempt) bool { return a == b })
 }

@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// ReasonPaused is the reason of a breaker that a person holds open.
-const ReasonPaused = "paused"
-
 // Pause is a person's hold of an account: no attempt starts, not even a probe.
 type Pause struct {
 	Reason string `json:"reason"`

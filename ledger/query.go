@@ -6,11 +6,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/voucherd/voucherd/internal/pieces"
 )
 
 // Get reads an upload with its last 100 attempts, oldest first. The error is ErrNotFound when there
@@ -137,16 +140,40 @@ func (l *Ledger) Voucher(ctx context.Context, id string) ([]string, error) {
 	return voucher, nil
 }
 
-// HoldInstead has an upload hold another store key than the one it has, whose bytes are lost. It
-// says whether it did: not when it holds yet another by now.
-func (l *Ledger) HoldInstead(ctx context.Context, id, lost, storeKey, crc32c string) (bool, error) {
-	account, key, err := ParseID(id)
+// Instead is what an upload holds instead of the bytes of its voucher that it has.
+type Instead struct {
+	ID       string
+	Former   string // the store key that it has; "": the ledger keeps the bytes itself
+	StoreKey string // the one instead
+	CRC32C   string // of the bytes instead
+	Lost     bool   // the former are lost; else they leave the blob store in a day, unless the caller has deleted them
+	Inline   []byte // the bytes instead that the ledger keeps itself
+}
+
+// formerLeaves is how long the former bytes stay: until the reconciler has claimed those instead, if
+// the caller died before it could.
+const formerLeaves = 24 * time.Hour
+
+// HoldInstead has an upload hold other bytes than those it has, which are lost, or are encrypted anew.
+// It says whether it did: not when it holds yet others by now, nor in place of bytes that are not lost
+// while they are being sent, or once they were delivered or discarded.
+func (l *Ledger) HoldInstead(ctx context.Context, i Instead) (bool, error) {
+	account, key, err := ParseID(i.ID)
 	if err != nil {
 		return false, err
 	}
-	r, err := l.run(ctx, l.scripts.hold, account, key, lost, storeKey, crc32c)
+	args := []any{key, i.Former, i.StoreKey, i.CRC32C, formerLeaves.Milliseconds()}
+	if i.Lost {
+		args[4] = 0
+	}
+	if i.Former == "" {
+		for _, p := range pieces.Cut(i.Inline) {
+			args = append(args, p)
+		}
+	}
+	r, err := l.run(ctx, l.scripts.hold, account, args...)
 	if err != nil {
-		return false, fmt.Errorf("give %s another voucher: %w", id, err)
+		return false, fmt.Errorf("give %s another voucher: %w", i.ID, err)
 	}
 	return r.num(0) == 1, nil
 }
@@ -154,7 +181,7 @@ func (l *Ledger) HoldInstead(ctx context.Context, id, lost, storeKey, crc32c str
 // Counts is how many uploads of an account stand in each state.
 type Counts struct {
 	ByState map[State]int64
-	Oldest  time.Duration // age of the oldest unfinished upload, by its creation; 0: none is unfinished
+	Oldest  time.Duration // for how long the unfinished upload that waits longest has waited; 0: none is unfinished
 }
 
 // Unfinished is the number of uploads that are not finished: the backlog.
@@ -162,7 +189,12 @@ func (c Counts) Unfinished() int64 {
 	return c.ByState[Queued] + c.ByState[Sending] + c.ByState[Waiting]
 }
 
-// Counts counts an account's uploads. Its cost does not grow with their number.
+// firstLooked is of how many uploads, those of an index that were made first, Counts looks whether they
+// were sent again since.
+const firstLooked = 32
+
+// Counts counts an account's uploads. Its cost does not grow with their number. An upload that was sent
+// again waits since then; behind more of these than firstLooked one that waits longer may be overlooked.
 func (l *Ledger) Counts(ctx context.Context, account string) (Counts, error) {
 	pipe := l.rdb.Pipeline()
 	clock := pipe.Time(ctx)
@@ -172,7 +204,7 @@ func (l *Ledger) Counts(ctx context.Context, account string) (Counts, error) {
 		for _, index := range indexes([]State{s}) {
 			sizes[s] = append(sizes[s], pipe.ZCard(ctx, prefix(account)+index))
 			if !s.Final() {
-				oldest = append(oldest, pipe.ZRangeWithScores(ctx, prefix(account)+index, 0, 0))
+				oldest = append(oldest, pipe.ZRangeWithScores(ctx, prefix(account)+index, 0, firstLooked-1))
 			}
 		}
 	}
@@ -185,12 +217,32 @@ func (l *Ledger) Counts(ctx context.Context, account string) (Counts, error) {
 			c.ByState[s] += n.Val()
 		}
 	}
+	var first []redis.Z
 	for _, z := range oldest {
-		if e := z.Val(); len(e) > 0 {
-			c.Oldest = max(c.Oldest, clock.Val().Sub(time.UnixMilli(int64(e[0].Score))))
-		}
+		first = append(first, z.Val()...)
 	}
-	return c, nil
+	since, err := l.waitSince(ctx, account, first)
+	if err == nil && len(first) > 0 {
+		c.Oldest = max(clock.Val().Sub(since), 0)
+	}
+	return c, err
+}
+
+// waitSince gives since when the one of some unfinished uploads, of an index, waits that waits longest.
+func (l *Ledger) waitSince(ctx context.Context, account string, of []redis.Z) (time.Time, error) {
+	pipe := l.rdb.Pipeline()
+	since := make([]*redis.StringCmd, len(of))
+	for i, z := range of {
+		since[i] = pipe.HGet(ctx, fmt.Sprint(prefix(account), "u:", z.Member), "since")
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return time.Time{}, fmt.Errorf("ask since when uploads of account %s wait: %w", account, err)
+	}
+	first := int64(math.MaxInt64)
+	for i, z := range of {
+		first = min(first, max(int64(z.Score), integer(since[i].Val())))
+	}
+	return time.UnixMilli(first), nil
 }
 
 // Sizes compares what must agree: where tasks are missing for long, keys were lost.

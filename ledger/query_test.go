@@ -75,3 +75,19 @@ func TestCounts(t *testing.T) {
 		t.Errorf("the oldest waits for %v, %v, want about an hour", c.Oldest, err)
 	}
 }
+
+// An old upload that is sent again waits since then: an alert on the oldest must not fire for it.
+func TestTheOldestWaitsSinceItWasSentAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	id := b.open("old", "receipt").ID
+	b.attempt(id, final())
+	b.state(id, ledger.Rejected)
+	b.later(24 * time.Hour)
+	b.open("other", "receipt")
+	b.later(time.Hour)
+	b.reopen(id)
+	if c, err := b.Counts(b.ctx, b.account); err != nil || c.Oldest < time.Hour || c.Oldest > time.Hour+time.Minute {
+		t.Errorf("the oldest waits for %v, %v, want about an hour", c.Oldest, err)
+	}
+}

@@ -1,5 +1,5 @@
--- release takes back an attempt that sent nothing, and may hold the account because its store is
--- away. ARGV: key, nonce, reason ("" or "store"), jitter, probe base ms, probe max ms
+-- release takes back an attempt that sent nothing, and may hold the account, because its store is
+-- away for instance. ARGV: key, nonce, reason (or ""), jitter, probe base ms, probe max ms
 -- Returns 1, or 0 when the attempt is not the running one.
 local nonce, reason = ARGV[2], ARGV[3]
 local u, now = upload_key(KEY), now_ms()

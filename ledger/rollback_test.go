@@ -155,9 +155,9 @@ func TestHoldInstead(t *testing.T) {
 	if got, err := b.Open(b.ctx, n); err != nil || !got.Duplicate || got.Holds != lost || got.Drop != "fresh" {
 		t.Fatalf("opened %+v, %v, want to be told of both", got, err)
 	}
-	for i, key := range []string{lost, lost, "another"} {
-		if held, err := b.HoldInstead(b.ctx, o.ID, key, "fresh", "c"); err != nil || held != (i == 0) {
-			t.Errorf("instead of %s: %v, %v", key, held, err)
+	for i, key := range []string{"fresh", "fresh", "another"} { // the second is the same call again
+		if held, err := b.HoldInstead(b.ctx, ledger.Instead{ID: o.ID, Former: lost, StoreKey: key, CRC32C: "c", Lost: true}); err != nil || held != (i < 2) {
+			t.Errorf("%s instead: %v, %v", key, held, err)
 		}
 	}
 	if u := b.get(o.ID); u.StoreKey != "fresh" || u.CRC32C != "c" {
@@ -173,7 +173,7 @@ func TestReleaseAfterALostBegin(t *testing.T) {
 	lose := b.rollback()
 	run := b.started(o.ID, 1, "n2")
 	lose()
-	b.must(b.Release(b.ctx, run, false))
+	b.must(b.Release(b.ctx, run, ""))
 	if u := b.get(o.ID); u.State != ledger.Waiting || len(u.Attempts) != 1 {
 		t.Fatalf("upload %+v, want the attempt before it to stay", u)
 	}

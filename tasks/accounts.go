@@ -25,7 +25,7 @@ type AccountStatus struct {
 	Workers     []ledger.WorkerInfo    `json:"workers"`               // those that live, and the last that did not
 	Rate        string                 `json:"rate,omitempty"`        // most calls within a time, as its workers have it
 	Backlog     int64                  `json:"backlog"`
-	OldestAgeMS int64                  `json:"oldestAgeMs,omitempty"` // of the oldest unfinished upload
+	OldestAgeMS int64                  `json:"oldestAgeMs,omitempty"` // how long the unfinished upload that waits longest has waited
 	Uploads     map[ledger.State]int64 `json:"uploads"`
 
 	DeliveredPerMinute float64 `json:"deliveredPerMinute"`     // over the last 5 minutes

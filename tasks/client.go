@@ -306,7 +306,7 @@ func (c *Client) keepWhole(ctx context.Context, n ledger.NewUpload, o ledger.Ope
 	if !errors.Is(err, blob.ErrMissing) {
 		return o, err
 	}
-	held, err := c.ledger.HoldInstead(ctx, o.ID, o.Holds, n.StoreKey, n.CRC32C)
+	held, err := c.ledger.HoldInstead(ctx, ledger.Instead{ID: o.ID, Former: o.Holds, StoreKey: n.StoreKey, CRC32C: n.CRC32C, Lost: true})
 	if held {
 		o.Drop = ""
 	}

@@ -102,8 +102,10 @@ func breakerSentence(reason string) string {
 		return "PandaPon does not know the upload path since %s (check PANDAPON_UPLOAD_PATH)"
 	case "refusing":
 		return "PandaPon refuses everything alike since %s"
-	case "store":
+	case ledger.ReasonStore:
 		return "the blob store cannot be read since %s"
+	case ledger.ReasonIdentity:
+		return "no worker has the identity that opens the voucher since %s (check VOUCHERD_IDENTITY_FILE)"
 	default:
 		return "the circuit breaker is open since %s (" + strings.ReplaceAll(reason, "%", "%%") + ")"
 	}

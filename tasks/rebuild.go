@@ -48,7 +48,7 @@ func (c *Client) Rebuild(ctx context.Context, progress func(done, all int)) (Reb
 		}
 	}
 	// Uploads of one order go back into their order queue in the order in which they came.
-	slices.SortStableFunc(found, func(a, b blob.Stored) int { return a.PutAt.Compare(b.PutAt) })
+	slices.SortStableFunc(found, func(a, b blob.Stored) int { return a.Came().Compare(b.Came()) })
 	account := ""
 	for i, s := range found {
 		// asynq's client believes that it has made the queue known already.

@@ -69,16 +69,24 @@ func TestRebuildAfterFlushAll(t *testing.T) {
 // reject has an attempt of an upload refused for good, as a worker would.
 func (b *bundle) reject(u ledger.Upload) {
 	b.t.Helper()
-	l := ledger.New(b.rdb, ledger.Settings{})
-	g, err := l.Begin(b.ctx, ledger.NewAttempt{ID: u.ID, Generation: u.Generation, Nonce: "n", Worker: "w", Lease: time.Minute})
-	b.must(err)
-	_, err = l.Finish(b.ctx, g.Running, ledger.AttemptResult{
+	_, err := ledger.New(b.rdb, ledger.Settings{}).Finish(b.ctx, b.begin(u), ledger.AttemptResult{
 		Outcome: ledger.OutcomeRefused, Fault: ledger.FaultFinal, HTTPStatus: 200, Code: "7", Next: ledger.Rejected,
 	})
 	b.must(err)
 	full, err := b.Get(b.ctx, u.ID)
 	b.must(err)
-	b.must(b.store.Note(b.ctx, full.StoreKey, blob.Note{State: string(ledger.Rejected)}))
+	if full.StoreKey != "" {
+		b.must(b.store.Note(b.ctx, full.StoreKey, blob.Note{State: string(ledger.Rejected)}))
+	}
+}
+
+func (b *bundle) begin(u ledger.Upload) ledger.Running {
+	b.t.Helper()
+	g, err := ledger.New(b.rdb, ledger.Settings{}).Begin(b.ctx, ledger.NewAttempt{
+		ID: u.ID, Generation: u.Generation, Nonce: "n" + u.OrderID, Worker: "w", Lease: time.Minute,
+	})
+	b.must(err)
+	return g.Running
 }
 
 // TestRebuildIntoAPartialRedis loses one record and one order queue: both uploads go on, whichever

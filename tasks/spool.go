@@ -60,10 +60,10 @@ type spooledRequest struct {
 
 // SpoolStatus tells what waits in the spool.
 type SpoolStatus struct {
-	Vouchers int
-	Bytes    int64
-	Oldest   time.Time // when the oldest arrived
-	Refused  int       // that a person has to look at
+	Vouchers int         `json:"vouchers"`
+	Bytes    int64       `json:"bytes"`
+	Oldest   ledger.Time `json:"oldestAt,omitzero"` // when the oldest arrived
+	Refused  int         `json:"refused"`           // that a person has to look at
 }
 
 // ErrSpoolFull means that Redis is away and the spool has no room for a voucher.
@@ -202,7 +202,7 @@ func (s *spool) status() (SpoolStatus, error) {
 		}
 		if nanos, _, _ := strings.Cut(name, "-"); i == 0 {
 			n, _ := strconv.ParseInt(nanos, 10, 64) // 0: somebody else's file, which is refused
-			st.Oldest = time.Unix(0, n)
+			st.Oldest = ledger.Time{Time: time.Unix(0, n)}
 		}
 	}
 	s.used.Store(st.Bytes)

@@ -124,8 +124,12 @@ func (d *delivery) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Fin
 		return rec, false, err
 	}
 	if err != nil {
-		d.log.Warn("store.unreachable", zap.String("upload_id", p.ID), zap.Error(err))
-		d.recorder.release(detached, b.Running, true)
+		event, reason := "store.unreachable", ledger.ReasonStore
+		if errors.Is(err, blob.ErrLocked) {
+			event, reason = "voucher.locked", ledger.ReasonIdentity
+		}
+		d.log.Warn(event, zap.String("upload_id", p.ID), zap.Error(err))
+		d.recorder.release(detached, b.Running, reason)
 		return rec, true, nil
 	}
 	d.count.Attempted(d.account, outcome.Outcome, outcome.Duration)
@@ -231,7 +235,7 @@ func (d *delivery) sendTraced(ctx context.Context, run ledger.Running, began tim
 	return o, err
 }
 
-// send makes the call. The error is the blob store's, when it is away and nothing was sent, or a
+// send makes the call. The error is the blob store's, when it gives no voucher and nothing was sent, or a
 // *deliveredError.
 func (d *delivery) send(ctx context.Context, run ledger.Running, began time.Time) (ledger.AttemptResult, error) {
 	ctx, cancel := context.WithDeadline(ctx, began.Add(d.set.CallTimeout))

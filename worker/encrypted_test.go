@@ -84,7 +84,7 @@ func TestFlushedInMidRun(t *testing.T) {
 }
 
 // TestLockedOpensTheBreaker has a worker without the identity: it rejects nothing, and one that has
-// it delivers.
+// it delivers and closes the breaker.
 func TestLockedOpensTheBreaker(t *testing.T) {
 	t.Parallel()
 	for kind, inline := range map[string]int64{"kept by the ledger": ledger.InlineMost, "in a store": 0} {
@@ -98,7 +98,7 @@ func TestLockedOpensTheBreaker(t *testing.T) {
 			})
 			u := b.enqueue("order", 1)
 			stop := b.start("without")
-			b.eventually("the breaker is open", func() bool { return b.breakerReason() == "store" })
+			b.eventually("the breaker is open", func() bool { return b.breakerReason() == ledger.ReasonIdentity })
 			if got := b.get(u.ID); got.State.Final() {
 				t.Errorf("it is %s", got.State)
 			}
@@ -109,6 +109,79 @@ func TestLockedOpensTheBreaker(t *testing.T) {
 			b.keys, b.store = keys, blob.Encrypt(blob.NewRedis(rdb), keys)
 			b.start("with")
 			b.reaches(ledger.Delivered, u.ID)
+			b.eventually("the breaker is closed", func() bool { return b.breakerReason() == "" })
+		})
+	}
+}
+
+// TestRotateWhileWorkersDeliver encrypts vouchers anew while two workers send them: each arrives, none
+// is rejected, and no two forms of one are left behind.
+func TestRotateWhileWorkersDeliver(t *testing.T) {
+	t.Parallel()
+	for kind, inline := range map[string]int64{"kept by the ledger": ledger.InlineMost, "redis": 0, "file": 0} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t, redistest.Options{})
+			var inner blob.Store = blob.NewRedis(server.Client())
+			if kind == "file" {
+				dir, err := blob.Open(t.Context(), "file://"+t.TempDir(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = dir.Close() })
+				inner = dir
+			}
+			former, today := newKeys(t), newKeys(t)
+			keys := blob.Keys{Recipients: today.Recipients, Identities: append(former.Identities, today.Identities...)}
+			store := blob.Encrypt(inner, keys)
+			b := setup(t, func(b *bundle) {
+				b.redis, b.keys, b.store, b.inline = func() *redis.Client { return server.Client() }, keys, store, inline
+			})
+			producer := tasks.New(tasks.Config{
+				Redis: b.rdb, Store: blob.Encrypt(inner, former), Keys: former, Ledger: b.ledger, InlineMost: inline,
+			})
+			var ids []string
+			for i := range 200 {
+				u, err := producer.Enqueue(b.ctx, tasks.Request{
+					Account: b.account, OrderID: fmt.Sprintf("order-%d", i/2), Voucher: bytes.NewReader(voucher(i)),
+				})
+				b.must(err)
+				ids = append(ids, u.ID)
+			}
+			with, err := store.Rotation()
+			b.must(err)
+			b.start("one")
+			b.start("two")
+			anew := 0
+			for left := true; left; {
+				r, err := b.client.Rotate(b.ctx, with, func(int, int) {})
+				b.must(err)
+				anew += r.Anew
+				if r.Locked+r.Lost > 0 {
+					t.Errorf("%+v", r)
+				}
+				counts, err := b.ledger.Counts(b.ctx, b.account)
+				b.must(err)
+				left = counts.Unfinished() > 0
+			}
+			if anew == 0 {
+				t.Error("nothing was encrypted anew: the test shows nothing")
+			}
+			for _, id := range ids {
+				b.reaches(ledger.Delivered, id)
+				if u := b.get(id); u.AttemptCount != 1 {
+					t.Errorf("%s took %d attempts: %+v", id, u.AttemptCount, u.Attempts)
+				}
+			}
+			b.eventually("all vouchers leave", func() bool {
+				for s, err := range inner.All(b.ctx) {
+					if err != nil || s.State == "" {
+						return false
+					}
+				}
+				bytesLeft, err := b.rdb.Keys(b.ctx, "voucherd:{*}:[bv]:*").Result()
+				return err == nil && len(bytesLeft) == 0
+			})
 		})
 	}
 }

@@ -25,10 +25,9 @@ type recorder struct {
 	server   string        // the Redis process that knows what recent has; for watch alone
 }
 
-// release takes back an attempt that sent nothing, and may hold the account because its blob store
-// is away.
-func (r *recorder) release(ctx context.Context, run ledger.Running, storeAway bool) {
-	err := r.persist(ctx, run, func(ctx context.Context) error { return r.ledger.Release(ctx, run, storeAway) })
+// release takes back an attempt that sent nothing, and holds the account if there is a reason.
+func (r *recorder) release(ctx context.Context, run ledger.Running, reason string) {
+	err := r.persist(ctx, run, func(ctx context.Context) error { return r.ledger.Release(ctx, run, reason) })
 	if err != nil {
 		r.log.Warn("upload.not_released", zap.String("upload_id", run.ID), zap.Error(err))
 	}

@@ -18,7 +18,7 @@ import (
 // recordDelivered records a delivery that only the blob store knew of, instead of the attempt that
 // has just begun.
 func (r *recorder) recordDelivered(ctx context.Context, run ledger.Running, a ledger.Attempt) (rec ledger.FinishResult, err error) {
-	r.release(ctx, run, false)
+	r.release(ctx, run, "")
 	err = r.persist(ctx, run, func(ctx context.Context) (err error) {
 		rec, err = r.ledger.RecordDelivery(ctx, run.ID, a)
 		return err

@@ -24,6 +24,8 @@ type lineResult struct {
 	ID     string       `json:"id,omitempty"`
 	State  ledger.State `json:"state,omitempty"`
 	Error  string       `json:"error,omitempty"`
+
+	Spooled bool `json:"spooled,omitempty"` // it waits in the spool for Redis
 }
 
 // The results.
@@ -117,7 +119,7 @@ func resultOf(l manifest.Line, r tasks.Result) lineResult {
 	case r.Err == nil && r.Upload.Duplicate:
 		f.Result = resultKnown
 	case r.Err == nil:
-		f.Result = resultAccepted
+		f.Result, f.Spooled = resultAccepted, r.Upload.Spooled
 	case errors.Is(r.Err, tasks.ErrNotEnqueued):
 		f.Result = resultUntried
 	default:
@@ -190,12 +192,18 @@ func (c *enqueueCmd) report(s *session, results []lineResult) error {
 
 // outcome sums up, and says what to do about what was not enqueued.
 func (c *enqueueCmd) outcome(ctx context.Context, s *session, results []lineResult) error {
-	n := map[string]int{}
+	n, spooled := map[string]int{}, 0
 	for _, f := range results {
 		n[f.Result]++
+		if f.Spooled {
+			spooled++
+		}
 	}
 	fmt.Fprintf(s.stderr, "%d accepted, %d known already, %d failed, %d not tried.\n",
 		n[resultAccepted], n[resultKnown], n[resultFailed], n[resultUntried])
+	if spooled > 0 {
+		fmt.Fprintf(s.stderr, "Redis is away: %d of them wait in the spool; a gateway or worker with the same spool enqueues them.\n", spooled)
+	}
 	rest := n[resultFailed] + n[resultUntried]
 	if rest > 0 {
 		fmt.Fprintln(s.stderr, "Run it again for the rest: what was enqueued is known, and nothing is sent twice.")

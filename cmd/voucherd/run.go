@@ -11,7 +11,6 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/internal/config"
 	"github.com/voucherd/voucherd/pandapon"
 )
@@ -41,6 +40,7 @@ type cli struct {
 	Accounts   accountsCmd   `cmd:"" help:"Show each account, pause and resume one."`
 	Incident   incidentCmd   `cmd:"" help:"Say what went wrong lately, as a text for PandaPon's support."`
 	Rebuild    rebuildCmd    `cmd:"" help:"Make the ledger's indexes anew, and put every undelivered upload of a file or S3 store back into a Redis that lost them."`
+	Rotate     rotateCmd     `cmd:"" help:"Encrypt what waits to the recipients of today."`
 	Doctor     doctorCmd     `cmd:"" help:"Check Redis, clock, blob store and accounts, and say what to do."`
 	Export     exportCmd     `cmd:"" help:"Write the whole ledger, oldest first, for audits."`
 	Sign       signCmd       `cmd:"" help:"Print an upload's signed request as a curl command."`
@@ -98,7 +98,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func newParser(s *session) (*kong.Kong, error) {
 	s.grammar = &cli{
-		Worker:  workerCmd{Plugins: settingFlags(app.WorkerSections())},
+		Worker:  workerCmd{Plugins: settingFlags(workerSections())},
 		Gateway: gatewayCmd{Plugins: settingFlags(gatewaySections())},
 		Enqueue: enqueueCmd{Plugins: settingFlags(producerSections())},
 		Show:    showCmd{Plugins: settingFlags(querySections())},
@@ -112,6 +112,7 @@ func newParser(s *session) (*kong.Kong, error) {
 		},
 		Incident: incidentCmd{Plugins: settingFlags(querySections())},
 		Rebuild:  rebuildCmd{Plugins: settingFlags(querySections())},
+		Rotate:   rotateCmd{Plugins: settingFlags(querySections())},
 		Doctor:   doctorCmd{Plugins: settingFlags(querySections())},
 		Export:   exportCmd{Plugins: settingFlags(querySections())},
 		Sign:     signCmd{Plugins: settingFlags(signSections())},

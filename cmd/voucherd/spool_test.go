@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
@@ -29,7 +31,7 @@ type spooling struct {
 func newSpooling(t *testing.T) *spooling {
 	t.Helper()
 	b := &spooling{bench: newBench(t), redis: redistest.Start(t, redistest.Options{AOF: true}), dir: t.TempDir()}
-	b.env = append(b.env, "VOUCHERD_REDIS_URL="+b.redis.URL(), "VOUCHERD_SPOOL="+b.dir)
+	b.env = append(b.env, "VOUCHERD_REDIS_URL="+b.redis.URL(), "VOUCHERD_SPOOL="+b.dir, "VOUCHERD_REDIS_WAIT=2s")
 	return b
 }
 
@@ -49,6 +51,9 @@ func (b *spooling) gateway() (url string, kill func()) {
 	}
 }
 
+// producerTimeout is how long a producer waits for an answer: none gets to feel how long Redis is away.
+const producerTimeout = 10 * time.Second
+
 // post posts the n-th voucher of an order and gives its upload.
 func (b *spooling) post(url string, order, n int) (ledger.Upload, error) {
 	voucher := fmt.Appendf([]byte("%PDF-1.7\n"), "order %d, voucher %d", order, n)
@@ -58,7 +63,7 @@ func (b *spooling) post(url string, order, n int) (ledger.Upload, error) {
 		return ledger.Upload{}, err
 	}
 	req.Header.Set("Content-Type", "application/pdf")
-	resp, err := (&http.Client{Timeout: limit}).Do(req)
+	resp, err := (&http.Client{Timeout: producerTimeout}).Do(req)
 	if err != nil {
 		return ledger.Upload{}, err
 	}
@@ -73,9 +78,37 @@ func (b *spooling) post(url string, order, n int) (ledger.Upload, error) {
 	return upload(b.t, body.String()), nil
 }
 
+// get asks the gateway, and gives what it answers.
+func (b *spooling) get(url string) (status int, body string) {
+	b.t.Helper()
+	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	resp, err := (&http.Client{Timeout: limit}).Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var text bytes.Buffer
+	if _, err = text.ReadFrom(resp.Body); err != nil {
+		b.t.Fatal(err)
+	}
+	return resp.StatusCode, text.String()
+}
+
+// outlastPatience comes back when a producer without a spool has given up waiting for Redis.
+func (b *spooling) outlastPatience() {
+	b.t.Helper()
+	without := *b.bench
+	without.env = slices.DeleteFunc(slices.Clone(b.env), func(v string) bool { return strings.HasPrefix(v, "VOUCHERD_SPOOL=") })
+	order, file := b.picture(77)
+	without.want(without.run("enqueue", "--order", order, file), 1, "could not be reached")
+}
+
 // TestVouchersAreTakenWhileRedisIsAway kills Redis, posts 1,000 vouchers, and kills the gateway in
-// between: every one is accepted with the id that it has afterwards, and all are delivered, those of
-// each order in the order of their arrival.
+// between and once more after the patience of producers is over: every one is accepted with the id
+// that it has afterwards, and all are delivered, those of each order in the order of their arrival.
 func TestVouchersAreTakenWhileRedisIsAway(t *testing.T) {
 	t.Parallel()
 	const orders, each = 100, 10
@@ -108,12 +141,21 @@ func TestVouchersAreTakenWhileRedisIsAway(t *testing.T) {
 	}
 	posts(0, each/2)
 	kill()
-	url, _ = b.gateway() // it starts although Redis is away
+	url, kill = b.gateway() // it starts although Redis is away
 	posts(each/2, each)
 	if len(ids) != orders*each {
 		t.Fatalf("%d ids", len(ids))
 	}
+	b.outlastPatience()
+	if status, body := b.get(url + "/v1/spool"); status != http.StatusOK || !strings.Contains(body, fmt.Sprintf(`"vouchers":%d,`, orders*each)) || !strings.Contains(body, `"oldestAt":`) {
+		t.Errorf("GET /v1/spool: %d %s", status, body)
+	}
+	if status, body := b.get(url + "/"); status != http.StatusServiceUnavailable || !strings.Contains(body, "1,000 vouchers wait in this gateway") && !strings.Contains(body, "1000 vouchers wait in this gateway") {
+		t.Errorf("the overview: %d %s", status, body)
+	}
+	kill()
 	b.redis.Restart()
+	b.gateway()
 	_, stop := b.worker()
 	defer stop()
 	for n := 50; n <= orders*each; n += 50 { // a slow machine is given its time
@@ -163,6 +205,46 @@ func TestEnqueueSpools(t *testing.T) {
 	b.redis.Restart()
 	b.gateway()
 	eventually(t, "it is enqueued", func() bool { return b.run("show", "--json", strings.TrimSpace(kept.stdout)).code == 0 })
+}
+
+// TestAManifestSpools has Redis away while a manifest is enqueued: every line is kept, and is delivered
+// once Redis is back, those of an order in their order.
+func TestAManifestSpools(t *testing.T) {
+	t.Parallel()
+	const each = 4
+	b := newSpooling(t)
+	b.redis.Kill()
+	var list strings.Builder
+	list.WriteString("order,file,reference\n")
+	for n := range 24 {
+		_, file := b.picture(n)
+		fmt.Fprintf(&list, "o%d,%s,%d\n", n%(24/each), filepath.Base(file), n)
+	}
+	manifest := b.file("list.csv", []byte(list.String()))
+	kept := b.must(0, "enqueue", "--manifest", manifest)
+	b.want(kept, 0, "24 accepted", "0 failed", "24 of them wait in the spool")
+	b.outlastPatience()
+	b.redis.Restart()
+	b.worker() // with the spool, as a gateway is
+	eventually(t, "all are delivered", func() bool {
+		return strings.Contains(b.run("accounts", "--json").stdout, `"delivered":24`)
+	})
+	next, sums := map[string]int{}, map[string]int{}
+	for line := range strings.Lines(b.must(0, "export").stdout) {
+		u := upload(t, line)
+		n, err := strconv.Atoi(u.Reference)
+		if err != nil || !strings.Contains(kept.stdout, u.ID) {
+			t.Errorf("%s is not what was kept: %v", u.ID, err)
+		}
+		sums[u.SHA256] = n
+	}
+	for _, r := range b.box.Requests() {
+		if n := sums[r.SHA256]; n/(24/each) != next[r.OrderID] {
+			t.Errorf("order %s: line %d came as number %d", r.OrderID, n, next[r.OrderID])
+		}
+		next[r.OrderID]++
+	}
+	b.want(b.run("enqueue", "--manifest", manifest), 0, "24 known already")
 }
 
 // TestDamagedSpool has a file of the spool cut off: it is put aside, and doctor says so.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -13,12 +14,19 @@ import (
 
 	"github.com/voucherd/voucherd/internal/app"
 	"github.com/voucherd/voucherd/internal/build"
+	"github.com/voucherd/voucherd/internal/config"
 )
 
 type workerCmd struct {
 	Listen string `help:"Address of /livez, /readyz and /metrics." default:"127.0.0.1:9464" placeholder:"ADDRESS" variable:"VOUCHERD_WORKER_LISTEN"`
 
 	kong.Plugins
+}
+
+// workerSections are the sections of the settings that a worker has flags for. What it needs of those
+// who take vouchers, to enqueue what waits in a spool, comes from the environment.
+func workerSections() []config.Section {
+	return slices.DeleteFunc(app.WorkerSections(), func(s config.Section) bool { return s == config.Intake })
 }
 
 // Help says what is not a flag.

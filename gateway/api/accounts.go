@@ -36,6 +36,16 @@ func (a *API) listAccounts(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// spool tells what waits in this gateway's spool, although Redis be away.
+func (a *API) spool(w http.ResponseWriter, _ *http.Request) error {
+	s, err := a.cfg.Tasks.Spooled()
+	if err != nil {
+		return problem.StoreAway("the spool cannot be read", err)
+	}
+	problem.WriteJSON(w, http.StatusOK, s)
+	return nil
+}
+
 // pauseBytes bounds the body of a pause.
 const pauseBytes = 8 << 10
 

@@ -60,6 +60,7 @@ func (a *API) Routes() []Route {
 		{Pattern: "GET /v1/accounts", Serve: a.listAccounts},
 		{Pattern: "POST /v1/accounts/{name}/pause", Operators: true, Serve: a.pauseAccount},
 		{Pattern: "POST /v1/accounts/{name}/resume", Operators: true, Serve: a.resumeAccount},
+		{Pattern: "GET /v1/spool", Serve: a.spool},
 		{Pattern: "GET /openapi.json", Serve: openAPI},
 	}
 }

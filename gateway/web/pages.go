@@ -65,6 +65,8 @@ type Config struct {
 	Now    func() time.Time                   // nil: time.Now
 	Learnt func() []LearntRule                // what the drop-in endpoint learnt
 
+	Spooled func() (tasks.SpoolStatus, error) // what waits for Redis in the gateway's spool
+
 	// Webhooks gives how an account's webhooks stand, and whether it has any; nil: none has.
 	Webhooks func(ctx context.Context, account string) (events.Status, bool, error)
 }

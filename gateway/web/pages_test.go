@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -141,9 +142,9 @@ func TestEveryReasonHasItsWords(t *testing.T) {
 	t.Parallel()
 	for _, language := range []string{"en", "zh"} {
 		texts := messages(t, language)
-		for _, reason := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store"} {
+		for _, reason := range ledger.Reasons() {
 			for _, key := range []string{"breaker." + reason, "advice." + reason} {
-				if texts[key] == "" {
+				if texts[key] == "" && key != "advice."+ledger.ReasonPaused { // who paused it stands there instead
 					t.Errorf("%s: no text for %q", language, key)
 				}
 			}
@@ -309,4 +310,40 @@ func TestStaticFiles(t *testing.T) {
 	}
 	s.has(s.get("/static/..%2fpages.go"), http.StatusNotFound)
 	s.has(s.get("/static/none.css"), http.StatusNotFound)
+}
+
+// What leads from the overview to an account explains itself there.
+func TestALearntRuleLeadsToItsAccount(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.learnt = []web.LearntRule{{Account: account, SignParts: "timestamp", TimestampUnit: "s", SeenAt: at(7)}}
+	if page := s.get("/"); !strings.Contains(page.body, `<a href="/accounts/`+account+`">`+"A call for account") {
+		t.Error("the overview does not lead to the account")
+	}
+	if page := s.get("/accounts/" + account); !strings.Contains(page.body, "PANDAPON_SIGN_PARTS=timestamp") {
+		t.Error("the account's page does not tell of the rule")
+	}
+}
+
+// What waits in the spool is shown on the overview, and on the page that says that Redis is away.
+func TestTheSpoolIsShown(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	if page := s.get("/"); strings.Contains(page.body, "spool") {
+		t.Error("an empty spool is shown")
+	}
+	s.spool = tasks.SpoolStatus{Vouchers: 3, Refused: 1, Oldest: at(2 * time.Minute)}
+	for _, away := range []error{nil, errors.New("redis is away")} {
+		s.store.err = away
+		page := s.get("/")
+		for _, text := range []string{"3 vouchers wait in this gateway&#39;s spool", "the oldest came 2 min ago", "1 voucher of the spool can never be enqueued"} {
+			if !strings.Contains(page.body, text) {
+				t.Errorf("%v: %q is not on the page: %s", away, text, page.body)
+			}
+		}
+	}
+	s.viewer = web.Viewer{}
+	if page := s.get("/"); strings.Contains(page.body, "spool") {
+		t.Error("it is shown to one who is not logged in")
+	}
 }

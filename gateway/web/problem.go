@@ -17,8 +17,14 @@ type Problem struct {
 	ID     string // by which the log knows the request
 }
 
-// Problem answers with a page that says what went wrong. It needs nothing of the store, and shows
-// nothing of it.
+type problemView struct {
+	Problem
+
+	Signs []sign
+}
+
+// Problem answers with a page that says what went wrong. It needs nothing of the store. Whoever is in
+// sees what lies in the spool.
 func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, problem Problem) {
 	pg := p.newPage(r, "")
 	if _, ok := pg.texts["problem."+problem.Kind]; !ok {
@@ -28,7 +34,11 @@ func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, problem Problem)
 		pg.Here = "/" // there is no page to come back to
 	}
 	pg.Title = pg.texts["problem."+problem.Kind]
-	pg.Body = problem
+	body := problemView{Problem: problem}
+	if pg.Viewer.In() {
+		body.Signs = p.spoolSigns()
+	}
+	pg.Body = body
 	if err := p.render(w, r, problem.Status, "problem.html", pg); err != nil {
 		p.cfg.Cause(r, err)
 		http.Error(w, http.StatusText(problem.Status), problem.Status)

@@ -61,10 +61,11 @@ func (v startView) Waits() bool {
 
 // sign is a strip that says what is wrong, and leads there.
 type sign struct {
-	Kind string // alarm or warn
-	Text string // the message about
-	N    int64
-	Link string
+	Kind  string // alarm or warn
+	Text  string // the message about
+	N     int64
+	Since ledger.Time // zero: it is not told
+	Link  string      // "": no page has more
 }
 
 func (p *Pages) start(w http.ResponseWriter, r *http.Request) error {
@@ -108,16 +109,32 @@ func (p *Pages) overview(ctx context.Context, w words, s span, one string) (star
 	if err != nil {
 		return startView{}, err
 	}
-	v := startView{One: one != "", Totals: map[ledger.State]int64{}, Learnt: p.cfg.Learnt(), Spans: spans(), Span: s}
+	learnt := slices.DeleteFunc(slices.Clone(p.cfg.Learnt()), func(r LearntRule) bool { return one != "" && r.Account != one })
+	v := startView{One: one != "", Totals: map[ledger.State]int64{}, Learnt: learnt, Spans: spans(), Span: s}
 	for _, a := range accounts {
 		v.Accounts = append(v.Accounts, accountView{a})
 		for state, n := range a.Uploads {
 			v.Totals[state] += n
 		}
 	}
-	v.Signs = signs(accounts, v.Totals)
+	v.Signs = append(p.spoolSigns(), signs(accounts, v.Totals)...)
 	v.Charts, v.Strips = charts(w, s, lately, accounts), strips(w, s, lately, accounts)
 	return v, nil
+}
+
+// spoolSigns say what lies in the spool. Redis may be away.
+func (p *Pages) spoolSigns() (all []sign) {
+	s, err := p.cfg.Spooled()
+	switch {
+	case err != nil:
+		all = append(all, sign{Kind: "alarm", Text: "start.spool-unreadable"})
+	case s.Vouchers > 0:
+		all = append(all, sign{Kind: "warn", Text: "start.spooled", N: int64(s.Vouchers), Since: s.Oldest})
+	}
+	if s.Refused > 0 {
+		all = append(all, sign{Kind: "alarm", Text: "start.spool-refused", N: int64(s.Refused)})
+	}
+	return all
 }
 
 // signs say what is wrong, the worst first. One account leads to its row, in which it is explained.

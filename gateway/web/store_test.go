@@ -234,6 +234,7 @@ type site struct {
 	viewer web.Viewer
 	mux    *http.ServeMux
 	learnt []web.LearntRule
+	spool  tasks.SpoolStatus
 	causes []error
 }
 
@@ -249,6 +250,7 @@ func newSite(tb testing.TB, uploads ...ledger.Upload) *site {
 		Store: s.store, Viewer: func(*http.Request) web.Viewer { return s.viewer },
 		Note: func(*http.Request, ledger.Upload) {}, Cause: func(_ *http.Request, err error) { s.causes = append(s.causes, err) },
 		By: func(*http.Request) string { return s.viewer.Name }, Now: func() time.Time { return at(0).Time }, Learnt: func() []web.LearntRule { return s.learnt },
+		Spooled: func() (tasks.SpoolStatus, error) { return s.spool, nil },
 	})
 	if err != nil {
 		tb.Fatal(err)

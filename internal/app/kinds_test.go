@@ -161,7 +161,7 @@ func deploy(t *testing.T, redisURL string, more ...string) deployment {
 // deployTo runs a worker for an API that is there already.
 func deployTo(t *testing.T, server string, api *sandbox.Sandbox, redisURL string, more ...string) deployment {
 	t.Helper()
-	in := config.Input{Sections: append(app.WorkerSections(), config.Intake), Given: map[string]config.Given{}}
+	in := config.Input{Sections: app.WorkerSections(), Given: map[string]config.Given{}}
 	for _, v := range append([]string{
 		"VOUCHERD_REDIS_URL=" + redisURL, "PANDAPON_BASE_URL=" + server, "PANDAPON_ACCESS_KEY=" + creds().AccessKey,
 		"PANDAPON_ACCESS_SECRET=" + creds().Secret.Reveal(), "PANDAPON_USER_ID=" + creds().UserID, "VOUCHERD_SHUTDOWN_TIMEOUT=61s",

@@ -25,7 +25,7 @@ import (
 // Store is the ledger and the blob store, and a client of both. It is safe for concurrent use.
 type Store struct {
 	Redis  redis.UniversalClient
-	Blob   blob.Store
+	Blob   *blob.Encrypted
 	Ledger *ledger.Ledger
 	Tasks  *tasks.Client
 
@@ -45,11 +45,11 @@ func OpenStore(ctx context.Context, cfg config.Config, conns int) (*Store, error
 // StoreOn is OpenStore for a client of Redis that is there already. Close closes the client too,
 // and so does an error.
 func StoreOn(ctx context.Context, cfg config.Config, rdb redis.UniversalClient) (*Store, error) {
-	b, err := blob.Open(ctx, cfg.Store, rdb)
+	inner, err := blob.Open(ctx, cfg.Store, rdb)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the blob store (VOUCHERD_STORE): %w", err), rdb.Close())
 	}
-	b = blob.Encrypt(b, cfg.Keys) // without keys too: it knows what others have encrypted
+	b := blob.Encrypt(inner, cfg.Keys) // without keys too: it knows what others have encrypted
 	l := ledger.New(rdb, cfg.Ledger)
 	st := &Store{Redis: rdb, Blob: b, Ledger: l, ReplicasAck: cfg.ReplicasAck, Tasks: tasks.New(tasks.Config{
 		Redis: rdb, Store: b, Keys: cfg.Keys, Ledger: l, InlineMost: cfg.InlineMost(), MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,

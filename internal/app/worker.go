@@ -19,11 +19,12 @@ import (
 	"github.com/voucherd/voucherd/worker"
 )
 
-// WorkerSections are the sections of the settings that a worker is put together from.
+// WorkerSections are the sections of the settings that a worker is put together from. It enqueues what
+// waits in a spool, by the rules of those who took it.
 func WorkerSections() []config.Section {
 	return []config.Section{
-		config.Connection, config.PandaPon, config.Delivery, config.Retries, config.Breaker, config.Keeping, config.Upkeep,
-		config.Webhooks, config.Logging,
+		config.Connection, config.PandaPon, config.Intake, config.Delivery, config.Retries, config.Breaker, config.Keeping,
+		config.Upkeep, config.Webhooks, config.Logging,
 	}
 }
 

@@ -13,11 +13,13 @@ import (
 func TestComposePassesOnWhatTheExampleOffers(t *testing.T) {
 	t.Parallel()
 	compose, offered := read(t, "../../docker-compose.yml"), read(t, "../../.env.example")
-	known := map[string]bool{"OTEL_EXPORTER_OTLP_HEADERS": true} // the SDK reads it by itself
+	known := map[string]bool{ // others read these by themselves
+		"OTEL_EXPORTER_OTLP_HEADERS": true, "AWS_ACCESS_KEY_ID": true, "AWS_SECRET_ACCESS_KEY": true,
+	}
 	for _, s := range config.Settings() {
 		known[s.Env] = true
 	}
-	name := regexp.MustCompile(`(?m)^ *#?((?:VOUCHERD|PANDAPON|OTEL)_[A-Z_]+)[:=]`)
+	name := regexp.MustCompile(`(?m)^ *#?((?:VOUCHERD|PANDAPON|OTEL|AWS)_[A-Z_]+)[:=]`)
 	names := name.FindAllStringSubmatch(offered, -1)
 	if len(names) < 8 {
 		t.Errorf("found only %d settings", len(names))

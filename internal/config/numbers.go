@@ -42,7 +42,7 @@ func breaker(c *Config) []Setting {
 			count(1, 1000, &c.Ledger.Breaker.AccountRow)),
 		row(Breaker, "refusing-row", "5", "N", "different uploads in a row with the same refusal that open the breaker",
 			count(1, 1000, &c.Ledger.Breaker.RefusingRow)),
-		row(Breaker, "probe-base", "10s", "TIME", "first hold for credentials, endpoint, refusing and blob store, doubling",
+		row(Breaker, "probe-base", "10s", "TIME", "first hold for credentials, endpoint, refusing, blob store and identity, doubling",
 			span(&c.Ledger.Breaker.ProbeBase)),
 		row(Breaker, "probe-max", "5m", "TIME", "longest of these holds", span(&c.Ledger.Breaker.ProbeMax)),
 		row(Breaker, "throttle-base", "30s", "TIME", "first hold of throttling without Retry-After, doubling",

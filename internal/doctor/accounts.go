@@ -115,7 +115,8 @@ func Advice(reason string) string {
 	case "throttled":
 		return "PandaPon asks for fewer calls: it goes on by itself; lower VOUCHERD_CONCURRENCY if it comes back often"
 	case "credentials":
-		return "check PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET, PANDAPON_USER_ID and the clock, and restart the worker; " +
+		return "check PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET, PANDAPON_USER_ID and the clock; the accounts file and files of secrets are " +
+			"read again when they change, what stands in a variable needs a restart of the workers; " +
 			"if all are right, the sign rule may be another: `voucherd sign --learn FILE` finds it by a request that works, " +
 			"and a gateway by calls that it refuses (its start page and log)"
 	case "endpoint":
@@ -124,8 +125,11 @@ func Advice(reason string) string {
 		return "every upload gets the same refusal: ask PandaPon what its code means, giving a requestId"
 	case ledger.ReasonPaused:
 		return "a person holds the account: when it shall go on, run `voucherd accounts resume NAME`"
-	case "store":
+	case ledger.ReasonStore:
 		return "the blob store cannot be read: mount it or fix its permissions"
+	case ledger.ReasonIdentity:
+		return "vouchers are encrypted, and no identity of a worker opens them: VOUCHERD_IDENTITY_FILE of each worker must name " +
+			"the file that has the identity of what VOUCHERD_ENCRYPT_TO was when they were enqueued; then restart the workers"
 	default:
 		return "see `voucherd accounts`"
 	}

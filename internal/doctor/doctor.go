@@ -88,7 +88,7 @@ func (e *examination) spool() {
 		e.add(Fail, "spool", fmt.Sprintf("%d files in refused/ could not be enqueued", s.Refused),
 			"look at them and at spool.refused in the log; enqueue what is good, and delete them")
 	case s.Vouchers > 0:
-		e.add(Warn, "spool", fmt.Sprintf("%d vouchers of %d bytes wait, the oldest for %s", s.Vouchers, s.Bytes, time.Since(s.Oldest).Round(time.Second)),
+		e.add(Warn, "spool", fmt.Sprintf("%d vouchers of %d bytes wait, the oldest for %s", s.Vouchers, s.Bytes, time.Since(s.Oldest.Time).Round(time.Second)),
 			"they are enqueued when Redis is back, by a gateway or worker with this spool")
 	default:
 		e.add(OK, "spool", "empty", "")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/internal/doctor"
+	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/tasks"
 	"github.com/voucherd/voucherd/test/process"
 	"github.com/voucherd/voucherd/test/redistest"
@@ -103,7 +104,7 @@ func TestAway(t *testing.T) {
 func TestEveryReasonHasItsAdvice(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}
-	for _, r := range []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store", "paused"} {
+	for _, r := range ledger.Reasons() {
 		a := doctor.Advice(r)
 		if other, ok := seen[a]; ok || a == doctor.Advice("") {
 			t.Errorf("%s has no advice of its own (%s)", r, other)

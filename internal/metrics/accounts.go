@@ -30,7 +30,7 @@ func (m *Metrics) WatchAccounts(from accountSource) {
 		uploads: prometheus.NewDesc("voucherd_uploads", "Uploads in the ledger, by state.",
 			[]string{"account", "state"}, nil),
 		oldest: prometheus.NewDesc("voucherd_oldest_unfinished_seconds",
-			"Age of the oldest upload that is not finished; 0 when there is none.", []string{"account"}, nil),
+			"How long the unfinished upload that waits longest has waited, since it was enqueued or sent again; 0 when there is none.", []string{"account"}, nil),
 		open: prometheus.NewDesc("voucherd_breaker_open", "1 for the reason for which the account's breaker is open, else 0.",
 			[]string{"account", "reason"}, nil),
 		paused: prometheus.NewDesc("voucherd_account_paused", "1 when the account's queue is paused in asynq.",
@@ -40,12 +40,6 @@ func (m *Metrics) WatchAccounts(from accountSource) {
 			[]string{"account", "worker", "version"}, nil),
 		up: prometheus.NewDesc("voucherd_ledger_up", "1 when the ledger could be read.", nil, nil),
 	})
-}
-
-// reasons are all there are; each is always exported, so that an alert need not reckon with missing
-// series.
-func reasons() []string {
-	return []string{"outage", "throttled", "credentials", "endpoint", "refusing", "store", ledger.ReasonPaused}
 }
 
 type accountCollector struct {
@@ -81,7 +75,7 @@ func (c *accountCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.paused, truth(l.Paused), l.Account)
 		gauge(c.workers, float64(l.LiveWorkers()), l.Account)
 		c.named(gauge, l)
-		for _, r := range reasons() {
+		for _, r := range ledger.Reasons() { // all, so that an alert need not reckon with missing series
 			gauge(c.open, truth(l.Reason == r), l.Account, r)
 		}
 	}

@@ -60,7 +60,7 @@ func child(ctx context.Context, args []string) error {
 
 // settings reads voucherd's settings as its commands do, all with their defaults unless set.
 func settings(env func(string) string) (config.Config, error) {
-	in := config.Input{Given: map[string]config.Given{}, Sections: append(app.WorkerSections(), config.Intake)}
+	in := config.Input{Given: map[string]config.Given{}, Sections: app.WorkerSections()}
 	for _, s := range config.Settings() {
 		if text := env(s.Env); text != "" {
 			in.Given[s.Env] = config.Given{Name: s.Env, Text: text}

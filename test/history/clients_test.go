@@ -166,7 +166,7 @@ func (c *client) release(h held) {
 	in := h.call
 	in.kind, in.name = release, int(c.names.Add(1))
 	from := time.Now()
-	err := c.ledger.Release(c.t.Context(), h.run, false)
+	err := c.ledger.Release(c.t.Context(), h.run, "")
 	c.made(in, from, answer{}, err)
 	c.enqueued(h.run.ID, h.run.Generation)
 }
