@@ -35,6 +35,9 @@ type Config struct {
 	UserAgent   string        // "" is "voucherd"
 	MaxConns    int           // idle connections kept; 0 is 16. Make it the concurrency
 	Now         func() time.Time
+
+	// Dial opens connections, to a proxy where there is one; nil: as net.Dialer does.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Client calls the API. It is safe for concurrent use.
@@ -142,7 +145,10 @@ func printable(s string) bool {
 }
 
 func newTransport(cfg Config) *http.Transport {
-	dialer := &net.Dialer{Timeout: min(connectTimeout, cfg.CallTimeout), KeepAlive: idleTimeout}
+	dial := cfg.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: min(connectTimeout, cfg.CallTimeout), KeepAlive: idleTimeout}).DialContext
+	}
 	// One request a connection: then a broken connection tells about this one
 	// request whether it went out whole.
 	protocols := new(http.Protocols)
@@ -150,7 +156,7 @@ func newTransport(cfg Config) *http.Transport {
 	return &http.Transport{
 		Proxy: proxy,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, addr)
+			conn, err := dial(ctx, network, addr)
 			if err != nil {
 				return nil, err
 			}

@@ -1,6 +1,7 @@
 package pandapon_test
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -20,6 +21,23 @@ func pool(server *httptest.Server) *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(server.Certificate())
 	return p
+}
+
+func TestDial(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(answer(http.StatusOK, success))
+	t.Cleanup(server.Close)
+	client := newClient(t, "http://api.invalid:81", func(cfg *pandapon.Config) {
+		cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr != "api.invalid:81" {
+				t.Errorf("dials %s", addr)
+			}
+			return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
+		}
+	})
+	if _, err := client.Upload(t.Context(), uploadOf(picture(10))); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestTLS(t *testing.T) {

@@ -164,7 +164,9 @@ func (d *delivery) beginInTurn(ctx context.Context, p tasks.Payload) (b ledger.B
 	defer d.slots.asked()
 	nonce := pandapon.NewNonce()
 	for began = time.Now(); ; began = time.Now() {
-		b, err = d.beginHeard(ctx, p, nonce, began)
+		if err = d.heart.owns(began); err == nil { // else it would be begun, and then not sent
+			b, err = d.beginHeard(ctx, p, nonce, began)
+		}
 		if err != nil {
 			return b, began, err
 		}
