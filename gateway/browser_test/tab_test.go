@@ -121,10 +121,11 @@ func (b *tab) click(css string) {
 	}
 }
 
-// follow clicks on what leads to another page, and waits for that.
+// follow activates what leads to another page, and waits for that. The script finds and clicks it in one step: a page
+// that renews itself, or scrolls, may move it away from under a mouse.
 func (b *tab) follow(css string) {
 	b.t.Helper()
-	if _, err := chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS(css))); err != nil {
+	if _, err := chromedp.RunResponse(b.ctx, chromedp.Evaluate[chromedp.Void](`void document.querySelector(`+strconv.Quote(css)+`).click()`)); err != nil {
 		b.t.Fatalf("follow %s: %v", css, err)
 	}
 }
