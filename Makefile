@@ -17,7 +17,7 @@ RELEASE_TOOLS := .tools/nfpm .tools/cyclonedx-gomod
 VCS  := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test readme browser check fmt lint fuzz bench chaos failover simulate cover up down release release-check audit
+.PHONY: help build demo test readme browser check fmt lint fuzz bench chaos failover crash simulate cover up down release release-check audit
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ chaos: ## Kills and breaks everything for a while, then counts the vouchers (N=v
 failover: .tools/versitygw ## Lets Redis fail over in every way, and tells what that cost, 20 minutes (ARGS='--only Sentinel')
 	@scripts/ensure redis-server
 	$(GO) run ./test/failover $(ARGS)
+
+crash: ## Kills the program before and after each of its steps, once and three times, then counts the vouchers (4 minutes)
+	@scripts/ensure redis-server
+	$(GO) test -count=1 -vet=off -parallel 32 -timeout 30m ./test/crash -full $(ARGS)
 
 simulate: ## Plays weeks in minutes, each from its seed, and audits them (WEEKS=50 SEED=1 DAYS=7)
 	$(GO) test -vet=off -count=1 -timeout 2h ./test/simulation -run Weeks -v -weeks $(or $(WEEKS),50) -seed $(or $(SEED),1) -days $(or $(DAYS),7)

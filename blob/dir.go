@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+
+	"github.com/voucherd/voucherd/internal/crashpoint"
 )
 
 const copyBuffer = 128 << 10 // bytes
@@ -175,7 +177,7 @@ func (d *Dir) claim(ctx context.Context, p place) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := os.Rename(d.file(p.unclaimedFile()), d.file(p.claimedFile()))
+	err := crashpoint.Do("store: claim", func() error { return os.Rename(d.file(p.unclaimedFile()), d.file(p.claimedFile())) })
 	if errors.Is(err, fs.ErrNotExist) { // claimed already, perhaps just now and not yet synced
 		var f *os.File
 		if f, err = d.openVoucher(ctx, p, os.O_RDONLY); err == nil {
@@ -191,7 +193,7 @@ func (d *Dir) claim(ctx context.Context, p place) error {
 			return err
 		}
 		defer func() { _ = root.Close() }()
-		return syncDir(root, claimedDir(p.account))
+		return crashpoint.Do("store: sync what is claimed", func() error { return syncDir(root, claimedDir(p.account)) })
 	})
 }
 
@@ -217,7 +219,8 @@ func (d *Dir) Delete(ctx context.Context, keys ...string) error {
 	defer func() { _ = root.Close() }()
 	for _, p := range places {
 		for _, name := range []string{p.unclaimedFile(), p.claimedFile()} { // a Claim moves it this way
-			if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			err := crashpoint.Do("store: delete a voucher", func() error { return root.Remove(name) })
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("delete from the blob store: %w", err)
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/voucherd/voucherd/internal/crashpoint"
 )
 
 const (
@@ -80,10 +82,11 @@ func createMarker(root *os.Root) error {
 	}
 	temp := tempName(markerFile)
 	defer func() { _ = root.Remove(temp) }()
-	if err := writeNew(root, temp, text); err != nil {
+	if err = writeNew(root, temp, text); err != nil {
 		return fmt.Errorf("make the blob store's marker: %w", err)
 	}
-	if err := root.Link(temp, markerFile); err != nil && !errors.Is(err, fs.ErrExist) {
+	err = crashpoint.Do("store: link the marker", func() error { return root.Link(temp, markerFile) })
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make the blob store's marker (the file system must know hard links): %w", err)
 	}
 	return syncDir(root, ".")

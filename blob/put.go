@@ -1,12 +1,15 @@
 package blob
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/voucherd/voucherd/internal/crashpoint"
 )
 
 // Put implements Store. Each voucher's bytes are synced by themselves, at the same time as others';
@@ -55,7 +58,10 @@ func (d *Dir) write(ctx context.Context, f *os.File, p place, meta Meta, r io.Re
 	defer d.buffers.Put(buf)
 	sum := newSums()
 	// MultiWriter hides the file's ReadFrom, which would not use the buffer.
-	_, err := io.CopyBuffer(io.MultiWriter(f, sum), interruptible{ctx, r}, buf[:])
+	err := crashpoint.Do("store: write the bytes", func() error {
+		_, err := io.CopyBuffer(io.MultiWriter(f, sum), interruptible{ctx, r}, buf[:])
+		return err
+	})
 	if err != nil {
 		return Entry{}, err
 	}
@@ -69,7 +75,7 @@ func (d *Dir) write(ctx context.Context, f *os.File, p place, meta Meta, r io.Re
 		_, err = f.Write(text)
 	}
 	if err == nil {
-		err = f.Sync()
+		err = crashpoint.Do("store: sync the voucher", f.Sync)
 	}
 	if err != nil {
 		return Entry{}, err
@@ -98,10 +104,8 @@ func (d *Dir) makeDirs(root *os.Root, account string) error {
 			return err
 		}
 	}
-	if err := syncDir(root, account); err != nil {
-		return err
-	}
-	if err := syncDir(root, "."); err != nil {
+	err := crashpoint.Do("store: sync new directories", func() error { return cmp.Or(syncDir(root, account), syncDir(root, ".")) })
+	if err != nil {
 		return err
 	}
 	d.known.Store(account, nil)

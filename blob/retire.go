@@ -11,6 +11,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/voucherd/voucherd/internal/crashpoint"
 )
 
 // delivered is the state of a note about a voucher that has been delivered.
@@ -54,7 +56,7 @@ func appendNote(f *os.File, p place, n Note) error {
 			_, err = f.Write(text)
 		}
 		if err == nil {
-			err = f.Sync()
+			err = crashpoint.Do("store: sync a note", f.Sync)
 		}
 	}
 	if closeErr := f.Close(); err == nil {
@@ -147,11 +149,11 @@ func (d *Dir) retire(root *os.Root, account string, vouchers []Retired) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	if err := d.appendRetired(root, account, lines); err != nil {
+	if err := crashpoint.Do("store: note what was delivered", func() error { return d.appendRetired(root, account, lines) }); err != nil {
 		return err
 	}
 	for _, key := range gone {
-		if err := unlessGone(claimed.Remove(key)); err != nil {
+		if err := unlessGone(crashpoint.Do("store: remove what was delivered", func() error { return claimed.Remove(key) })); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/voucherd/voucherd/internal/crashpoint"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -149,7 +150,7 @@ func (s *spool) keep(r Request, voucher io.Reader) (u ledger.Upload, err error) 
 	sum := sha256.New()
 	size, err := io.Copy(io.MultiWriter(f, sum), voucher)
 	if err == nil {
-		err = f.Sync()
+		err = crashpoint.Do("spool: sync the voucher", f.Sync)
 	}
 	if err != nil {
 		return u, fmt.Errorf("spool the voucher: %w", err)
@@ -174,10 +175,12 @@ func (s *spool) name(partial, id string) (time.Time, error) {
 	s.mu.Lock()
 	s.last = max(s.last+1, time.Now().UnixNano())
 	at := s.last
-	err := os.Rename(partial, filepath.Join(s.dir, spoolWaiting, fmt.Sprintf("%020d-%s", at, id)))
+	err := crashpoint.Do("spool: name the voucher", func() error {
+		return os.Rename(partial, filepath.Join(s.dir, spoolWaiting, fmt.Sprintf("%020d-%s", at, id)))
+	})
 	s.mu.Unlock()
 	if err == nil {
-		err = syncDir(filepath.Join(s.dir, spoolWaiting))
+		err = crashpoint.Do("spool: sync the names", func() error { return syncDir(filepath.Join(s.dir, spoolWaiting)) })
 	}
 	return time.Unix(0, at).UTC(), err
 }
@@ -257,5 +260,7 @@ func (s *spool) whole(name string) (Request, error) {
 
 // refuse puts aside what can never be enqueued.
 func (s *spool) refuse(name string) error {
-	return os.Rename(filepath.Join(s.dir, spoolWaiting, name), filepath.Join(s.dir, spoolRefused, name))
+	return crashpoint.Do("spool: put aside", func() error {
+		return os.Rename(filepath.Join(s.dir, spoolWaiting, name), filepath.Join(s.dir, spoolRefused, name))
+	})
 }

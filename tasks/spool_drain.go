@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/voucherd/voucherd/internal/crashpoint"
 	"github.com/voucherd/voucherd/ledger"
 )
 
@@ -189,7 +190,8 @@ func (d *draining) one(ctx context.Context, name string) error {
 	d.mu.Lock()
 	d.told.Enqueued++
 	d.mu.Unlock()
-	if err := os.Remove(filepath.Join(d.dir, spoolWaiting, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err = crashpoint.Do("spool: remove", func() error { return os.Remove(filepath.Join(d.dir, spoolWaiting, name)) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove a voucher from the spool: %w", err)
 	}
 	return nil

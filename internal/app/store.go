@@ -51,6 +51,7 @@ func StoreOn(ctx context.Context, cfg config.Config, rdb redis.UniversalClient) 
 	}
 	b := blob.Encrypt(inner, cfg.Keys) // without keys too: it knows what others have encrypted
 	l := ledger.New(rdb, cfg.Ledger)
+	watchSteps(rdb, l)
 	st := &Store{Redis: rdb, Blob: b, Ledger: l, ReplicasAck: cfg.ReplicasAck, Tasks: tasks.New(tasks.Config{
 		Redis: rdb, Store: b, Keys: cfg.Keys, Ledger: l, InlineMost: cfg.InlineMost(), MaxVoucherBytes: cfg.MaxVoucherBytes, MediaTypes: cfg.MediaTypes,
 		Retention: cfg.TaskRetention, Patience: cfg.RedisWait, ReplicasAck: cfg.ReplicasAck,
