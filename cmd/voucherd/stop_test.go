@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/tasks"
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
@@ -101,7 +102,7 @@ func TestStoppingAfterTheRecordFinishesIt(t *testing.T) {
 			b := newBench(t)
 			order, file := b.picture(1)
 			ctx, cancel := context.WithCancel(t.Context())
-			url := stopAt(t, "asynq:queues", 1, cancel) // the first command of putting the task
+			url := stopAt(t, tasks.TypeUpload, 1, cancel) // the step that records it and puts its task
 			args := append([]string{"enqueue", "--order", order, "--redis", url}, more...)
 			o := start(ctx, strings.NewReader(""), b.env, append(args, file)...)
 			b.want(o, 130, "goes on in the background", "voucherd show "+b.account+"-")
@@ -136,7 +137,7 @@ func TestStoppingAManifestFinishesWhatItRecorded(t *testing.T) {
 	manifest := b.file("list.csv", []byte(list.String()))
 	ctx, cancel := context.WithCancel(t.Context())
 	o := start(ctx, strings.NewReader(""), b.env, "enqueue", "--manifest", manifest, "--json",
-		"--redis", stopAt(t, "asynq:{vouchers-"+b.account+"}:pending", 5, cancel))
+		"--redis", stopAt(t, tasks.TypeUpload, 5, cancel))
 	b.want(o, 130, "accepted", ", 0 failed,", "Run it again")
 	accepted, untried := strings.Count(o.stdout, `"result":"accepted"`), strings.Count(o.stdout, `"result":"untried"`)
 	recorded := lines(b.must(0, "list", "--account", b.account, "--json").stdout)
@@ -152,13 +153,14 @@ func TestStoppingARetryCountsWhatWasDone(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	_, stop := b.worker()
-	b.rejected(3)
+	orders := b.rejected(4)
 	stop()
+	b.must(0, "retry", orders[0]) // Redis knows the scripts from here on: each is sent once
 	ctx, cancel := context.WithCancel(t.Context())
 	o := start(ctx, strings.NewReader(""), b.env, "retry", "--state", "rejected", "--account", b.account,
 		"--redis", stopAt(t, "asynq:{vouchers-"+b.account+"}:pending", 2, cancel))
 	b.want(o, 130, "Stopped: 2 of 3 uploads were put back to be sent.")
-	if queued := lines(b.must(0, "list", "--state", "queued", "--json").stdout); len(queued) != 2 {
+	if queued := lines(b.must(0, "list", "--state", "queued", "--json").stdout); len(queued) != 3 {
 		t.Errorf("%d are queued", len(queued))
 	}
 }
