@@ -154,6 +154,9 @@ func (c *client) made(in call, from time.Time, got answer, err error) {
 		case beforeReply:
 			add(from, answer{unknown: true}, never)
 		case afterReply:
+			if bytes.HasPrefix(t.reply, []byte("-NOSCRIPT")) { // it is sent again in full
+				continue
+			}
 			add(from, answer{unknown: true, back: t.back.UnixMilli(), what: lostReply(t.reply)}, int64(t.back.Sub(c.began)))
 		case nowhere, beforeCall, withinCall, cuts:
 		}
