@@ -237,7 +237,7 @@ func listLook(s *stage, w window) {
 		t.Errorf("a time is %q when pointed at", at)
 	}
 	b.shot("list")
-	b.goTo("/uploads?account=shanghai")
+	b.goTo("/uploads?account=shanghai&state=waiting") // what was tried may stand on any page of the others
 	b.sees(".why.hold", "waits until its account goes on", "See account shanghai")
 	b.goTo("/uploads?state=discarded")
 	b.sees("main", "No uploads here.")
