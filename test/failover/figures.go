@@ -15,7 +15,7 @@ import (
 type figures struct {
 	Accepted  int
 	Forgotten int // of them, what Redis did not know afterwards
-	Restored  int // of the forgotten, what `voucherd rebuild` found again in the blob store
+	Restored  int // of the forgotten, what was known in the end: rebuilt, or told again by a worker
 	Lost      int // neither known nor at the API in the end
 	Rejected  int // known, and not delivered
 	Calls     int // that the API got
@@ -140,7 +140,7 @@ func (t trial) row(f figures) string {
 // header begins the table.
 func header() string {
 	names := []string{
-		"failover, twice", "appendfsync", "WAIT", "vouchers in", "accepted", "forgotten by Redis", "found again by rebuild", "lost",
+		"failover, twice", "appendfsync", "WAIT", "vouchers in", "accepted", "forgotten by Redis", "found again", "lost",
 		"calls not in the ledger", "sent twice", "longest without accepting", "longest without delivering",
 	}
 	return "| " + strings.Join(names, " | ") + " |\n|" + strings.Repeat("---|", len(names)) + "\n"

@@ -183,7 +183,7 @@ func (s *story) drawEvents(d dice, days int) {
 			})
 		}
 	}
-	some(12, death, 10*time.Second, time.Hour)
+	some(15, death, 10*time.Second, time.Hour)
 	some(3, rolling, 0, 0)
 	some(5, partition, 5*time.Second, 10*time.Minute)
 	some(3, redisAway, 2*time.Second, 25*time.Minute)
