@@ -44,20 +44,6 @@ func built(flag string) bool {
 // mutant says that Begin is broken on purpose, and that it is to be noticed.
 func mutant() bool { return built("-tags=mutant") }
 
-// TestSomeDays plays a short story: of two days, or of one under the race detector, which takes its
-// time.
-func TestSomeDays(t *testing.T) {
-	t.Parallel()
-	if mutant() {
-		t.Skip("another test notices")
-	}
-	long := 2
-	if built("-race=true") {
-		long = 1
-	}
-	simulate(t, draw(*seed, long))
-}
-
 // TestWeeks plays as many stories as are asked for.
 func TestWeeks(t *testing.T) {
 	t.Parallel()
