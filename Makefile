@@ -6,8 +6,10 @@ FUZZTIME ?= 20s
 BENCH    ?=
 COUNT    ?= 6
 
+export CGO_ENABLED := 0
+
 # Many tests wait for a schedule or a time-out rather than for a processor. `make check` vets.
-TESTFLAGS := -vet=off -parallel 8 -timeout 10m
+TESTFLAGS := -vet=off -p 4 -parallel 8 -timeout 10m
 # Counting coverage slows the race detector tenfold where bytes are looped over, so it has a run of its own.
 COVERED   := pandapon pandapon/learn ledger worker
 
@@ -17,20 +19,24 @@ RELEASE_TOOLS := .tools/nfpm .tools/cyclonedx-gomod
 VCS  := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test readme browser check fmt lint fuzz bench chaos failover crash simulate cover up down release release-check audit
+.PHONY: help build demo test race readme browser check fmt lint fuzz bench chaos failover crash simulate cover up down release release-check audit
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Builds bin/voucherd
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -o bin/voucherd ./cmd/voucherd
+	$(GO) build -trimpath -buildvcs=$(VCS) -o bin/voucherd ./cmd/voucherd
 
 demo: build ## Shows vouchers surviving an outage, all in one process (ARGS=--once for scripts)
 	@set -m 2>/dev/null; bin/voucherd demo $(ARGS) # in a job of its own: Ctrl-C ends the demo, and not make
 
-test: .tools/versitygw ## Runs the tests with the race detector, on a Redis of their own (PKG=./ledger/... ARGS='-run Begin')
-	@scripts/ensure redis-server cc promtool
-	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(ARGS) $$($(GO) list $(PKG) | grep -v /browser_test)
+test: .tools/versitygw ## Runs the tests, on a Redis of their own (PKG=./ledger/... ARGS='-run Begin')
+	@scripts/ensure redis-server promtool
+	$(GO) test $(TESTFLAGS) $(ARGS) $$($(GO) list $(PKG) | grep -v /browser_test)
+
+race: .tools/versitygw ## Runs the same tests with the race detector, which takes twice as long
+	@scripts/ensure redis-server promtool cc
+	CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race $(TESTFLAGS) $(ARGS) $$($(GO) list $(PKG) | grep -v /browser_test)
 
 readme: ## Types what README.md tells to type, in one shell, and looks at what comes of it
 	@scripts/readme

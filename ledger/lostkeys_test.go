@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // remade is whether a key can be made anew from the records: all can but those, and the bytes
@@ -163,8 +164,9 @@ func TestLostListOfPendingTasks(t *testing.T) {
 // Whatever keys are lost but the records of uploads and their bytes: everything is delivered.
 func TestLostKeysAtRandom(t *testing.T) {
 	t.Parallel()
+	own := redistest.Start(t, redistest.Options{}).Client() // later looks at all its keys, Find at all its accounts
 	rapid.Check(t, func(rt *rapid.T) {
-		q := setupQueue(t)
+		q := queueOf(newBundle(t, own, ledger.Settings{}))
 		ids := map[string]bool{}
 		for range rapid.IntRange(1, 8).Draw(rt, "uploads") {
 			order := fmt.Sprint("order-", rapid.IntRange(1, 4).Draw(rt, "order"))
@@ -208,5 +210,6 @@ func TestLostKeysAtRandom(t *testing.T) {
 		if got := counts.ByState[ledger.Delivered]; got != int64(len(ids)) || counts.Unfinished() != 0 {
 			rt.Fatalf("counts %+v, want %d delivered and nothing else", counts, len(ids))
 		}
+		q.must(own.FlushDB(q.ctx).Err())
 	})
 }

@@ -1,9 +1,12 @@
 package examples_test
 
 import (
+	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -19,7 +22,7 @@ type example struct {
 	check   []string // arguments with which the runtime says that it has what the program needs
 	command []string // what follows the runtime
 
-	compiled string // the Java class to compile and run instead: faster than to run its source each time
+	java bool // it is Java, compiled once
 }
 
 func all() []example {
@@ -31,7 +34,7 @@ func all() []example {
 		{name: "php", runtime: "php", check: []string{"-r", `exit(extension_loaded("curl") ? 0 : 1);`}, command: []string{examples + "voucherd.php"}},
 		{name: "node", runtime: "node", command: []string{examples + "voucherd.mjs"}},
 		{name: "python", runtime: "python3", command: []string{examples + "voucherd.py"}},
-		{name: "java", runtime: "java", compiled: "Voucherd"},
+		{name: "java", runtime: "java", java: true},
 	}
 }
 
@@ -45,13 +48,13 @@ func each(t *testing.T, before func() front, test func(s *stage, run func(args .
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			runtime := need(t, e.runtime, e.check...)
-			if e.compiled != "" {
-				dir := t.TempDir()
-				out, err := exec.CommandContext(t.Context(), need(t, "javac"), "-d", dir, examples+e.compiled+".java").CombinedOutput()
+			if e.java {
+				need(t, "javac")
+				classes, err := compiled()
 				if err != nil {
-					t.Fatalf("javac: %v\n%s", err, out)
+					t.Fatal(err)
 				}
-				e.command = []string{"-cp", dir, e.compiled}
+				e.command = append(quick(""), "-cp", classes, "Voucherd")
 			}
 			s := setup(t, before())
 			test(s, func(args ...string) said {
@@ -60,6 +63,28 @@ func each(t *testing.T, before func() front, test func(s *stage, run func(args .
 			})
 		})
 	}
+}
+
+// compiled gives the directory of the Java program's classes: to compile its source in each run takes
+// long.
+var compiled = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // once for all tests
+	dir, err := os.MkdirTemp("", "voucherd-java-")
+	if err != nil {
+		return "", err
+	}
+	classes = dir
+	out, err := exec.Command("javac", append(quick("-J"), "-d", dir, examples+"Voucherd.java")...).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("javac: %w\n%s", err, out)
+	}
+	return dir, err
+})
+
+var classes string //nolint:gochecknoglobals // TestMain removes what it names
+
+// quick are the options of a Java machine that does not live long.
+func quick(before string) []string {
+	return []string{before + "-XX:TieredStopAtLevel=1", before + "-XX:+UseSerialGC"}
 }
 
 // plain spoils nothing.

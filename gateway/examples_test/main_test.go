@@ -16,5 +16,7 @@ func TestMain(m *testing.M) {
 	for _, kind := range []string{"image/png", "image/jpeg", "text/x-shellscript"} {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder) // a program may name a voucher's kind
 	}
-	os.Exit(redistest.Main(m))
+	code := redistest.Main(m)
+	_ = os.RemoveAll(classes)
+	os.Exit(code)
 }
