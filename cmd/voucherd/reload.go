@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -36,8 +36,8 @@ type reload struct {
 	refused  func(bool) // is told whether they are refused
 	log      *zap.Logger
 
-	files []string
-	said  string // why they were refused
+	files []config.File // as they were read
+	said  string        // why they were refused
 }
 
 // lookEvery is how often files are looked at. A file that has changed is read once it has stayed the
@@ -57,8 +57,7 @@ func (s *session) reloadAccounts(ctx context.Context, cfg config.Config, r reloa
 func (r *reload) run(ctx context.Context, s *session) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	read := look(r.files)
-	for last := read; ; {
+	for last := r.files; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -66,22 +65,18 @@ func (r *reload) run(ctx context.Context, s *session) {
 		case <-tick.C:
 			before := last
 			last = look(r.files)
-			if last != before || last == read && r.said == "" {
+			if !slices.Equal(last, before) || slices.Equal(last, r.files) && r.said == "" {
 				continue
 			}
 		}
-		last = look(r.files)
-		read = last
-		if r.read(ctx, s) {
-			read = look(r.files) // of other files, perhaps
-			last = read
-		}
+		r.read(ctx, s)
+		last = r.files
 	}
 }
 
-// read reads and applies the settings. It says whether it knows of other files now.
-func (r *reload) read(ctx context.Context, s *session) (other bool) {
-	cfg, err := config.Config{Files: r.files}, checkFiles(r.files)
+// read reads and applies the settings.
+func (r *reload) read(ctx context.Context, s *session) {
+	cfg, err := config.Config{Files: look(r.files)}, checkFiles(r.files)
 	if err == nil {
 		cfg, err = s.load(r.sections)
 	}
@@ -89,8 +84,9 @@ func (r *reload) read(ctx context.Context, s *session) (other bool) {
 		err = r.apply(ctx, cfg)
 	}
 	if ctx.Err() != nil {
-		return false
+		return
 	}
+	r.files = cfg.Files
 	r.refused(err != nil)
 	switch {
 	case err != nil && err.Error() != r.said:
@@ -100,28 +96,23 @@ func (r *reload) read(ctx context.Context, s *session) (other bool) {
 		r.log.Info("accounts.read", zap.Int("accounts", len(cfg.Accounts)))
 		r.said = ""
 	}
-	other = strings.Join(cfg.Files, "\x00") != strings.Join(r.files, "\x00")
-	r.files = cfg.Files
-	return other
 }
 
-// look says what of files changes when they do.
-func look(files []string) string {
-	var b strings.Builder
+// look says how files are now.
+func look(files []config.File) []config.File {
+	var now []config.File
 	for _, f := range files {
-		if info, err := os.Stat(f); err == nil && info.Mode().IsRegular() {
-			fmt.Fprintf(&b, "%s %d %d\n", f, info.Size(), info.ModTime().UnixNano())
-		}
+		now = append(now, config.Stat(f.Path))
 	}
-	return b.String()
+	return now
 }
 
 // checkFiles refuses files that cannot be read twice: a pipe would give nothing, or keep the reader
 // waiting.
-func checkFiles(files []string) error {
+func checkFiles(files []config.File) error {
 	for _, f := range files {
-		if info, err := os.Stat(f); err == nil && !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is no regular file, and cannot be read again", f)
+		if info, err := os.Stat(f.Path); err == nil && !info.Mode().IsRegular() {
+			return fmt.Errorf("%s is no regular file, and cannot be read again", f.Path)
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // accounts writes the accounts file with these entries besides the bench's own.
@@ -53,6 +54,19 @@ func TestSIGHUPAddsAnAccount(t *testing.T) {
 	if err := worker.Wait(); err != nil {
 		t.Errorf("SIGTERM ended it with %v", err)
 	}
+}
+
+// An accounts file that changes while a worker waits for Redis is read once it works.
+func TestAccountsChangeBeforeTheWorkerWorks(t *testing.T) {
+	t.Parallel()
+	own := redistest.Start(t, redistest.Options{})
+	b := newBench(t)
+	own.Kill()
+	log, _ := b.worker("--redis", own.URL())
+	eventually(t, "it waits", func() bool { return strings.Contains(log.String(), `"worker.waiting"`) })
+	b.accounts("- {name: new" + b.account[3:] + "OWN")
+	own.Restart()
+	eventually(t, "it works on both", func() bool { return strings.Contains(log.String(), `"worker.accounts_changed"`) })
 }
 
 func TestABadAccountsFileIsRefused(t *testing.T) {

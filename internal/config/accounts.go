@@ -179,8 +179,24 @@ func (l *loader) secretFrom(name, path string) pandapon.Secret {
 
 // readFile reads a file of the settings, and notes that it did.
 func (l *loader) readFile(path string) ([]byte, error) {
-	l.cfg.Files = append(l.cfg.Files, path)
+	l.cfg.Files = append(l.cfg.Files, Stat(path)) // first: what changes meanwhile has changed
 	return readFile(path)
+}
+
+// File is a file as it was when it was read, as far as a change of it shows.
+type File struct {
+	Path    string
+	Size    int64
+	Changed int64 // nanoseconds since 1970; 0: there was no regular file
+}
+
+// Stat looks at a file.
+func Stat(path string) File {
+	f := File{Path: path}
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		f.Size, f.Changed = info.Size(), info.ModTime().UnixNano()
+	}
+	return f
 }
 
 func readFile(path string) ([]byte, error) {

@@ -44,7 +44,7 @@ type Config struct {
 	TracesTo string
 
 	// Files are those that were read: the accounts file, and files of secrets.
-	Files []string
+	Files []File
 
 	// Warnings are sentences about what is allowed and seldom meant.
 	Warnings []string
