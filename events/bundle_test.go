@@ -71,14 +71,18 @@ func (b *bundle) must(err error) {
 	}
 }
 
+func (b *bundle) sender() *events.Sender {
+	return events.NewSender(events.Config{
+		Redis: b.rdb, Ledger: b.ledger, Log: b.log, Webhooks: []events.Webhook{b.hook}, Agent: "voucherd/test", Settings: b.set,
+	})
+}
+
 // start sends until the test ends, or the function that it gives is called.
 func (b *bundle) start() (stop func()) {
 	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.ctx))
 	done := make(chan struct{})
-	s := events.NewSender(events.Config{
-		Redis: b.rdb, Ledger: b.ledger, Log: b.log, Webhooks: []events.Webhook{b.hook}, Agent: "voucherd/test", Settings: b.set,
-	})
+	s := b.sender()
 	go func() { defer close(done); s.Run(ctx) }()
 	stop = sync.OnceFunc(func() { cancel(); <-done })
 	b.t.Cleanup(stop)

@@ -74,6 +74,24 @@ func NewSender(cfg Config) *Sender {
 	return &Sender{cfg}
 }
 
+// Begin notes that webhooks that are new begin with what ends from now on. Called before an account's
+// first delivery, it lets no upload end that nobody is told of should the process die at once.
+func (s *Sender) Begin(ctx context.Context) error {
+	if len(s.cfg.Webhooks) == 0 {
+		return nil
+	}
+	now, err := s.cfg.Ledger.Now(ctx)
+	if err != nil {
+		return err
+	}
+	for _, hook := range s.cfg.Webhooks {
+		if err := (state{rdb: s.cfg.Redis, account: hook.Account}).begin(ctx, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Run sends until the context ends. What was under way then is sent again by whoever comes next.
 func (s *Sender) Run(ctx context.Context) {
 	var all sync.WaitGroup

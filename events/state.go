@@ -117,10 +117,15 @@ return 1`).Run(ctx, s.rdb, []string{key(s.account) + ":turn"}, s.me).Err()
 	return wrap(s.account, err)
 }
 
-// load reads where to go on. Webhooks that are new begin with what ends now.
+// begin lets webhooks that are new begin with what ends now.
+func (s state) begin(ctx context.Context, now ledger.Time) error {
+	return wrap(s.account, s.rdb.HSetNX(ctx, key(s.account), "cursor", now.UnixMilli()).Err())
+}
+
+// load reads where to go on.
 func (s state) load(ctx context.Context, now ledger.Time) (cursor ledger.Time, told Breaker, err error) {
-	if err = s.rdb.HSetNX(ctx, key(s.account), "cursor", now.UnixMilli()).Err(); err != nil {
-		return cursor, told, wrap(s.account, err)
+	if err = s.begin(ctx, now); err != nil {
+		return cursor, told, err
 	}
 	f, err := s.rdb.HMGet(ctx, key(s.account), "cursor", "told", "told_reason").Result()
 	if err != nil {

@@ -50,6 +50,19 @@ func TestWebhooksTellWhatEndsFromNowOn(t *testing.T) {
 	}
 }
 
+// A process that dies before it had a turn leaves what ended meanwhile to the next.
+func TestWhatEndsBeforeTheFirstTurnIsTold(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.must(b.sender().Begin(b.ctx))
+	id := b.end("1", 0, delivered())
+	b.start()
+	b.eventually("the event", func() bool { return len(b.to.events()) == 1 })
+	if u := b.to.events()[0].Data.Upload; u == nil || u.ID != id {
+		t.Fatalf("told %+v", u)
+	}
+}
+
 // One outage answer opens this account's breaker, and a delivery closes it.
 func TestWebhooksTellOfTheBreaker(t *testing.T) {
 	t.Parallel()

@@ -38,6 +38,8 @@ type Config struct {
 	Host       string   // where it runs, and which version of it, for people to see
 	Version    string
 	Traces     trace.TracerProvider // takes a span for each attempt; nil: nobody does
+
+	Before func(context.Context) error // to be done in Redis before the first attempt; nil: nothing
 }
 
 // Observer counts what a worker does. It must be safe for concurrent use.
@@ -171,6 +173,9 @@ func stopAll(accounts []*account) {
 func (w *Worker) bind(ctx context.Context) error {
 	for {
 		err := w.bindOnce(ctx, w.accounts)
+		if err == nil && w.cfg.Before != nil {
+			err = w.cfg.Before(ctx)
+		}
 		if err == nil || errors.Is(err, ledger.ErrOtherStore) {
 			return err
 		}

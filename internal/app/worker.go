@@ -88,6 +88,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *zap.Logger, version 
 		Observer: w.Metrics, QueueRedis: w.Store.Redis, Ledger: w.Store.Ledger, Store: w.Store.Blob, Keys: cfg.Keys, Tasks: w.Store.Tasks, Log: log,
 		Policy: cfg.Policy, Settings: cfg.Worker, Accounts: accounts, Host: host, Version: version,
 		Traces: w.traces.Provider(),
+		Before: func(ctx context.Context) error { return w.sender(w.hooks).Begin(ctx) },
 	})
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
@@ -114,12 +115,16 @@ func (w *Worker) SetAccounts(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
+	hooks := webhooksOf(cfg)
+	if err := w.sender(hooks).Begin(ctx); err != nil {
+		return err
+	}
 	if err := w.Worker.SetAccounts(ctx, accounts); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if hooks := webhooksOf(cfg); !reflect.DeepEqual(hooks, w.hooks) {
+	if !reflect.DeepEqual(hooks, w.hooks) {
 		w.hooks = hooks
 		w.rehooked()
 	}
@@ -145,14 +150,18 @@ func (w *Worker) sendWebhooks(ctx context.Context) {
 		round, cancel := context.WithCancel(ctx)
 		w.mu.Lock()
 		w.rehooked = cancel
-		sender := events.NewSender(events.Config{
-			Redis: w.Store.Redis, Ledger: w.Store.Ledger, Log: w.log, Webhooks: w.hooks, Agent: "voucherd/" + w.version, Observer: w.Metrics,
-		})
+		sender := w.sender(w.hooks)
 		w.mu.Unlock()
 		sender.Run(round)
 		<-round.Done() // with no webhooks it ends at once
 		cancel()
 	}
+}
+
+func (w *Worker) sender(hooks []events.Webhook) *events.Sender {
+	return events.NewSender(events.Config{
+		Redis: w.Store.Redis, Ledger: w.Store.Ledger, Log: w.log, Webhooks: hooks, Agent: "voucherd/" + w.version, Observer: w.Metrics,
+	})
 }
 
 // openAccounts gives every account its client of the API, the same one while it needs no other.
