@@ -95,8 +95,18 @@ func (s *Sentinel) URL() string {
 	return u.String()
 }
 
-// Master gives the server that all sentinels take for the master.
+// Master waits until all sentinels take the same server for the master: on a busy machine they may
+// fail over by themselves.
 func (s *Sentinel) Master(ctx context.Context) (master *Redis, err error) {
+	waited := Until(ctx, 3*startLimit, "the sentinels agree", func() bool {
+		master, err = s.agreed(ctx)
+		return err == nil
+	})
+	return master, errors.Join(waited, err)
+}
+
+// agreed gives the server that all sentinels take for the master.
+func (s *Sentinel) agreed(ctx context.Context) (master *Redis, err error) {
 	for _, w := range s.watchers {
 		is, err := s.masterOf(ctx, w)
 		if err != nil || master != nil && master != is {
@@ -139,7 +149,7 @@ func (s *Sentinel) FailOver(ctx context.Context, away func(master *Redis) error)
 	}
 	return Until(ctx, 3*startLimit, "another master is there", func() bool {
 		ask()
-		now, err := s.Master(ctx)
+		now, err := s.agreed(ctx)
 		return err == nil && now != was
 	})
 }
