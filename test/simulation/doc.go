@@ -28,8 +28,8 @@
 //   - The network is simulated: a cut connection loses no bytes that were sent, and there is no TLS.
 //   - All hosts share one clock; only Redis' and the API's can be wrong. Nothing takes time but what
 //     waits: there is no load, and no process that stands still.
-//   - What ticks in an idle worker is slower than users have it: beats (20 s, and dead after 60 s),
-//     polls (2 min), the reconciler (10 min), asynq's forwarder (20 s); in an outage probes are 3 min
+//   - What ticks in an idle worker is slower than users have it: beats (30 s, and dead after 90 s),
+//     polls (2 min), the reconciler (10 min), pings of subscriptions (1 min), asynq's forwarder (30 s); in an outage probes are 3 min
 //     apart. What asynq's servers write for asynqmon alone is left out, and so are scripts of its that
 //     would find an empty set.
 //   - One account, vouchers in Redis, and neither webhooks nor spool.

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -15,7 +16,7 @@ import (
 // the bubble and not for a lock, so that the bubble's clock goes on.
 type stream struct {
 	mu      sync.Mutex
-	data    []byte
+	data    bytes.Buffer
 	held    bool // what was written does not arrive yet
 	closed  bool
 	changed chan struct{} // closed at the next change; nil while nobody waits
@@ -37,12 +38,9 @@ func (s *stream) take(p []byte) (n int, wait chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case len(s.data) > 0 && !s.held:
-		n = copy(p, s.data)
-		if s.data = s.data[n:]; len(s.data) == 0 {
-			s.data = nil
-		}
-		return n, nil, nil
+	case s.data.Len() > 0 && !s.held:
+		n, err = s.data.Read(p)
+		return n, nil, err
 	case s.closed:
 		return 0, nil, io.EOF
 	}
@@ -54,11 +52,12 @@ func (s *stream) take(p []byte) (n int, wait chan struct{}, err error) {
 
 // conn is one end of a connection.
 type conn struct {
-	in, out  *stream
-	link     *link // nil: the server's end
-	from     *link // of the server's end: whose call it is
-	mu       sync.Mutex
-	deadline time.Time // for reading; writing never waits
+	in, out    *stream
+	link       *link // nil: the server's end
+	from       *link // of the server's end: whose call it is
+	mu         sync.Mutex
+	deadline   time.Time // for reading; writing never waits
+	subscribed bool      // the client waits for messages
 }
 
 func newConns(l *link) (client, server *conn) {
@@ -92,13 +91,17 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 func (c *conn) Write(p []byte) (n int, err error) {
+	if c.link != nil && bytes.Contains(p, []byte("subscribe")) {
+		c.mu.Lock()
+		c.subscribed = true
+		c.mu.Unlock()
+	}
 	c.out.change(func() {
 		if c.out.closed {
 			err = syscall.EPIPE
 			return
 		}
-		c.out.data = append(c.out.data, p...)
-		n = len(p)
+		n, err = c.out.data.Write(p)
 	})
 	return n, err
 }
@@ -113,8 +116,14 @@ func (c *conn) Close() error {
 	return nil
 }
 
+// pingAfter is how long a subscription is silent before a simulated process asks whether it is there.
+const pingAfter = time.Minute
+
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
+	if c.subscribed && time.Until(t) > 4*time.Second { // it waits for messages, and not for the answer to a ping
+		t = time.Now().Add(pingAfter)
+	}
 	c.deadline = t
 	c.mu.Unlock()
 	c.in.change(func() {})

@@ -25,7 +25,7 @@ import (
 const (
 	account     = "default"
 	concurrency = 4
-	deadAfter   = time.Minute
+	deadAfter   = 90 * time.Second
 	outageMax   = 3 * time.Minute // between two probes in an outage; users have 1 min
 )
 
@@ -33,7 +33,7 @@ const (
 // week costs. All else is as users have it.
 func settings(name string) worker.Settings {
 	return worker.Settings{
-		Name: name, PollEvery: 2 * time.Minute, ReconcileEvery: 10 * time.Minute, BeatEvery: 20 * time.Second, DeadAfter: deadAfter,
+		Name: name, PollEvery: 2 * time.Minute, ReconcileEvery: 10 * time.Minute, BeatEvery: 30 * time.Second, DeadAfter: deadAfter,
 	}
 }
 

@@ -124,7 +124,7 @@ type shortcuts struct {
 }
 
 // forwardEvery is how often a simulated asynq looks for tasks whose time has come.
-const forwardEvery = 20 * time.Second
+const forwardEvery = 30 * time.Second
 
 // DialHook dials memory.
 func (s shortcuts) DialHook(redis.DialHook) redis.DialHook { return s.link.dial }
