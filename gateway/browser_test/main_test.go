@@ -25,7 +25,7 @@ func TestBrowser(t *testing.T) {
 	for name, look := range map[string]func(*stage, window){
 		"login": loginLook, "search": searchLook, "upload": uploadLook, "overview": overviewLook, "list": listLook,
 		"acts": actsLook, "languages": languagesLook, "phone": phoneLook, "dark": darkLook, "live": liveLook,
-		"keyboard": keyboardLook, "queues": queuesLook, "without scripts": plainLook, "holds": holdsLook,
+		"keyboard": keyboardLook, "queues": queuesLook, "without scripts": plainLook, "holds": holdsLook, "terminal": terminalLook,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -2,6 +2,7 @@ package browser_test
 
 import (
 	"context"
+	"flag"
 	"os"
 	"path/filepath"
 	"slices"
@@ -205,17 +206,25 @@ func (b *tab) fits() {
 	}
 }
 
-// shot keeps a picture of the whole page.
+var update = flag.Bool("update", false, "renew docs/pictures") //nolint:gochecknoglobals // a flag
+
+// shot keeps a picture of the whole page, and of some also among the documents.
 func (b *tab) shot(name string) {
 	b.t.Helper()
-	dir := filepath.Join("..", "..", "artefacts", "browser")
-	must(b.t, os.MkdirAll(dir, 0o750))
+	dirs := []string{"artefacts/browser"}
+	if *update && slices.Contains([]string{"overview-24h", "upload-waiting", "terminal"}, name) {
+		dirs = append(dirs, "docs/pictures")
+	}
 	size := eval[[]int64](b, `[innerWidth, Math.max(document.documentElement.scrollHeight, innerHeight)]`)
 	r := call(b, page.CaptureScreenshot, page.CaptureScreenshotParams{
 		Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: new(true),
 		Clip: &page.Viewport{Width: float64(size[0]), Height: float64(size[1]), Scale: 1},
 	})
-	must(b.t, os.WriteFile(filepath.Join(dir, name+".png"), r.Data, 0o600))
+	for _, dir := range dirs {
+		path := filepath.Join("..", "..", dir, name+".png")
+		must(b.t, os.MkdirAll(filepath.Dir(path), 0o750))
+		must(b.t, os.WriteFile(path, r.Data, 0o600))
+	}
 }
 
 func must(t *testing.T, err error) {
