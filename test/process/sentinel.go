@@ -16,6 +16,9 @@ import (
 // sentinelName is what the sentinels call the master.
 const sentinelName = "vouchers"
 
+// failoverTimeout is how long sentinels take at most for each step of a failover.
+const failoverTimeout = 5 * time.Second
+
 var errDisagree = errors.New("the sentinels do not agree on the master")
 
 // Sentinel is a master with replicas that three sentinels watch.
@@ -46,8 +49,8 @@ func StartSentinel(ctx context.Context, o RedisOptions, replicas int) (s *Sentin
 			return nil, err
 		}
 	}
-	config := fmt.Sprintf("sentinel monitor %[1]s %[2]s %[3]s %[4]d\nsentinel down-after-milliseconds %[1]s 1000\nsentinel failover-timeout %[1]s 5000\n",
-		sentinelName, host, port, quorum)
+	config := fmt.Sprintf("sentinel monitor %[1]s %[2]s %[3]s %[4]d\nsentinel down-after-milliseconds %[1]s 1000\nsentinel failover-timeout %[1]s %[5]d\n",
+		sentinelName, host, port, quorum, failoverTimeout.Milliseconds())
 	watching := RedisOptions{Dir: o.Dir, Config: config, Args: []string{"--sentinel"}}
 	if s.watchers, err = startNodes(ctx, watching, watchers); err != nil {
 		return nil, err
@@ -120,16 +123,20 @@ func (s *Sentinel) agreed(ctx context.Context) (master *Redis, err error) {
 func (s *Sentinel) masterOf(ctx context.Context, watcher *Redis) (*Redis, error) {
 	c := redis.NewSentinelClient(&redis.Options{Addr: watcher.Addr})
 	defer c.Close() //nolint:errcheck // nothing is left to lose
-	at, err := c.GetMasterAddrByName(ctx, sentinelName).Result()
+	is, err := c.Master(ctx, sentinelName).Result()
 	if err != nil {
 		return nil, fmt.Errorf("ask a sentinel for the master: %w", err)
 	}
+	if strings.Contains(is["flags"], "failover_in_progress") { // should the new master die now, this sentinel would wait for it for ever
+		return nil, errDisagree
+	}
+	at := net.JoinHostPort(is["ip"], is["port"])
 	for _, n := range s.Nodes {
-		if n.Addr == net.JoinHostPort(at[0], at[1]) {
+		if n.Addr == at {
 			return n, nil
 		}
 	}
-	return nil, fmt.Errorf("the sentinels speak of a stranger, %v", at)
+	return nil, fmt.Errorf("the sentinels speak of a stranger, %s", at)
 }
 
 // FailOver lets another server become the master: away takes the one there is away, nil asks the
@@ -142,8 +149,13 @@ func (s *Sentinel) FailOver(ctx context.Context, away func(master *Redis) error)
 	ask := func() {}
 	if away == nil {
 		c := redis.NewSentinelClient(&redis.Options{Addr: s.watchers[0].Addr})
-		defer c.Close()                                    //nolint:errcheck // nothing is left to lose
-		ask = func() { _ = c.Failover(ctx, sentinelName) } // it refuses while a replica is not ready
+		defer c.Close() //nolint:errcheck // nothing is left to lose
+		var asked time.Time
+		ask = func() { // it refuses while a replica is not ready; asked again too early it would fail back
+			if time.Since(asked) > 3*failoverTimeout && c.Failover(ctx, sentinelName).Err() == nil {
+				asked = time.Now()
+			}
+		}
 	} else if err = away(was); err != nil {
 		return err
 	}
