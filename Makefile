@@ -9,7 +9,7 @@ COUNT    ?= 6
 export CGO_ENABLED := 0
 
 # Many tests wait for a schedule or a time-out rather than for a processor. `make check` vets.
-TESTFLAGS := -vet=off -p 4 -parallel 8 -timeout 10m
+TESTFLAGS := -vet=off -p 3 -parallel 8 -timeout 10m
 # Counting coverage slows the race detector tenfold where bytes are looped over, so it has a run of its own.
 COVERED   := pandapon pandapon/learn ledger worker
 

@@ -43,7 +43,7 @@ const (
 	secret     = "5ec2e75ec2e75ec2e75ec2e75ec2e75e" // #nosec G101 -- a test's own
 	userID     = "2100007341207"
 	uploadPath = "/open/order/upload/payCertificate"
-	waitMost   = 30 * time.Second
+	waitMost   = 2 * time.Minute
 )
 
 // bundle is one test's gateway: an account of its own in the shared Redis, an API of its own, and a

@@ -94,10 +94,10 @@ func TestEventsAreWaitedFor(t *testing.T) {
 	t.Parallel()
 	// The answer comes later than others may take.
 	b := setup(t, func(b *bundle) {
-		b.cfg.Limits().HeaderTime, b.cfg.Limits().ShortTime = 200*time.Millisecond, 200*time.Millisecond
+		b.cfg.Limits().HeaderTime, b.cfg.Limits().ShortTime = time.Second, time.Second
 	})
 	got := b.waiting(b.ctx)
-	pause := time.NewTimer(700 * time.Millisecond)
+	pause := time.NewTimer(2 * time.Second)
 	defer pause.Stop()
 	select {
 	case a := <-got:
