@@ -67,7 +67,7 @@ fuzz: ## Runs every fuzz target for FUZZTIME, 20s (PKG=./pandapon/...)
 	@scripts/ensure redis-server
 	@GO='$(GO)' scripts/fuzz $(FUZZTIME) $(PKG)
 
-bench: $(if $(BENCH),.tools/benchstat) ## Measures side by side, 20 minutes (QUICK=1: under 3; BENCH=regexp COUNT=6 OLD=file: Go benchmarks)
+bench: $(if $(BENCH),.tools/benchstat) ## Measures side by side, 23 minutes (QUICK=1: under 3; BENCH=regexp COUNT=6 OLD=file: Go benchmarks)
 	@scripts/ensure redis-server
 	@mkdir -p artefacts
 ifeq ($(BENCH),)
