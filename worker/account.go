@@ -118,7 +118,7 @@ func (a *account) quiesce() {
 }
 
 // drain lets running attempts finish and be recorded. Past the limit asynq gives up on what still
-// runs.
+// runs, and what cannot be recorded is logged. Tasks whose lease has ended asynq does not wait for.
 func (a *account) drain() {
 	giveUp := time.AfterFunc(a.limit, func() { close(a.delivery.recorder.givingUp) })
 	defer giveUp.Stop()
@@ -127,6 +127,7 @@ func (a *account) drain() {
 		down.Go(s.Shutdown)
 	}
 	down.Wait()
+	a.delivery.running.Wait()
 	a.end()
 	a.sweeper.close()
 	a.delivery.slots.close()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -35,11 +36,14 @@ type delivery struct {
 	log      *zap.Logger
 	count    Observer
 	tracer   trace.Tracer
+	running  sync.WaitGroup // tasks that are being processed
 }
 
 // ProcessTask delivers the upload of one task, or hands the task back with the time at which it is
 // due again.
 func (d *delivery) ProcessTask(ctx context.Context, t *asynq.Task) error {
+	d.running.Add(1)
+	defer d.running.Done()
 	stack.Grow() // asynq makes a goroutine for each task
 	p, err := d.read(t)
 	if errors.Is(err, tasks.ErrNewerPayload) {

@@ -129,3 +129,26 @@ func (w *week) report(t *testing.T, f *findings) {
 	t.Errorf("%d breaches:\n%s\nonce more: go test ./test/simulation -run Weeks -weeks 1 -seed %d -days %d",
 		len(f.broken), strings.Join(f.broken, "\n"), w.seed, w.long/day)
 }
+
+// TestStopWhileRedisIsOutOfReach stops a worker that could not record what the API answered, when
+// the lease of its task has long ended: it waits for that outcome, and logs it in the end.
+func TestStopWhileRedisIsOutOfReach(t *testing.T) {
+	t.Parallel()
+	const called = 5 * time.Minute
+	s := story{
+		seed: 1, long: called + 6*time.Minute,
+		spells: []spell{{kind: slow, from: time.Minute, to: called + 5*time.Minute, faults: []sandbox.Fault{
+			{Kind: sandbox.Slow, Delay: sandbox.Duration(40 * time.Second)},
+		}}},
+		orders: []order{{at: called, vouchers: []voucher{{}}}},
+	}
+	for slot := range workers {
+		s.events = append(s.events, event{at: called + 10*time.Second, what: partition, slot: slot, long: 4 * time.Minute})
+	}
+	s.events = append(s.events, event{at: called + 2*time.Minute, what: rolling})
+	w, f := run(t, s)
+	w.report(t, f)
+	if w.logs.FilterMessage("upload.outcome_not_recorded").Len() == 0 {
+		t.Error("the outcome is not in the log")
+	}
+}
