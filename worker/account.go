@@ -118,8 +118,9 @@ func (a *account) quiesce() {
 }
 
 // drain lets running attempts finish and be recorded. Past the limit asynq gives up on what still
-// runs, and what cannot be recorded is logged. Tasks whose lease has ended asynq does not wait for.
+// runs, and what cannot be recorded is logged.
 func (a *account) drain() {
+	began := time.Now()
 	giveUp := time.AfterFunc(a.limit, func() { close(a.delivery.recorder.givingUp) })
 	defer giveUp.Stop()
 	var down sync.WaitGroup
@@ -127,7 +128,7 @@ func (a *account) drain() {
 		down.Go(s.Shutdown)
 	}
 	down.Wait()
-	a.delivery.running.Wait()
+	a.delivery.settle(began.Add(a.limit + a.delivery.set.RedisTimeout))
 	a.end()
 	a.sweeper.close()
 	a.delivery.slots.close()
