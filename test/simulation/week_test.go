@@ -241,11 +241,12 @@ func (w *week) roll() {
 func (w *week) replace(slot int) {
 	w.mu.Lock()
 	p := w.slots[slot]
-	w.slots[slot] = nil
-	w.mu.Unlock()
 	if p == nil || p.dead.Load() {
+		w.mu.Unlock()
 		return // somebody else is at it
 	}
+	w.slots[slot] = nil
+	w.mu.Unlock()
 	p.stop()
 	<-p.ended
 	if err := w.hire(slot); err != nil {
