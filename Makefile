@@ -31,11 +31,11 @@ demo: build ## Shows vouchers surviving an outage, all in one process (ARGS=--on
 	@set -m 2>/dev/null; bin/voucherd demo $(ARGS) # in a job of its own: Ctrl-C ends the demo, and not make
 
 test: .tools/versitygw ## Runs the tests, on a Redis of their own (PKG=./ledger/... ARGS='-run Begin')
-	@scripts/ensure redis-server promtool
+	@scripts/ensure redis-server promtool curl
 	$(GO) test $(TESTFLAGS) $(ARGS) $$($(GO) list $(PKG) | grep -v /browser_test)
 
 race: .tools/versitygw ## Runs the same tests with the race detector, which takes twice as long
-	@scripts/ensure redis-server promtool cc
+	@scripts/ensure redis-server promtool curl cc
 	CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race $(TESTFLAGS) $(ARGS) $$($(GO) list $(PKG) | grep -v /browser_test)
 
 readme: ## Types what README.md tells to type, in one shell, and looks at what comes of it

@@ -128,9 +128,22 @@ func (a *account) drain() {
 		down.Go(s.Shutdown)
 	}
 	down.Wait()
-	a.delivery.settle(began.Add(a.limit + a.delivery.set.RedisTimeout))
+	a.settle(began.Add(a.limit + a.delivery.set.RedisTimeout))
 	a.end()
 	a.sweeper.close()
 	a.delivery.slots.close()
 	a.work.Wait()
+}
+
+// settle waits until no task is being processed, but no longer than until then. Asynq waits for none
+// whose lease has ended.
+func (a *account) settle(until time.Time) {
+	done := make(chan struct{})
+	go func() { a.delivery.running.Wait(); close(done) }()
+	t := time.NewTimer(time.Until(until))
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
 }

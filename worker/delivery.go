@@ -61,19 +61,6 @@ func (d *delivery) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	return d.after(t, p, rec)
 }
 
-// settle waits until no task is being processed, but no longer than until then. Asynq waits for none
-// whose lease has ended.
-func (d *delivery) settle(until time.Time) {
-	done := make(chan struct{})
-	go func() { d.running.Wait(); close(done) }()
-	t := time.NewTimer(time.Until(until))
-	defer t.Stop()
-	select {
-	case <-done:
-	case <-t.C:
-	}
-}
-
 // errForeign means that a task is not one of the account's uploads. It must not be sent with the
 // account's key.
 var errForeign = errors.New("not a task of this account's uploads")

@@ -18,10 +18,6 @@ import (
 // defaultAccount is the account that the PANDAPON_ settings make.
 const defaultAccount = "default"
 
-// maxFile bounds a secret's file and the accounts file, so that a wrong path cannot fill the
-// memory.
-const maxFile = 1 << 20
-
 // accountEntry is one account of an accounts file. What it leaves out is as the settings say.
 type accountEntry struct {
 	Name        string `yaml:"name"`
@@ -175,44 +171,6 @@ func (l *loader) secretFrom(name, path string) pandapon.Secret {
 		l.fault(name, "%s holds more than one line", path)
 	}
 	return pandapon.Secret(secret)
-}
-
-// readFile reads a file of the settings, and notes that it did.
-func (l *loader) readFile(path string) ([]byte, error) {
-	l.cfg.Files = append(l.cfg.Files, Stat(path)) // first: what changes meanwhile has changed
-	return readFile(path)
-}
-
-// File is a file as it was when it was read, as far as a change of it shows.
-type File struct {
-	Path    string
-	Size    int64
-	Changed int64 // nanoseconds since 1970; 0: there was no regular file
-}
-
-// Stat looks at a file.
-func Stat(path string) File {
-	f := File{Path: path}
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-		f.Size, f.Changed = info.Size(), info.ModTime().UnixNano()
-	}
-	return f
-}
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the user names the file
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxFile {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
-	}
-	return b, nil
 }
 
 func (l *loader) fileAccounts() {
