@@ -130,9 +130,10 @@ func (w *week) checkInterrupted(f *findings) {
 			if a.Outcome != ledger.OutcomeInterrupted {
 				continue
 			}
-			span := audit.Span{From: a.StartedAt.Add(-recovers), To: a.EndedAt.Add(recovers)}
+			began, ended := w.byRedis(a.StartedAt.Time), w.byRedis(a.EndedAt.Time)
+			span := audit.Span{From: began.Add(-recovers), To: ended.Add(recovers)}
 			died, ok := w.killed[a.Worker]
-			excused := ok && died.Before(span.To) && died.After(a.StartedAt.Add(-time.Second))
+			excused := ok && died.Before(span.To) && died.After(began.Add(-time.Second))
 			for _, s := range slices.Concat(w.frozen[a.Worker], w.aways, w.stepped) {
 				excused = excused || s.Overlaps(span.From, span.To)
 			}
@@ -141,6 +142,17 @@ func (w *week) checkInterrupted(f *findings) {
 			}
 		}
 	}
+}
+
+// byRedis is when Redis' clock, by which the ledger tells time, said so: the last time, where it was set
+// back since.
+func (w *week) byRedis(t time.Time) time.Time {
+	for _, c := range slices.Backward(w.clock) {
+		if was := t.Add(-c.ahead); !was.Before(c.at) {
+			return was
+		}
+	}
+	return t
 }
 
 // checkCallers looks for calls that another worker made than the ledger says, and for answers in the

@@ -152,6 +152,7 @@ func (w *week) stepRedis(e event) {
 		w.note("redis' clock is %v ahead", to)
 		w.mu.Lock()
 		w.stepped = append(w.stepped, audit.Span{From: time.Now(), To: time.Now().Add(2 * e.long)})
+		w.clock = append(w.clock, redisTime{time.Now(), to})
 		w.mu.Unlock()
 		w.wait(time.Hour + time.Duration(e.mode)*time.Minute)
 		if w.over.Err() != nil {

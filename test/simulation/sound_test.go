@@ -5,6 +5,8 @@ package simulation
 import (
 	"testing"
 	"time"
+
+	"github.com/voucherd/voucherd/ledger"
 )
 
 // What a build whose Begin is broken on purpose fails too stands here; what has to catch it does not.
@@ -24,6 +26,29 @@ func TestNothingFailsBecauseRedisWasAway(t *testing.T) {
 		if len(u.Attempts) != 1 {
 			t.Errorf("%s: %+v", id, u.Attempts)
 		}
+	}
+}
+
+// TestDeathsWhileRedisClockIsWrong holds that the audit finds the death by which an attempt was
+// interrupted though the ledger's times are minutes off.
+func TestDeathsWhileRedisClockIsWrong(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]int{"behind": 0, "ahead": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := story{seed: 1, long: time.Hour, events: []event{
+				{at: 5 * time.Minute, what: redisStep, long: 8 * time.Minute, mode: mode},
+				{at: 40 * time.Minute, what: death, long: 5 * time.Minute, mode: 1}, // as its call arrives
+			}}
+			for i := range 10 {
+				s.orders = append(s.orders, order{at: 41*time.Minute + time.Duration(i)*time.Second, vouchers: []voucher{{}}})
+			}
+			w, f := run(t, s)
+			w.report(t, f)
+			if f.outcomes[ledger.OutcomeInterrupted] == 0 {
+				t.Errorf("no attempt was interrupted: %v", f.outcomes)
+			}
+		})
 	}
 }
 

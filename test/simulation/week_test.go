@@ -41,8 +41,15 @@ type week struct {
 	frozen   map[string][]audit.Span
 	aways    []audit.Span
 	stepped  []audit.Span
+	clock    []redisTime
 	seen     []sight
 	notes    []string
+}
+
+// redisTime is how far Redis' clock is ahead from an instant on.
+type redisTime struct {
+	at    time.Time
+	ahead time.Duration
 }
 
 // sight is how the breaker stood at a time of a spell.
