@@ -217,20 +217,21 @@ func (w *week) checkProbes(f *findings, requests []sandbox.Request) {
 			}
 			last := during[i-1]
 			gap := r.At.Sub(last.AnsweredAt)
-			if gap < apart[p.kind] && !w.interrupted(f, last.Nonce) && !w.disturbed(last.At.Add(-settles), r.At) {
+			if gap < apart[p.kind] && !w.unheard(f, last, r.At) && !w.disturbed(last.At.Add(-settles), r.At) {
 				f.breach(check, "%s: request %d at %s came %v after request %d was answered", p.kind, r.Number, w.when(r.At), gap, last.Number)
 			}
 		}
 	}
 }
 
-// interrupted says whether the attempt of a nonce counts as cut off: then its turn as the probe was
-// another's soon.
-func (w *week) interrupted(f *findings, nonce string) bool {
+// unheard says whether the ledger did not hear by this time what came of a request, as its worker had
+// died or was cut off: then its turn as the probe is another's when its lease ends.
+func (w *week) unheard(f *findings, r sandbox.Request, by time.Time) bool {
 	for _, u := range f.uploads {
 		for _, a := range u.Attempts {
-			if a.Nonce == nonce {
-				return a.Outcome == ledger.OutcomeInterrupted
+			if a.Nonce == r.Nonce {
+				cut := func(s audit.Span) bool { return s.Overlaps(r.AnsweredAt, by) }
+				return a.Outcome == ledger.OutcomeInterrupted || slices.ContainsFunc(w.frozen[a.Worker], cut)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
 )
 
 // What a build whose Begin is broken on purpose fails too stands here; what has to catch it does not.
@@ -50,6 +51,23 @@ func TestDeathsWhileRedisClockIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestProbesOfCutOffWorkers holds that the audit lets another worker probe when the one whose probe is
+// under way is cut off from Redis: its turn ends with its lease.
+func TestProbesOfCutOffWorkers(t *testing.T) {
+	t.Parallel()
+	s := story{seed: 1, long: 5 * time.Hour, spells: []spell{{
+		kind: outage, from: 10 * time.Minute, to: 4 * time.Hour, faults: []sandbox.Fault{{Kind: sandbox.Hang, Before: true}},
+	}}}
+	for i := range 20 {
+		s.orders = append(s.orders, order{at: 10*time.Minute + time.Duration(i)*time.Second, vouchers: []voucher{{}}})
+		s.events = append(s.events, event{
+			at: 40*time.Minute + time.Duration(i)*571*time.Second, what: partition, slot: i % workers, long: 4 * time.Minute,
+		})
+	}
+	w, f := run(t, s)
+	w.report(t, f)
 }
 
 // TestSomeDays plays a short story: of two days, or of one under the race detector, which takes its
