@@ -2,6 +2,8 @@ package worker
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,8 +13,9 @@ import (
 )
 
 // sweeper takes vouchers that are no longer needed out of the blob store, and notes there what came
-// of them, behind the back of the deliveries: they need not wait for it. What it cannot take, or
-// forgets when the worker ends, the reconciler takes.
+// of them, behind the back of the deliveries: they need not wait for it. What it cannot take out, or
+// forgets when the worker ends, the reconciler takes out. A note that the store does not take is
+// tried again as long as the worker lives.
 type sweeper struct {
 	account string
 	ledger  *ledger.Ledger
@@ -20,6 +23,10 @@ type sweeper struct {
 	log     *zap.Logger
 	limit   time.Duration // for one round
 	queue   chan swept
+	failed  []swept         // whose notes the store did not take
+	ctx     context.Context //nolint:containedctx // ends when the worker gives up on the rest
+	giveUp  context.CancelFunc
+	closing chan struct{}
 	done    chan struct{}
 }
 
@@ -33,16 +40,20 @@ type swept struct {
 const (
 	sweeperQueue = 8192 // more than this the reconciler takes
 	sweeperBatch = 64
+	sweeperPause = 10 * time.Second // before failed notes are tried again
+	sweeperGrace = 5 * time.Second  // for what is left when the worker ends
 )
 
 func newSweeper(account string, cfg Config, log *zap.Logger) *sweeper {
-	return &sweeper{
+	s := &sweeper{
 		account: account, ledger: cfg.Ledger, store: cfg.Store, log: log, limit: cfg.Settings.CallTimeout,
-		queue: make(chan swept, sweeperQueue), done: make(chan struct{}),
+		queue: make(chan swept, sweeperQueue), closing: make(chan struct{}), done: make(chan struct{}),
 	}
+	s.ctx, s.giveUp = context.WithCancel(context.Background())
+	return s
 }
 
-// add hands over a voucher.
+// add hands over a voucher; also while the sweeper closes, and after.
 func (s *sweeper) add(v swept) {
 	select {
 	case s.queue <- v:
@@ -50,20 +61,48 @@ func (s *sweeper) add(v swept) {
 	}
 }
 
-// run works until the queue is closed, and then to its end.
+// run works until the sweeper closes, and then on what is left.
 func (s *sweeper) run() {
 	defer close(s.done)
-	for v := range s.queue {
-		batch := append(make([]swept, 0, sweeperBatch), v)
-		for len(batch) < sweeperBatch && len(s.queue) > 0 {
-			batch = append(batch, <-s.queue)
+	var again <-chan time.Time
+	for {
+		select {
+		case v := <-s.queue:
+			s.round(s.more([]swept{v}))
+		case <-again:
+			again = nil
+			failed := s.failed
+			s.failed = nil
+			for batch := range slices.Chunk(failed, sweeperBatch) {
+				s.round(batch)
+			}
+		case <-s.closing:
+			for batch := s.more(nil); len(batch) > 0 && s.ctx.Err() == nil; batch = s.more(nil) {
+				s.round(batch)
+			}
+			return
 		}
-		s.round(batch)
+		if len(s.failed) > 0 && again == nil {
+			again = time.After(sweeperPause)
+		}
 	}
 }
 
+// more fills a batch with what waits.
+func (s *sweeper) more(batch []swept) []swept {
+	for len(batch) < sweeperBatch {
+		select {
+		case v := <-s.queue:
+			batch = append(batch, v)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
 func (s *sweeper) round(batch []swept) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.limit)
+	ctx, cancel := context.WithTimeout(s.ctx, s.limit)
 	defer cancel()
 	var gone []ledger.Kept
 	var retired []blob.Retired
@@ -82,6 +121,9 @@ func (s *sweeper) round(batch []swept) {
 		}
 		if err := s.store.Note(ctx, v.storeKey, n); err != nil {
 			s.log.Warn("store.unreachable", zap.Error(err))
+			if !errors.Is(err, blob.ErrMissing) && len(s.failed) < sweeperQueue {
+				s.failed = append(s.failed, v)
+			}
 		}
 	}
 	if len(gone) == 0 {
@@ -96,8 +138,11 @@ func (s *sweeper) round(batch []swept) {
 	}
 }
 
-// close ends the work and waits for it.
+// close lets the sweeper end what waits, as far as it can soon, and waits for it.
 func (s *sweeper) close() {
-	close(s.queue)
+	close(s.closing)
+	late := time.AfterFunc(sweeperGrace, s.giveUp)
+	defer late.Stop()
 	<-s.done
+	s.giveUp()
 }

@@ -55,11 +55,14 @@ func (v vouchers) openInline(ctx context.Context, run ledger.Running, e blob.Ent
 }
 
 // knownDelivery asks the blob store whether it knows a voucher as delivered: then it gives a
-// *deliveredError.
+// *deliveredError. Where the store cannot tell, nothing may be sent or given up on: the error is its.
 func (v vouchers) knownDelivery(ctx context.Context, storeKey string) error {
 	n, err := v.store.Noted(ctx, storeKey)
+	if err != nil && !errors.Is(err, blob.ErrMissing) && !errors.Is(err, blob.ErrDamaged) {
+		return err
+	}
 	if err != nil || n.State != string(ledger.Delivered) {
-		return nil //nolint:nilerr // then Open's own error counts
+		return nil //nolint:nilerr // it has no note of a delivery
 	}
 	var a ledger.Attempt
 	if err := json.Unmarshal(n.Result, &a); err != nil {
