@@ -73,15 +73,28 @@ func (f *fetcher) signal() {
 func (f *fetcher) next(ctx context.Context, most int, lease any) *redis.Cmd {
 	cmd := redis.NewCmd(ctx)
 	cmd.SetErr(redis.Nil)
+	if f.stopped() {
+		return cmd
+	}
 	if msg, ok := f.take(); ok {
 		cmd.SetVal(msg)
 		cmd.SetErr(nil)
 		return cmd
 	}
-	if !f.wait(ctx) {
+	if !f.wait(ctx) || f.stopped() {
 		return cmd
 	}
 	return f.ask(ctx, most, lease)
+}
+
+// stopped says whether nothing more may be fetched.
+func (f *fetcher) stopped() bool {
+	select {
+	case <-f.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // take gives the oldest task that is kept.

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -171,4 +172,21 @@ func TestFullWorkerFetchesNothing(t *testing.T) {
 	close(f.finish)
 	f.fetcher.close()
 	f.server.Shutdown()
+}
+
+// TestNothingBeginsOnceStopped holds that a worker that stops begins nothing, whatever is free or kept.
+func TestNothingBeginsOnceStopped(t *testing.T) {
+	t.Parallel()
+	stop := make(chan struct{})
+	close(stop)
+	free := newSlots(1, false)
+	if err := free.enter(t.Context(), stop, time.Minute); !errors.Is(err, errWaited) {
+		t.Errorf("a slot is given: %v", err)
+	}
+	f := newFetcher(Config{Settings: Settings{}.WithDefaults()}, "default", free, stop, zap.NewNop())
+	f.kept = []string{"a task"}
+	f.close()
+	if err := f.next(t.Context(), 1, 0).Err(); !errors.Is(err, redis.Nil) {
+		t.Errorf("a task is given: %v", err)
+	}
 }

@@ -38,6 +38,11 @@ var errWaited = errors.New("waited for the account")
 
 // enter waits for a slot, until stop is closed, the context ends or the limit is over.
 func (s *slots) enter(ctx context.Context, stop <-chan struct{}, limit time.Duration) error {
+	select {
+	case <-stop:
+		return errWaited
+	default:
+	}
 	s.mu.Lock()
 	if len(s.waiting) == 0 && s.free() {
 		s.take()
