@@ -65,8 +65,11 @@ func TestSick(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", what, by[what], grade)
 		}
 	}
-	if f := examine(t, redistest.Options{})["redis persistence"]; f.Grade != doctor.Fail {
-		t.Errorf("without AOF: %+v", f)
+	by = examine(t, redistest.Options{Args: []string{"--maxmemory-policy", "allkeys-lru", "--rename-command", "CONFIG", ""}})
+	for _, what := range []string{"redis persistence", "redis eviction"} {
+		if by[what].Grade != doctor.Fail {
+			t.Errorf("without AOF, and settings that cannot be asked for: %s: %+v", what, by[what])
+		}
 	}
 }
 

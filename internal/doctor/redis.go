@@ -152,9 +152,6 @@ func (n *node) persistence(ctx context.Context) {
 		n.add(Warn, "redis persistence", "AOF, fsync "+fsync,
 			"a power cut may cost the last second of accepted uploads; `appendfsync always` costs none")
 	}
-	if policy, err := n.setting(ctx, "maxmemory-policy"); err == nil && policy != "noeviction" {
-		n.add(Fail, "redis eviction", policy, "set `maxmemory-policy noeviction`: Redis would throw away uploads when it is full")
-	}
 }
 
 // setting asks Redis for one of its settings; managed services may refuse to tell.
@@ -198,6 +195,9 @@ func (n *node) inRedis(ctx context.Context) bool {
 const fullShare = 80
 
 func (n *node) memory() {
+	if policy := n.info["maxmemory_policy"]; policy != "" && policy != "noeviction" {
+		n.add(Fail, "redis eviction", policy, "set `maxmemory-policy noeviction`: Redis would throw away uploads when it is full")
+	}
 	used, most := number(n.info["used_memory"]), number(n.info["maxmemory"])
 	switch {
 	case most == 0:
