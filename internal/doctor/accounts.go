@@ -113,7 +113,7 @@ func Advice(reason string) string {
 	case "outage":
 		return "PandaPon does not answer: nothing to do but wait; uploads go on by themselves when it is back"
 	case "throttled":
-		return "PandaPon asks for fewer calls: it goes on by itself; lower VOUCHERD_CONCURRENCY if it comes back often"
+		return "PandaPon asks for fewer calls: it goes on by itself; set VOUCHERD_RATE to what it allows if it comes back often"
 	case "credentials":
 		return "check PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET, PANDAPON_USER_ID and the clock; the accounts file and files of secrets are " +
 			"read again when they change, what stands in a variable needs a restart of the workers; " +
