@@ -74,7 +74,7 @@ func (c *selection) dry(s *session, ids []string, what string) error {
 // each acts on all, reports what could not be done, and goes on. What says what was done:
 // "discarded".
 func (c *selection) each(ctx context.Context, s *session, st *app.Store, b tasks.Bulk, what string) error {
-	results, err := openResults(c.Result)
+	results, err := openResults(c.Result, "id", "result", "error")
 	if err != nil {
 		return err
 	}

@@ -102,6 +102,15 @@ func (c *doctorCmd) try(ctx context.Context, s *session, st *app.Store) doctor.F
 		f.Found, f.Advice = err.Error(), "nothing was sent"
 		return f
 	}
+	if u.Spooled {
+		f.Found, f.Advice = "redis is away", "nothing was sent yet; the voucher waits in the spool"
+		return f
+	}
+	if u.Duplicate && u.State.Final() {
+		f.Found = fmt.Sprintf("nothing was sent: the same voucher of this order was enqueued before, and is %s", u.State)
+		f.Advice = "take another voucher or order, or send this one once more: `voucherd enqueue --again --wait`"
+		return f
+	}
 	ctx, cancel := context.WithTimeout(ctx, tryLimit)
 	defer cancel()
 	u, err = st.Tasks.Wait(ctx, u.ID)

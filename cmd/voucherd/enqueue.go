@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -27,7 +28,8 @@ type enqueueCmd struct {
 	Force     bool   `help:"Enqueue also for an account that no accounts file names and no worker ever had."`
 	Wait      bool   `help:"Wait until it is delivered, or ended otherwise (exit code 4)."`
 	JSON      bool   `help:"Print JSON." name:"json"`
-	Manifest  string `help:"Enqueue every line of this CSV file, whose first line is order,file[,user][,account][,reference]. Files are relative to it; - is standard input. Safe to run again." placeholder:"FILE.csv"`
+	Manifest  string `help:"Enqueue every line of this CSV file, whose first line is order,file[,user][,account][,reference]. Files are relative to it; - is standard input. Safe to run again, but with --again." placeholder:"FILE.csv"`
+	Result    string `help:"Write what became of each line of a manifest to this file, as CSV: line, order, file, result, id, error." placeholder:"FILE.csv"`
 
 	kong.Plugins
 }
@@ -37,6 +39,8 @@ func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 	switch {
 	case c.Manifest != "":
 		return c.runManifest(ctx, s)
+	case c.Result != "":
+		return usagef("--result goes with --manifest")
 	case c.File == "":
 		return usagef("name the file to enqueue, or - for standard input (see voucherd enqueue --help)")
 	case c.Order == "":
@@ -50,7 +54,7 @@ func (c *enqueueCmd) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		if !c.Wait || u.Spooled {
+		if !c.Wait {
 			return c.print(ctx, s, u)
 		}
 		return c.wait(ctx, s, st, u)
@@ -108,7 +112,7 @@ func (c *enqueueCmd) print(ctx context.Context, s *session, u ledger.Upload) err
 		fmt.Fprintf(s.stderr, "Stopped. The upload goes on in the background; look with: voucherd show %s\n", u.ID)
 		return silent(exitInterrupted)
 	case u.Spooled:
-		fmt.Fprintln(s.stderr, "Redis is away. The voucher waits in the spool; a gateway or worker with the same spool enqueues it.")
+		fmt.Fprintln(s.stderr, spooledWords)
 	case c.JSON:
 	case u.Duplicate:
 		fmt.Fprintf(s.stderr, "The same voucher for this order was enqueued before; it is %s.\n", stateWords(u))
@@ -118,11 +122,16 @@ func (c *enqueueCmd) print(ctx context.Context, s *session, u ledger.Upload) err
 	return nil
 }
 
+const spooledWords = "Redis is away. The voucher waits in the spool; a gateway or worker with the same spool enqueues it."
+
 // wait waits for the end of an upload and says how it ended. The id comes first, so that whoever
 // stops waiting has it.
 func (c *enqueueCmd) wait(ctx context.Context, s *session, st *app.Store, u ledger.Upload) error {
 	if !c.JSON {
 		fmt.Fprintln(s.stdout, u.ID)
+		if u.Spooled {
+			fmt.Fprintln(s.stderr, spooledWords)
+		}
 		if isTerminal(s.stderr) {
 			fmt.Fprintln(s.stderr, "Waiting until it is delivered; Ctrl-C leaves that to the background.")
 		}
@@ -132,7 +141,7 @@ func (c *enqueueCmd) wait(ctx context.Context, s *session, st *app.Store, u ledg
 	if !c.JSON {
 		watch.Go(func() { sayObstacles(watching, s, st, u.Account) })
 	}
-	last, err := st.Tasks.Wait(ctx, u.ID)
+	last, err := waitForEnd(ctx, st.Tasks, u)
 	stop()
 	watch.Wait()
 	if err != nil && !errors.Is(err, context.Canceled) {
@@ -158,6 +167,23 @@ func (c *enqueueCmd) wait(ctx context.Context, s *session, st *app.Store, u ledg
 		return silent(exitUndelivered)
 	}
 	return nil
+}
+
+// waitForEnd waits for the end of an upload. One in the spool is not recorded before Redis is back.
+func waitForEnd(ctx context.Context, client *tasks.Client, u ledger.Upload) (ledger.Upload, error) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		last, err := client.Wait(ctx, u.ID)
+		if !u.Spooled || !errors.Is(err, ledger.ErrNotFound) {
+			return last, err
+		}
+		select {
+		case <-ctx.Done():
+			return u, ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 // printJSON prints one object as a line.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/voucherd/voucherd/internal/app"
@@ -50,8 +51,15 @@ func (c *enqueueCmd) runManifest(ctx context.Context, s *session) error {
 		if err := c.checkManifest(ctx, s, st, lines); err != nil {
 			return err
 		}
+		file, err := openResults(c.Result, "line", "order", "file", "result", "id", "error")
+		if err != nil {
+			return err
+		}
 		results := c.enqueueAll(ctx, s, st, lines, dir)
-		if err := c.report(s, results); err != nil {
+		for _, f := range results {
+			err = errors.Join(err, file.write(strconv.Itoa(f.Line), f.Order, f.File, f.Result, f.ID, f.Error))
+		}
+		if err = errors.Join(err, file.close(), c.report(s, results)); err != nil {
 			return err
 		}
 		return c.outcome(ctx, s, results)
@@ -205,7 +213,10 @@ func (c *enqueueCmd) outcome(ctx context.Context, s *session, results []lineResu
 		fmt.Fprintf(s.stderr, "Redis is away: %d of them wait in the spool; a gateway or worker with the same spool enqueues them.\n", spooled)
 	}
 	rest := n[resultFailed] + n[resultUntried]
-	if rest > 0 {
+	switch {
+	case rest > 0 && c.Again:
+		fmt.Fprintln(s.stderr, "Run it again for the lines that failed or were not tried alone: --again sends the others once more.")
+	case rest > 0:
 		fmt.Fprintln(s.stderr, "Run it again for the rest: what was enqueued is known, and nothing is sent twice.")
 	}
 	switch {

@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,7 +25,14 @@ func TestAManifestReportsEveryLineAndIsSafeToRunAgain(t *testing.T) {
 	rows := list.String()
 	b.file("empty.jpg", nil)
 	manifest := b.file("list.csv", []byte(rows+"77,none.jpg,\n78,empty.jpg,\nbad order,empty.jpg,\n"))
-	first := b.must(1, "enqueue", "--manifest", manifest)
+	result := filepath.Join(b.dir, "result.csv")
+	first := b.must(1, "enqueue", "--manifest", manifest, "--result", result)
+	told, err := os.ReadFile(result)
+	if rows := strings.Split(string(told), "\n"); err != nil || len(rows) != 1+28+1 || rows[0] != "line,order,file,result,id,error" ||
+		!strings.Contains(rows[1], ",accepted,"+b.account+"-") || !strings.Contains(rows[26], ",none.jpg,failed,,") {
+		t.Errorf("the results: %v\n%s", err, told)
+	}
+	b.want(b.run("enqueue", "--manifest", manifest, "--again"), 1, "the lines that failed or were not tried alone")
 	b.want(first, 1, "25 accepted, 0 known already, 3 failed, 0 not tried", "none.jpg: no such file", "empty.jpg is empty", "Run it again")
 	again := b.must(1, "enqueue", "--manifest", manifest, "--json")
 	b.want(again, 1, "0 accepted, 25 known already, 3 failed")

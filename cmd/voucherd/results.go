@@ -9,13 +9,14 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 )
 
-// results is the file that says what became of each upload; nil: none was asked for.
+// results is the file that says what became of each upload, or line of a manifest; nil: none was asked
+// for.
 type results struct {
 	file *os.File
 	rows *csv.Writer
 }
 
-func openResults(path string) (*results, error) {
+func openResults(path string, columns ...string) (*results, error) {
 	if path == "" {
 		return nil, nil //nolint:nilnil // its methods take nil for no file
 	}
@@ -24,11 +25,14 @@ func openResults(path string) (*results, error) {
 		return nil, err
 	}
 	r := &results{file: f, rows: csv.NewWriter(f)}
-	return r, r.write("id", "result", "error")
+	return r, r.write(columns...)
 }
 
 // write adds a row, so that whoever looks on sees it at once.
 func (r *results) write(row ...string) error {
+	if r == nil {
+		return nil
+	}
 	if err := r.rows.Write(row); err != nil {
 		return err
 	}
@@ -38,14 +42,10 @@ func (r *results) write(row ...string) error {
 
 // add notes what became of one upload: what was done, or "left alone" and why.
 func (r *results) add(id, what string, a tasks.Action, failure error) error {
-	switch {
-	case r == nil:
-		return nil
-	case failure == nil:
-		return r.write(id, what, "")
-	default:
+	if failure != nil {
 		return r.write(id, "left alone", a.Explain(id, failure))
 	}
+	return r.write(id, what, "")
 }
 
 func (r *results) close() error {

@@ -207,6 +207,43 @@ func TestEnqueueSpools(t *testing.T) {
 	eventually(t, "it is enqueued", func() bool { return b.run("show", "--json", strings.TrimSpace(kept.stdout)).code == 0 })
 }
 
+// TestDoctorTriesNoOldVoucher holds that doctor does not take what became of a voucher long ago for
+// today's answer.
+func TestDoctorTriesNoOldVoucher(t *testing.T) {
+	t.Parallel()
+	b, own := newBench(t), redistest.Start(t, redistest.Options{AOF: true})
+	b.env = append(b.env, "VOUCHERD_REDIS_URL="+own.URL())
+	order, file := b.picture(1)
+	id := strings.TrimSpace(b.must(0, "enqueue", "--account", "default", "--force", "--order", order, file).stdout)
+	b.must(0, "discard", "--yes", "--account", "default", id)
+	b.want(b.run("doctor", "--try", file, "--order", order), 1, "nothing was sent", "is discarded", "--again")
+}
+
+// TestEnqueueWaitsForTheSpool holds that --wait does not say that a voucher of the spool was delivered
+// before it was.
+func TestEnqueueWaitsForTheSpool(t *testing.T) {
+	t.Parallel()
+	b := newSpooling(t)
+	b.redis.Kill()
+	order, file := b.picture(1)
+	ended := make(chan outcome, 1)
+	go func() { ended <- b.run("enqueue", "--order", order, "--wait", file) }()
+	eventually(t, "it is in the spool", func() bool {
+		waiting, err := os.ReadDir(filepath.Join(b.dir, "waiting"))
+		return err == nil && len(waiting) == 1
+	})
+	select {
+	case o := <-ended:
+		t.Fatalf("it does not wait: %+v", o)
+	default:
+	}
+	b.redis.Restart()
+	b.gateway()
+	_, stop := b.worker()
+	defer stop()
+	b.want(<-ended, 0, "Redis is away", "Delivered")
+}
+
 // TestAManifestSpools has Redis away while a manifest is enqueued: every line is kept, and is delivered
 // once Redis is back, those of an order in their order.
 func TestAManifestSpools(t *testing.T) {
