@@ -32,7 +32,7 @@ func TestCommandsOfADelivery(t *testing.T) {
 	var s *redistest.Server
 	b := setup(t, ownRedis(&s, redistest.Options{}), func(b *bundle) {
 		b.conc, b.set.PollEvery = 16, time.Second
-		b.set.ReconcileEvery, b.set.BeatEvery = time.Hour, time.Hour
+		b.set.ReconcileEvery, b.set.BeatEvery, b.set.DeadAfter = time.Hour, time.Hour, 2*time.Hour // however slow the machine
 	})
 	b.enqueue("first", 1) // what is done once a process
 	const n = 400

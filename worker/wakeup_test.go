@@ -93,7 +93,8 @@ func TestIdleWorkerIsQuiet(t *testing.T) {
 	const most, seconds = 5, 6
 	var s *redistest.Server
 	b := setup(t, ownRedis(&s, redistest.Options{}), func(b *bundle) {
-		b.set.PollEvery, b.set.ReconcileEvery, b.set.BeatEvery, b.conc = 0, time.Hour, time.Hour, 16
+		b.set.PollEvery, b.set.ReconcileEvery, b.conc = 0, time.Hour, 16
+		b.set.BeatEvery, b.set.DeadAfter = time.Hour, 2*time.Hour
 	})
 	b.start("w1")
 	b.reaches(ledger.Delivered, b.enqueue("order", 1).ID)
