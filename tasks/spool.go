@@ -24,11 +24,12 @@ import (
 // spool is a local directory in which vouchers wait while Redis is away. What lies there was
 // promised to its producer. While anything does, whatever comes later goes there too, so that the
 // vouchers of an order stay in the order of their arrival. Several processes may share a directory:
-// enqueueing what lies there twice does no harm.
+// one at a time enqueues what lies there.
 //
 //	waiting/<time>-<id>  a voucher with its request: a line of JSON, and the bytes
 //	partial/             what is being written; what a crash leaves is removed at the next start
 //	refused/             what could not be enqueued, and never can: for a person to look at
+//	lock                 locked by the process that enqueues
 //
 // The time is that of arrival, in nanoseconds, by this host's clock. The id, which the upload will
 // have, comes of the bytes, and so also tells whether they are whole.
@@ -45,6 +46,7 @@ const (
 	spoolWaiting = "waiting"
 	spoolPartial = "partial"
 	spoolRefused = "refused"
+	spoolLock    = "lock"
 )
 
 // spooledRequest is what a Request says beside its voucher.

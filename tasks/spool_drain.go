@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -54,8 +55,8 @@ func (c *Client) RunSpool(ctx context.Context, tell func(Drained, error)) {
 	}
 	tick := time.NewTicker(spoolEvery)
 	defer tick.Stop()
-	for {
-		if c.spool.pending() {
+	for first := true; ; first = false {
+		if first || c.spool.pending() { // the first round makes the lock, while the disk has room for it
 			tell(c.DrainSpool(ctx))
 		}
 		select {
@@ -116,10 +117,19 @@ type Drained struct {
 }
 
 // drain enqueues what waits, in the order of arrival for each order, until nothing is left or an
-// error tells that it cannot go on now.
+// error tells that it cannot go on now. While another process does, it leaves that to it: a voucher
+// that is enqueued twice at once would discard what came after it, or be sent twice.
 func (s *spool) drain(ctx context.Context, enqueue func(context.Context, Request) error) (Drained, error) {
-	names, err := s.waiting()
 	d := &draining{spool: s, enqueue: enqueue, told: Drained{Refused: map[string]error{}}}
+	lock, err := s.lock()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return d.told, nil
+	}
+	if err != nil {
+		return d.told, fmt.Errorf("lock the spool: %w", err)
+	}
+	defer func() { _ = lock.Close() }() // which unlocks it, as the end of the process does
+	names, err := s.waiting()
 	for batch := range slices.Chunk(names, spoolBatch) {
 		if err == nil {
 			err = d.batch(ctx, batch)
@@ -130,6 +140,19 @@ func (s *spool) drain(ctx context.Context, enqueue func(context.Context, Request
 		err = errors.Join(err, syncDir(filepath.Join(s.dir, spoolWaiting)), stale)
 	}
 	return d.told, err
+}
+
+// lock locks the spool until the file is closed. The error is syscall.EWOULDBLOCK while another
+// process has locked it.
+func (s *spool) lock() (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(s.dir, spoolLock), os.O_RDWR|os.O_CREATE, 0o600) // NFS locks what can be written
+	if err != nil {
+		return nil, err
+	}
+	if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // draining is one round of drain.
@@ -191,7 +214,13 @@ func (d *draining) one(ctx context.Context, name string) error {
 	d.told.Enqueued++
 	d.mu.Unlock()
 	err = crashpoint.Do("spool: remove", func() error { return os.Remove(filepath.Join(d.dir, spoolWaiting, name)) })
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err == nil && (r.Again || r.Replace) { // enqueued once more, it would not be a mere duplicate
+		err = syncDir(filepath.Join(d.dir, spoolWaiting))
+	}
+	if err != nil {
 		return fmt.Errorf("remove a voucher from the spool: %w", err)
 	}
 	return nil
