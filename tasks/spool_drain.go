@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -67,18 +69,16 @@ func (c *Client) RunSpool(ctx context.Context, tell func(Drained, error)) {
 	}
 }
 
-// DrainSpool enqueues what waits in the spool. The error says why something is left; an
-// *UnreachableError that Redis is still away.
+// DrainSpool enqueues what waits in the spool. The error names what is left, and says why; that
+// Redis is still away is an *UnreachableError.
 func (c *Client) DrainSpool(ctx context.Context) (Drained, error) {
-	d, err := c.spool.drain(ctx, func(ctx context.Context, r Request) error {
+	return c.spool.drain(ctx, func(ctx context.Context, r Request) error {
 		s, err := c.sniff(r.Voucher)
-		if err != nil {
-			return err
+		if err == nil {
+			_, err = c.direct(ctx, r, s)
 		}
-		_, err = c.direct(ctx, r, s)
-		return err
+		return c.explain(err)
 	})
-	return d, c.explain(err)
 }
 
 // accept enqueues a voucher, or spools it while Redis is away or anything waits in the spool.
@@ -116,11 +116,14 @@ type Drained struct {
 	Refused  map[string]error // file names in refused/, and why
 }
 
-// drain enqueues what waits, in the order of arrival for each order, until nothing is left or an
-// error tells that it cannot go on now. While another process does, it leaves that to it: a voucher
-// that is enqueued twice at once would discard what came after it, or be sent twice.
+// drain enqueues what waits, in the order of arrival for each order. A voucher that cannot be
+// enqueued now stays, and so does what came later of its order; an error of Redis ends the round.
+// While another process does this, it leaves that to it: a voucher that is enqueued twice at once
+// would discard what came after it, or be sent twice.
 func (s *spool) drain(ctx context.Context, enqueue func(context.Context, Request) error) (Drained, error) {
-	d := &draining{spool: s, enqueue: enqueue, told: Drained{Refused: map[string]error{}}}
+	d := &draining{
+		spool: s, enqueue: enqueue, told: Drained{Refused: map[string]error{}}, left: map[string]error{}, behind: map[orderQueue]bool{},
+	}
 	lock, err := s.lock()
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return d.told, nil
@@ -137,7 +140,7 @@ func (s *spool) drain(ctx context.Context, enqueue func(context.Context, Request
 	}
 	if len(names) > 0 {
 		_, stale := s.status()
-		err = errors.Join(err, syncDir(filepath.Join(s.dir, spoolWaiting)), stale)
+		err = errors.Join(err, d.whyLeft(), syncDir(filepath.Join(s.dir, spoolWaiting)), stale)
 	}
 	return d.told, err
 }
@@ -162,52 +165,89 @@ type draining struct {
 	enqueue func(context.Context, Request) error
 	mu      sync.Mutex
 	told    Drained
+	left    map[string]error    // names of files that stay, and why
+	behind  map[orderQueue]bool // whose vouchers stay behind one of these
 }
 
+// orderQueue names the vouchers of one order; without an order, all of an account.
+type orderQueue struct{ account, order string }
+
 func (d *draining) batch(ctx context.Context, names []string) error {
-	orders := map[string][]string{}
+	orders := map[orderQueue][]string{}
 	for _, name := range names {
-		f, r, err := d.open(name)
+		q, err := d.orderOf(name)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // another process enqueued it
-			continue
+		case errors.Is(err, fs.ErrNotExist): // a person took it away
 		case errors.Is(err, errSpoolDamaged):
-			err = d.putAside(name, err)
-		case err == nil:
-			err = f.Close()
+			d.leave(name, orderQueue{}, d.putAside(name, err))
+		case errors.Is(err, fs.ErrPermission): // it needs a person, for whom the others do not wait
+			d.leave(name, orderQueue{}, err)
+		case err != nil: // its order cannot be told
+			d.leave(name, orderQueue{account: q.account}, err)
+		case !d.stays(q):
+			orders[q] = append(orders[q], name)
 		}
-		if err != nil {
-			return err
-		}
-		orders[r.Account+"/"+r.OrderID] = append(orders[r.Account+"/"+r.OrderID], name)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(spoolOnce)
-	for _, all := range orders {
-		group.Go(func() error {
-			for _, name := range all {
-				if err := d.one(ctx, name); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	for q, all := range orders {
+		group.Go(func() error { return d.inOrder(ctx, q, all) })
 	}
 	return group.Wait()
+}
+
+// orderOf reads of which order a voucher is. With an error, it gives the account at most.
+func (d *draining) orderOf(name string) (orderQueue, error) {
+	f, r, err := d.open(name)
+	if err == nil {
+		return orderQueue{r.Account, r.OrderID}, f.Close()
+	}
+	_, id, _ := strings.Cut(name, "-")
+	account, _, _ := ledger.ParseID(id) // "": somebody else's file
+	return orderQueue{account: account}, err
+}
+
+// inOrder enqueues vouchers of one order. The error is one that ends the round.
+func (d *draining) inOrder(ctx context.Context, q orderQueue, names []string) error {
+	for _, name := range names {
+		err := d.one(ctx, name)
+		switch {
+		case err == nil:
+			continue
+		case ctx.Err() != nil || ofRedis(err):
+			return err
+		case errors.Is(err, ErrNoRoom), errors.Is(err, ledger.ErrOtherStore): // the account's
+			q.order = ""
+		}
+		d.leave(name, q, err)
+		return nil
+	}
+	return nil
+}
+
+// ofRedis says whether an error is one that each further voucher would meet too.
+func ofRedis(err error) bool {
+	_, refused := errors.AsType[*RefusedError](err)
+	_, lagging := errors.AsType[*ledger.ReplicasError](err)
+	return refused || lagging || isUnreachable(err)
 }
 
 // one enqueues one voucher and removes it.
 func (d *draining) one(ctx context.Context, name string) error {
 	r, err := d.whole(name)
-	if err == nil {
-		err = d.enqueue(ctx, r)
-	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // another process enqueued it, or it was put aside
+	case errors.Is(err, fs.ErrNotExist): // a person took it away
 		return nil
-	case errors.Is(err, errSpoolDamaged), errors.Is(err, ErrInvalid):
+	case errors.Is(err, errSpoolDamaged):
 		return d.putAside(name, err)
 	case err != nil:
+		return err
+	}
+	err = d.enqueue(ctx, r)
+	if errors.Is(err, ErrInvalid) {
+		return d.putAside(name, err)
+	}
+	if err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -231,4 +271,38 @@ func (d *draining) putAside(name string, why error) error {
 	d.told.Refused[name] = why
 	d.mu.Unlock()
 	return d.refuse(name)
+}
+
+// leave notes why a file stays, if there is an error, and whose vouchers do so behind it.
+func (d *draining) leave(name string, behind orderQueue, why error) {
+	if why == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left[name] = fmt.Errorf("%s: %w", name, why)
+	d.behind[behind] = true
+}
+
+// stays says whether vouchers stay behind one that stays.
+func (d *draining) stays(q orderQueue) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.behind[q] || d.behind[orderQueue{account: q.account}]
+}
+
+// leftMost is how many files an error names.
+const leftMost = 5
+
+// whyLeft says why files stay, the oldest first.
+func (d *draining) whyLeft() error {
+	var all []error
+	for _, name := range slices.Sorted(maps.Keys(d.left)) {
+		if len(all) == leftMost {
+			all = append(all, fmt.Errorf("and %d more", len(d.left)-leftMost))
+			break
+		}
+		all = append(all, d.left[name])
+	}
+	return errors.Join(all...)
 }

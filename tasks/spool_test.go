@@ -2,8 +2,13 @@ package tasks_test
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -127,4 +132,110 @@ func (b before) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 		}
 		return next(ctx, cmds)
 	}
+}
+
+// failing is a blob store that takes no voucher of an order called "bad" while there is an error.
+type failing struct {
+	blob.Store
+
+	err error
+}
+
+func (f *failing) Put(ctx context.Context, m blob.Meta, r io.Reader) (blob.Entry, error) {
+	if m.OrderID == "bad" && f.err != nil {
+		return blob.Entry{}, f.err
+	}
+	return f.Store.Put(ctx, m, r)
+}
+
+// TestAFailureHoldsUpItsOrderAlone has one order of a spool fail, in its first voucher and for some
+// time: all others are enqueued, and then those of this order, as they came.
+func TestAFailureHoldsUpItsOrderAlone(t *testing.T) {
+	t.Parallel()
+	for name, why := range map[string]error{
+		"of any kind":       errors.New("the disk is tired"),
+		"of a missing file": &fs.PathError{Op: "open", Path: "/store/STORE", Err: fs.ErrNotExist},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rdb := redistest.Client(t)
+			store := &failing{Store: blob.NewRedis(rdb), err: why}
+			b := with(t, rdb, store, 0)
+			spool := b.spooled(t.TempDir(), b.Client)
+			first := spool(tasks.Request{OrderID: "bad", Voucher: pdf("1")})
+			const others = 70
+			for i := range others {
+				spool(tasks.Request{OrderID: strconv.Itoa(i), Voucher: pdf("x")})
+			}
+			second := spool(tasks.Request{OrderID: "bad", Voucher: pdf("2")})
+			d, err := b.DrainSpool(b.ctx)
+			if d.Enqueued != others || len(d.Refused) != 0 || !errors.Is(err, why) || !strings.Contains(err.Error(), first.ID) {
+				t.Errorf("%+v, %v", d, err)
+			}
+			store.err = nil
+			if d, err = b.DrainSpool(b.ctx); err != nil || d.Enqueued != 2 {
+				t.Errorf("after that: %+v, %v", d, err)
+			}
+			if one, two := b.get(first.ID), b.get(second.ID); one.Generation != 1 || two.Generation != 0 {
+				t.Errorf("generations %d and %d, want the first of the order to come first", one.Generation, two.Generation)
+			}
+		})
+	}
+}
+
+// TestAnAccountOfAnotherStoreHoldsUpNoOther has an account whose vouchers lie elsewhere in front.
+func TestAnAccountOfAnotherStoreHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	elsewhere, err := blob.OpenDir(t.Context(), t.TempDir())
+	b.must(err)
+	other := redistest.Account(t)
+	b.must(tasks.New(tasks.Config{Redis: b.rdb, Store: elsewhere}).Bind(b.ctx, other))
+	spool := b.spooled(t.TempDir(), b.Client)
+	for i := range 70 {
+		spool(tasks.Request{Account: other, OrderID: strconv.Itoa(i), Voucher: pdf("1")})
+	}
+	u := spool(tasks.Request{OrderID: "1", Voucher: pdf("2")})
+	d, err := b.DrainSpool(b.ctx)
+	if d.Enqueued != 1 || !errors.Is(err, ledger.ErrOtherStore) || strings.Count(err.Error(), "\n") > 10 {
+		t.Errorf("%+v, %v", d, err)
+	}
+	b.get(u.ID)
+}
+
+// TestAFileThatCannotBeReadNow has a file of the spool that cannot be opened for a while. Which order
+// it is of cannot be told, so what came later to its account stays behind it.
+func TestAFileThatCannotBeReadNow(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	dir := t.TempDir()
+	spool := b.spooled(dir, b.Client)
+	spool(tasks.Request{OrderID: "0", Voucher: pdf("0")})
+	first := spool(tasks.Request{OrderID: "1", Voucher: pdf("1")})
+	second := spool(tasks.Request{OrderID: "1", Voucher: pdf("2")})
+	spool(tasks.Request{Account: redistest.Account(t), OrderID: "1", Voucher: pdf("3")})
+	file := spooledFile(t, dir, first)
+	b.must(os.Rename(file, filepath.Join(dir, "away")))
+	b.must(os.Symlink(file, file)) // too many levels of symbolic links
+	d, err := b.DrainSpool(b.ctx)
+	if d.Enqueued != 2 || len(d.Refused) != 0 || err == nil || !strings.Contains(err.Error(), first.ID) {
+		t.Errorf("%+v, %v", d, err)
+	}
+	b.must(os.Rename(filepath.Join(dir, "away"), file))
+	if d, err = b.DrainSpool(b.ctx); err != nil || d.Enqueued != 2 {
+		t.Errorf("after that: %+v, %v", d, err)
+	}
+	if one, two := b.get(first.ID), b.get(second.ID); one.Generation != 1 || two.Generation != 0 {
+		t.Errorf("generations %d and %d, want the first of the order to come first", one.Generation, two.Generation)
+	}
+}
+
+// spooledFile finds the file of a voucher that waits.
+func spooledFile(t *testing.T, dir string, u ledger.Upload) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "waiting", "*-"+u.ID))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	return found[0]
 }
