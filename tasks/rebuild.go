@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
@@ -14,7 +15,7 @@ import (
 // Rebuilt counts what Rebuild found.
 type Rebuilt struct {
 	Requeued int // uploads of the ledger that had lost their task
-	Restored int // uploads that the ledger did not know: queued again, or as dead as they were
+	Restored int // uploads that the ledger did not know, or only as ended before: queued again, or as dead as they were
 	Known    int // uploads that the ledger knew
 	Leftover int // what a cut-off delivery or discard had left, deleted
 	Damaged  int // vouchers that cannot be sent any more
@@ -109,7 +110,8 @@ func (c *Client) restore(ctx context.Context, s blob.Stored) (known bool, err er
 	defer cancel()
 	id := ledger.UploadID(s.Account, s.UserID, s.OrderID, s.SHA256)
 	u, err := c.ledger.Get(ctx, id)
-	if err == nil && u.State == ledger.Delivered {
+	again := err == nil && c.enqueuedAgain(ctx, u, s)
+	if err == nil && u.State == ledger.Delivered && !again {
 		return true, nil
 	}
 	if err == nil && u.StoreKey == s.Key && s.State != string(ledger.Delivered) {
@@ -127,7 +129,7 @@ func (c *Client) restore(ctx context.Context, s blob.Stored) (known bool, err er
 	}
 	n := ledger.NewUpload{
 		Account: s.Account, OrderID: s.OrderID, UserID: s.UserID, Reference: s.Reference,
-		SHA256: s.SHA256, CRC32C: s.CRC32C, Size: s.Size, MediaType: s.MediaType, StoreKey: s.Key, Ended: ended,
+		SHA256: s.SHA256, CRC32C: s.CRC32C, Size: s.Size, MediaType: s.MediaType, StoreKey: s.Key, Ended: ended, Again: again,
 	}
 	o, err := c.ledger.Open(ctx, n)
 	if err != nil {
@@ -137,6 +139,25 @@ func (c *Client) restore(ctx context.Context, s blob.Stored) (known bool, err er
 		return false, fmt.Errorf("restore %s: %w", id, err)
 	}
 	return o.Duplicate, nil
+}
+
+// enqueuedAgain says whether a stored voucher is one with which an upload that had ended was
+// enqueued again, of which the ledger knows nothing. Then it is not the one that the upload had, and
+// came after that end: what a crash left of one that was sent came before it. A worker may have
+// delivered it since it was listed.
+func (c *Client) enqueuedAgain(ctx context.Context, u ledger.Upload, s blob.Stored) bool {
+	return u.State.Final() && s.State != string(ledger.Delivered) && s.Key != u.StoreKey &&
+		s.Came().After(endOf(u)) && !c.delivered(ctx, s.Key)
+}
+
+// endOf is when an upload ended: a delivery that was recorded anew, when its attempt did.
+func endOf(u ledger.Upload) time.Time {
+	for _, a := range slices.Backward(u.Attempts) {
+		if u.State == ledger.Delivered && a.Outcome == ledger.OutcomeDelivered {
+			return a.EndedAt.Time
+		}
+	}
+	return u.EndedAt.Time
 }
 
 // restoreDelivered records an upload as delivered, as the blob store noted it, and puts the next

@@ -1,11 +1,16 @@
 package tasks_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
@@ -157,5 +162,179 @@ func TestOtherStoreIsRefused(t *testing.T) {
 	}
 	if _, err := b.Find(b.ctx, "for-the-other-store"); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("it was recorded all the same: %v", err)
+	}
+}
+
+// endedOnce is an upload that has ended before vouchers of it are found in a file store.
+type endedOnce struct {
+	*bundle
+
+	l         *ledger.Ledger
+	id        string
+	first     blob.Entry // the voucher with which it ended
+	began     time.Time  // when that came; its delivery was a minute later
+	delivered ledger.Attempt
+}
+
+func newEndedOnce(t *testing.T, v blob.Store, rdb *redis.Client) *endedOnce {
+	t.Helper()
+	e := &endedOnce{bundle: with(t, rdb, v, 0), l: ledger.New(rdb, ledger.Settings{}), began: time.Now().Add(-time.Hour)}
+	e.must(e.Bind(e.ctx, e.account))
+	e.first = e.put(0)
+	o, err := e.l.Open(e.ctx, ledger.NewUpload{
+		Account: e.account, OrderID: "1", SHA256: e.first.SHA256, Size: e.first.Size, StoreKey: e.first.Key,
+	})
+	e.must(err)
+	e.id = o.ID
+	end := ledger.Time{Time: e.began.Add(time.Minute)}
+	e.delivered = ledger.Attempt{
+		Number: 1, Generation: 1, Nonce: "n", Worker: "w", StartedAt: end, EndedAt: end, Outcome: ledger.OutcomeDelivered, HTTPStatus: 200,
+	}
+	return e
+}
+
+// put puts the voucher once more, as if it had come that much later, and claims it.
+func (e *endedOnce) put(later time.Duration) blob.Entry {
+	e.t.Helper()
+	v, err := e.store.Put(e.ctx, blob.Meta{Account: e.account, OrderID: "1", CameAt: e.began.Add(later)}, pdf("x"))
+	e.must(err)
+	e.must(e.store.Claim(e.ctx, v.Key))
+	return v
+}
+
+func (e *endedOnce) deliver() {
+	e.t.Helper()
+	_, err := e.l.RecordDelivery(e.ctx, e.id, e.delivered)
+	e.must(err)
+}
+
+func (e *endedOnce) retire(v blob.Entry) {
+	e.t.Helper()
+	result, err := json.Marshal(e.delivered)
+	e.must(err)
+	e.must(e.store.Retire(e.ctx, blob.Retired{Key: v.Key, Result: result}))
+	e.must(e.l.Left(e.ctx, e.account, []ledger.Kept{{ID: e.id, StoreKey: v.Key}}))
+}
+
+// TestRebuildOfWhatWasEnqueuedAgain has Redis forget that an upload which had ended was enqueued
+// again: the voucher in the blob store tells of it, if it came after that end. What is left of the
+// voucher that was sent is not sent again.
+func TestRebuildOfWhatWasEnqueuedAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		prepare func(*endedOnce) (again blob.Entry) // what lies there, and is to be sent
+		want    ledger.State
+	}{
+		"again": {func(e *endedOnce) blob.Entry {
+			e.deliver()
+			e.retire(e.first)
+			return e.put(30 * time.Minute)
+		}, ledger.Queued},
+		"again, and the record still has its voucher": {func(e *endedOnce) blob.Entry {
+			e.deliver()
+			e.must(e.store.Delete(e.ctx, e.first.Key))
+			return e.put(30 * time.Minute)
+		}, ledger.Queued},
+		"again, and nothing is left but the store": {func(e *endedOnce) blob.Entry {
+			e.retire(e.first)
+			e.must(e.rdb.FlushAll(e.ctx).Err())
+			return e.put(30 * time.Minute)
+		}, ledger.Queued},
+		"again, and rejected": {func(e *endedOnce) blob.Entry {
+			e.deliver()
+			e.retire(e.first)
+			v := e.put(30 * time.Minute)
+			e.must(e.store.Note(e.ctx, v.Key, blob.Note{State: string(ledger.Rejected)}))
+			return v
+		}, ledger.Rejected},
+		"again after a rejection": {func(e *endedOnce) blob.Entry {
+			e.reject(e.get(e.id))
+			e.must(e.store.Delete(e.ctx, e.first.Key))
+			return e.put(2 * time.Hour)
+		}, ledger.Queued},
+		"its own voucher": {func(e *endedOnce) blob.Entry {
+			e.deliver()
+			return e.first
+		}, ledger.Delivered},
+		"its own voucher, which the record no longer has": {func(e *endedOnce) blob.Entry {
+			e.deliver()
+			e.must(e.l.Left(e.ctx, e.account, []ledger.Kept{{ID: e.id, StoreKey: e.first.Key}}))
+			return blob.Entry{}
+		}, ledger.Delivered},
+		"a copy from before": {func(e *endedOnce) blob.Entry {
+			e.deliver()
+			e.put(30 * time.Second)
+			e.retire(e.first)
+			return blob.Entry{}
+		}, ledger.Delivered},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, err := blob.OpenDir(t.Context(), t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := newEndedOnce(t, v, redistest.Start(t, redistest.Options{}).Client())
+			again := c.prepare(e)
+			for range 2 { // doing it again changes nothing
+				if r, err := e.Rebuild(e.ctx, func(int, int) {}); err != nil || r.Damaged > 0 {
+					t.Fatalf("%+v, %v", r, err)
+				}
+				u := e.get(e.id)
+				if u.State != c.want || u.StoreKey != again.Key {
+					t.Errorf("it is %s, and has %q, want %s and %q", u.State, u.StoreKey, c.want, again.Key)
+				}
+				if again.Key != "" {
+					r, err := e.Voucher(e.ctx, u)
+					e.must(err)
+					e.must(r.Close())
+				}
+				if tasks := len(e.pending()); (tasks == 1) != (c.want == ledger.Queued) {
+					t.Errorf("%d tasks", tasks)
+				}
+			}
+		})
+	}
+}
+
+// hasty is a blob store in which all is delivered while it is being listed.
+type hasty struct {
+	blob.Store
+
+	meanwhile func(blob.Stored)
+}
+
+func (h *hasty) All(ctx context.Context) iter.Seq2[blob.Stored, error] {
+	return func(yield func(blob.Stored, error) bool) {
+		for s, err := range h.Store.All(ctx) {
+			if err == nil && s.State == "" {
+				h.meanwhile(s)
+			}
+			if !yield(s, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestRebuildBesideAWorker has a voucher be delivered between the look at the store and that at the
+// ledger, whose clock is behind that of the store.
+func TestRebuildBesideAWorker(t *testing.T) {
+	t.Parallel()
+	dir, err := blob.OpenDir(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &hasty{Store: dir}
+	e := newEndedOnce(t, v, redistest.Start(t, redistest.Options{}).Client())
+	e.delivered.EndedAt.Time = e.began.Add(-time.Second)
+	v.meanwhile = func(s blob.Stored) {
+		e.deliver()
+		e.retire(s.Entry)
+	}
+	r, err := e.Rebuild(e.ctx, func(int, int) {})
+	e.must(err)
+	if u := e.get(e.id); u.State != ledger.Delivered || r.Restored != 0 {
+		t.Errorf("it is %s after %+v", u.State, r)
 	}
 }
