@@ -23,9 +23,9 @@ type Rotated struct {
 // Rotate encrypts the vouchers of undelivered uploads, rejected and expired ones too, to the
 // recipients of today. Workers may deliver and producers enqueue meanwhile. Doing it again changes
 // what is left; each voucher is in one form or the other at any time. It calls progress after each
-// upload, one call at a time.
+// upload, one call at a time. It holds the ids of these uploads in memory, not the vouchers.
 func (c *Client) Rotate(ctx context.Context, with *blob.Rotation, progress func(done, all int)) (Rotated, error) {
-	r := &rotation{Client: c, with: with, progress: progress}
+	r := &rotation{Client: c, with: with, progress: progress, seen: map[string]bool{}}
 	accounts, err := c.ledger.Accounts(ctx)
 	for _, account := range accounts {
 		var n ledger.Counts
@@ -34,8 +34,11 @@ func (c *Client) Rotate(ctx context.Context, with *blob.Rotation, progress func(
 		}
 		r.all += int(n.Unfinished() + n.ByState[ledger.Rejected] + n.ByState[ledger.Expired])
 	}
-	// In the order in which uploads move on: what is delivered meanwhile need not be seen.
-	for _, state := range []ledger.State{ledger.Queued, ledger.Waiting, ledger.Sending, ledger.Rejected, ledger.Expired} {
+	// In the order in which uploads move on: what is delivered meanwhile need not be seen. What was
+	// being sent goes back, too, and may have been in neither list.
+	for _, state := range []ledger.State{
+		ledger.Queued, ledger.Waiting, ledger.Sending, ledger.Queued, ledger.Waiting, ledger.Rejected, ledger.Expired,
+	} {
 		if err == nil {
 			err = r.walk(ctx, state)
 		}
@@ -55,6 +58,7 @@ type rotation struct {
 	with     *blob.Rotation
 	progress func(done, all int)
 	all      int
+	seen     map[string]bool // ids of uploads that were in a list
 
 	mu    sync.Mutex
 	done  int
@@ -76,6 +80,10 @@ func (r *rotation) walk(ctx context.Context, state ledger.State) error {
 		group, each := errgroup.WithContext(ctx)
 		group.SetLimit(rotateOnce)
 		for _, u := range page.Uploads {
+			if r.seen[u.ID] {
+				continue
+			}
+			r.seen[u.ID] = true
 			group.Go(func() error {
 				became, err := r.one(each, u)
 				r.tell(u.ID, became, err)

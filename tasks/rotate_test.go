@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
@@ -136,5 +137,38 @@ func TestRotateNeedsIdentities(t *testing.T) {
 	}
 	if r := b.rotate(b.holder(blob.Keys{Recipients: former.Recipients, Identities: append(today.Identities, former.Identities...)}, 0)); r.Current != 1 {
 		t.Errorf("after that: %+v", r)
+	}
+}
+
+// TestRotateMeetsWhatMovesBack has an upload be sent while the waiting ones are looked at, and wait
+// again when those that are being sent are.
+func TestRotateMeetsWhatMovesBack(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, redistest.Options{})
+	b := with(t, s.Client(), blob.NewRedis(s.Client()), ledger.InlineMost)
+	plain, _ := b.holder(blob.Keys{}, ledger.InlineMost)
+	l := ledger.New(b.rdb, ledger.Settings{})
+	wait := func(run ledger.Running) {
+		_, err := l.Finish(b.ctx, run, ledger.AttemptResult{Outcome: ledger.OutcomeUnavailable, Next: ledger.Waiting, Delay: time.Hour})
+		b.must(err)
+	}
+	var runs []ledger.Running
+	for _, order := range []string{"waits", "moves"} {
+		u, err := plain.Enqueue(b.ctx, tasks.Request{Account: b.account, OrderID: order, Voucher: pdf(order)})
+		b.must(err)
+		runs = append(runs, b.begin(u))
+	}
+	wait(runs[0])
+	now, store := b.holder(newKeys(t), ledger.InlineMost)
+	with, err := store.Rotation()
+	b.must(err)
+	r, err := now.Rotate(b.ctx, with, func(done, _ int) {
+		if done == 1 {
+			wait(runs[1])
+		}
+	})
+	b.must(err)
+	if r != (tasks.Rotated{Anew: 2}) {
+		t.Errorf("%+v", r)
 	}
 }
