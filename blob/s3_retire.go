@@ -66,10 +66,12 @@ func (s *S3) Noted(ctx context.Context, key string) (Stored, error) {
 	const what = "read a note of the blob store"
 	r, err := s.readRecord(ctx, p)
 	if err == nil || errors.Is(err, ErrDamaged) {
-		if r.Note, err = s.readNote(ctx, p); err != nil {
-			return Stored{}, s.explain(what, err)
+		n, noteErr := s.readNote(ctx, p)
+		if err = cmp.Or(noteErr, err); err != nil {
+			err = s.explain(what, err)
 		}
-		return r.Stored, nil
+		r.Note = n
+		return r.Stored, err
 	}
 	if err = s.about(ctx, p, what, err); !errors.Is(err, ErrMissing) {
 		return Stored{}, err

@@ -372,3 +372,28 @@ func TestS3OneMarkerForAllWhoStartAtOnce(t *testing.T) {
 		t.Errorf("a bucket of somebody else's: %v", err)
 	}
 }
+
+// TestNotedOfADamagedVoucher has a voucher lose its metadata: each store says so, and S3, where the
+// note lies beside it, gives that all the same.
+func TestNotedOfADamagedVoucher(t *testing.T) {
+	t.Parallel()
+	server, dir := s3test.Start(t), t.TempDir()
+	for name, c := range map[string]struct {
+		store blob.Store
+		file  func(key string) string
+		want  string
+	}{
+		"directory": {openDir(t, dir), func(key string) string { return filesOf(dir, "one", key).claimed }, ""},
+		"S3":        {openS3(t, server), func(key string) string { return filepath.Join(server.Dir, "pre/fix/one/vouchers", key) }, "rejected"},
+	} {
+		e := put(t, c.store, "one", voucher(10))
+		mustClaim(t, c.store, e)
+		err := errors.Join(c.store.Note(t.Context(), e.Key, blob.Note{State: "rejected"}), os.Truncate(c.file(e.Key), 5))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := c.store.Noted(t.Context(), e.Key); !errors.Is(err, blob.ErrDamaged) || n.State != c.want {
+			t.Errorf("%s: %+v, %v", name, n, err)
+		}
+	}
+}

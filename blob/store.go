@@ -91,7 +91,8 @@ type Store interface {
 	Retire(ctx context.Context, vouchers ...Retired) error
 
 	// Noted gives what the blob store knows of a voucher, kept or retired. ErrMissing says that it
-	// knows nothing, as of any in a Redis store.
+	// knows nothing, as of any in a Redis store; ErrDamaged, that all it gives is the note, where
+	// that lies by itself.
 	Noted(ctx context.Context, key string) (Stored, error)
 
 	// ForgetRetired removes what is noted of an account's vouchers that were retired at least

@@ -114,7 +114,7 @@ func (c *Client) settle(ctx context.Context, n ledger.NewUpload, o ledger.Opened
 // takes the task up finds that too.
 func (c *Client) delivered(ctx context.Context, storeKey string) bool {
 	n, err := c.store.Noted(ctx, storeKey)
-	return err == nil && n.State == string(ledger.Delivered)
+	return (err == nil || errors.Is(err, blob.ErrDamaged)) && n.State == string(ledger.Delivered)
 }
 
 // keepWhole looks whether a duplicate's voucher is still there: a Redis that lost its last writes

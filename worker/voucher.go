@@ -61,8 +61,8 @@ func (v vouchers) knownDelivery(ctx context.Context, storeKey string) error {
 	if err != nil && !errors.Is(err, blob.ErrMissing) && !errors.Is(err, blob.ErrDamaged) {
 		return err
 	}
-	if err != nil || n.State != string(ledger.Delivered) {
-		return nil //nolint:nilerr // it has no note of a delivery
+	if n.State != string(ledger.Delivered) {
+		return nil
 	}
 	var a ledger.Attempt
 	if err := json.Unmarshal(n.Result, &a); err != nil {
