@@ -27,8 +27,10 @@ type NewUpload struct {
 	Who                                 Who    // who says so, for Again and Replace
 	// Ended records it as rejected or expired already: what a blob store still knew of an upload
 	// whose record was lost.
-	Ended  State
-	Token  string // names this call when it is made again because its reply was lost; "": it is not
+	Ended State
+	// Token names this call, unique among all, should it be made again because its reply was lost: with
+	// Again it revives an upload once. "": the store key names it; a call without one is not made again.
+	Token  string
 	Inline []byte // the voucher, when the ledger shall keep it itself, in the same step; at most InlineMost bytes
 	// Task is the message of the task of generation 1, as asynq writes it, to be put in the same step
 	// if the upload is new and the head of its order queue; nil: the caller puts it.
@@ -50,7 +52,7 @@ type Opened struct {
 	Revived    bool   // it had ended, and is queued again
 	Generation int64  // of the task to put; 0: none, another upload of the order comes first
 	Drop       string // a store key that nothing holds any more; "" if none
-	Holds      string // of a duplicate that is not finished: the store key that it holds; "" if none
+	Holds      string // of an unfinished one that was there already: the other store key that it holds; "" if none
 	At         Time   // when, by Redis' clock
 	Since      Time   // its place in its order queue, when it was made or revived: At, or a little later
 	Pending    int64  // tasks that are pending, its own among them, which was put with it; 0: it was not
@@ -80,11 +82,7 @@ func (l *Ledger) Open(ctx context.Context, u NewUpload) (Opened, error) {
 		key, u.OrderID, u.UserID, u.Reference, base64.RawURLEncoding.EncodeToString(hash), u.Size, u.MediaType, u.StoreKey,
 		flag(u.Again), flag(u.Replace), string(u.Ended), l.set.KeepDead.Milliseconds(), l.set.Grace.Milliseconds(), u.CRC32C,
 	}
-	token := ""
-	if u.StoreKey == "" {
-		token = cmp.Or(u.Token, rand.Text())
-	}
-	args = append(args, token, u.Who.text(), u.Task)
+	args = append(args, cmp.Or(u.Token, u.StoreKey, rand.Text()), u.Who.text(), u.Task)
 	for _, p := range pieces.Cut(u.Inline) {
 		args = append(args, p)
 	}

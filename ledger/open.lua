@@ -1,15 +1,16 @@
 -- open records an upload, or finds the one that is there already. ARGV: key, order, user,
 -- reference, sha256, size, media type, store key, again, replace, ended ("" or the final state in
--- which it is recorded), keep of the dead ms, grace ms, crc32c or "", token, who and why, message of
--- the first task or "", then the pieces of a voucher that the ledger keeps itself. The token is this
--- call's, and stands instead of a store key. Returns: what ("created", "duplicate", "revived"),
--- generation of the task to put (0: none), the store key to drop ("": none), now, its place in its
--- order queue when it was made or revived, the store key that is held, how many tasks are pending once
--- its first was put with it.
+-- which it is recorded), keep of the dead ms, grace ms, crc32c or "", token of this call, who and why,
+-- message of the first task or "", then the pieces of a voucher that the ledger keeps itself, without
+-- a store key. The record keeps the token as `inline` while it holds such a voucher, and as `again`,
+-- which outlives the voucher, of a call that may revive it. Returns: what ("created", "duplicate",
+-- "revived"), generation of the task to put (0: none), the store key to drop ("": none), now, its
+-- place in its order queue when it was made or revived, the store key that is held, how many tasks are
+-- pending once its first was put with it.
 local order, store, again, replace, final = ARGV[2], ARGV[8], ARGV[9] == '1', ARGV[10] == '1', ARGV[11]
 local keep_dead, grace, crc, token, FIRST_PIECE = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14], ARGV[15], 18
 local u, now = upload_key(KEY), now_ms()
-local was = redis.call('HMGET', u, 'state', 'store', 'leaving', 'gen', 'made', 'since', 'inline', 'ref')
+local was = redis.call('HMGET', u, 'state', 'store', 'leaving', 'gen', 'made', 'since', 'inline', 'ref', 'again')
 local state = was[1]
 local ended = state and FINAL[state]
 
@@ -28,10 +29,12 @@ local function task()
   return generation > 0 and generation or assign(KEY, now)
 end
 
--- The same call again (a reply that was lost): all is done, and the voucher it put is the one that
--- is held.
-local same = token ~= '' and was[7] == token or token == '' and was[2] == store
-if state and same then return { 'created', task(), '', now, was[6] } end
+-- The same call again (a reply that was lost): all is done. Most often the voucher it put is the one
+-- that is held; another is put in vain.
+if state and (was[9] == token or was[7] == token or store ~= '' and was[2] == store) then
+  local vain = store ~= was[2] and store ~= was[3] and store or ''
+  return { 'created', task(), vain, now, was[6], vain ~= '' and not ended and was[2] or '' }
+end
 -- What has ended is not sent, and so takes nobody's place.
 if ended and not again then return { 'duplicate', 0, store, now } end
 
@@ -50,7 +53,7 @@ end
 if state and not ended then return { 'duplicate', task(), store, now, was[6], was[2] or '' } end
 
 if was[7] then drop_bytes(KEY) end
-if token ~= '' then redis.call('RPUSH', bytes_of(KEY), unpack(ARGV, FIRST_PIECE)) end
+if store == '' then redis.call('RPUSH', bytes_of(KEY), unpack(ARGV, FIRST_PIECE)) end
 local record = { 'v', 1, 'order', order, 'sha', ARGV[5], 'size', ARGV[6], 'kind', ARGV[7] }
 local function note(field, value) record[#record + 1], record[#record + 2] = field, value end
 -- Enqueued again, it is the upload that it was: only its budget, age limit and place are new.
@@ -64,7 +67,8 @@ if state then
   if was[8] and ARGV[4] ~= '' then redis.call('ZREM', P .. 'find', '=' .. was[8] .. '\0' .. KEY) end
 end
 index_search(KEY, order, ARGV[4])
-if token ~= '' then note('inline', token) else note('store', store) end
+if store == '' then note('inline', token) else note('store', store) end
+if again then note('again', token) end
 if crc ~= '' then note('crc', crc) end
 if ARGV[3] ~= '' then note('user', ARGV[3]) end
 if ARGV[4] ~= '' then note('ref', ARGV[4]) end

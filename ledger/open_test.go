@@ -245,3 +245,60 @@ func TestOpenWhatHasEnded(t *testing.T) {
 		})
 	}
 }
+
+// Its voucher has left with its delivery, or was put once more: the call is still known as the same.
+func TestOpenLostReplyAfterDelivery(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(n *ledger.NewUpload){
+		"kept by the ledger": func(n *ledger.NewUpload) { n.StoreKey, n.Inline = "", []byte("receipt") },
+		"in a store":         func(*ledger.NewUpload) {},
+		"put once more":      func(n *ledger.NewUpload) { n.StoreKey += "-more" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, ledger.Settings{})
+			n := b.upload("order", "receipt")
+			n.Again, n.Token = true, "this call"
+			if name == "kept by the ledger" {
+				change(&n)
+			}
+			for revived := range 2 {
+				if o := b.openAs(n); o.Duplicate || o.Revived != (revived == 1) || o.Generation != int64(revived)+1 {
+					t.Fatalf("opened %+v", o)
+				}
+				id := ledger.UploadID(n.Account, "", "order", n.SHA256)
+				b.attempt(id, delivered("r"))
+				if n.StoreKey != "" {
+					b.must(b.Left(b.ctx, b.account, []ledger.Kept{{ID: id, StoreKey: n.StoreKey}}))
+				}
+				more := n
+				change(&more)
+				if o := b.openAs(more); o.Duplicate || o.Revived || o.Generation != 0 || o.Drop != more.StoreKey {
+					t.Fatalf("the same call gave %+v, want no task, and what it put dropped", o)
+				}
+				b.state(id, ledger.Delivered)
+				n.Token = "another call"
+			}
+		})
+	}
+}
+
+// A producer that has died makes its call once more, and puts the voucher once more: the first it
+// put stays.
+func TestOpenLostReplyWithAnotherVoucher(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	n := b.upload("order", "receipt")
+	n.Again, n.Token = true, "this call"
+	o := b.openAs(n)
+	more := n
+	more.StoreKey = "more"
+	got, err := b.Open(b.ctx, more)
+	b.must(err)
+	if got.Duplicate || got.Generation != 1 || got.Drop != "more" || got.Holds != n.StoreKey {
+		t.Errorf("opened %+v, want the voucher dropped that was put again", got)
+	}
+	if u := b.get(o.ID); u.StoreKey != n.StoreKey {
+		t.Errorf("upload %+v, want it to hold what was put first", u)
+	}
+}
