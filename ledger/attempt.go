@@ -111,7 +111,8 @@ func readRunning(a NewAttempt, account string, r reply) Running {
 }
 
 // Release takes back an attempt that sent nothing. With a reason, ReasonStore or ReasonIdentity, the
-// breaker is open until an attempt succeeds.
+// breaker is open until an attempt succeeds; any other upload may probe at once, until one fares the
+// same.
 func (l *Ledger) Release(ctx context.Context, run Running, reason string) error {
 	account, key, err := ParseID(run.ID)
 	if err != nil {

@@ -3,7 +3,7 @@
 --   reason      why it is open; absent: closed          since, until   ms
 --   step        how often it opened again              bound          until then not even a success closes it, ms
 --   probe       nonce of the attempt that asks         probe_till     when its turn ends by itself, ms
---   by          the one upload whose answers opened it: it alone waits    last_*    the last answer
+--   by          the one upload whose answers, or voucher, opened it: it alone waits   last_*   the last answer
 --   paused_at, paused_till, paused_for, paused_by   a person's hold: since, until (0: no end), why and who. It
 --                       stands beside the reason, and comes first
 --   row_outage  attempts in a row without an answer

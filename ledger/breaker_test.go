@@ -255,3 +255,38 @@ func TestBreakerStore(t *testing.T) {
 	b.probe(delivered("r"))
 	b.isClosed()
 }
+
+// A voucher that cannot be read does not hold up those that can.
+func TestBreakerOpenedByOneVoucherAlone(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []string{ledger.ReasonStore, ledger.ReasonIdentity} {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, ledger.Settings{})
+			bad := b.fresh()
+			b.must(b.Release(b.ctx, b.started(bad, 1, "n1"), reason))
+			b.openFor(reason, 10*time.Second)
+			if h := b.stopped(bad, 1, "n2", ledger.Early); h.For != 5*time.Second {
+				t.Fatalf("early by %v, want 5 s", h.For)
+			}
+			b.probe(delivered("r"))
+			b.isClosed()
+			b.must(b.Release(b.ctx, b.started(bad, 1, "n3"), reason))
+			other := b.started(b.fresh(), 1, "n4")
+			b.must(b.Release(b.ctx, other, reason)) // so it is not this voucher
+			b.stopped(b.fresh(), 1, "n5", ledger.BreakerOpen)
+			b.stopped(bad, 1, "n6", ledger.BreakerOpen)
+		})
+	}
+}
+
+// Two attempts under way find the store away: all wait for the first hold.
+func TestBreakerStoreIsAwayForTwo(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	for _, r := range b.running(2) {
+		b.must(b.Release(b.ctx, r, ledger.ReasonStore))
+	}
+	b.stopped(b.fresh(), 1, "n", ledger.BreakerOpen)
+	b.openFor("store", 10*time.Second)
+}

@@ -134,7 +134,7 @@ func (d *delivery) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Fin
 		}
 		d.log.Warn(event, zap.String("upload_id", p.ID), zap.Error(err))
 		d.recorder.release(detached, b.Running, reason)
-		return rec, true, nil
+		return rec, false, &retryLater{Delay: d.unreadDelay(b.Running.Age), Reason: "its voucher cannot be read"}
 	}
 	d.count.Attempted(d.account, outcome.Outcome, outcome.Duration)
 	rec, err = d.recorder.finish(detached, b.Running, outcome)
@@ -150,6 +150,12 @@ func (d *delivery) attempt(ctx context.Context, p tasks.Payload) (rec ledger.Fin
 		return rec, false, &retryLater{Delay: rec.Wait, Failed: !rec.Account, Reason: reason(outcome)}
 	}
 	return rec, false, nil
+}
+
+// unreadDelay is how long an upload steps aside whose voucher cannot be read, so that others find out
+// whether theirs can: as long as it has waited already, between a breaker's first hold and a minute.
+func (d *delivery) unreadDelay(age time.Duration) time.Duration {
+	return min(max(age, d.ledger.Settings().Breaker.ProbeBase), strangeDelay)
 }
 
 // notBegun hands the task back: Redis is away, or cannot run the ledger's script on this record,

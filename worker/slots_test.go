@@ -1,10 +1,14 @@
 package worker_test
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
 )
@@ -169,6 +173,38 @@ func TestStoreAwayHoldsTheAccount(t *testing.T) {
 			t.Errorf("attempts that sent nothing are recorded: %v", vs)
 		}
 	}
+}
+
+// unreadable is a blob store that gives some vouchers to nobody.
+type unreadable struct {
+	blob.Store
+
+	sums map[string]bool
+}
+
+func (u *unreadable) Open(ctx context.Context, e blob.Entry) (io.ReadCloser, error) {
+	if u.sums[e.SHA256] {
+		return nil, errAway
+	}
+	return u.Store.Open(ctx, e)
+}
+
+// TestUnreadableVouchersStepAside has more vouchers that cannot be read than the worker has handlers:
+// the others are delivered all the same.
+func TestUnreadableVouchersStepAside(t *testing.T) {
+	t.Parallel()
+	v := &unreadable{sums: map[string]bool{}}
+	b := setup(t, func(b *bundle) { b.store, b.conc = v, 2 })
+	v.Store = redisStore(b)
+	for i := range 3 {
+		v.sums[b.enqueue("bad-"+strconv.Itoa(i), i).SHA256] = true
+	}
+	var ids []string
+	for i := range 6 {
+		ids = append(ids, b.enqueue("good-"+strconv.Itoa(i), 10+i).ID)
+	}
+	b.start("w1")
+	b.reaches(ledger.Delivered, ids...)
 }
 
 func TestLostVoucherIsInvalid(t *testing.T) {
