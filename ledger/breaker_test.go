@@ -290,3 +290,31 @@ func TestBreakerStoreIsAwayForTwo(t *testing.T) {
 	b.stopped(b.fresh(), 1, "n", ledger.BreakerOpen)
 	b.openFor("store", 10*time.Second)
 }
+
+// Nobody has called the API: a delivery of long ago says nothing of how it is now.
+func TestBreakerIsNotClosedByAKnownDelivery(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	known := func(id string) {
+		b.t.Helper()
+		rec, err := b.RecordDelivery(b.ctx, id, ledger.Running{
+			ID: id, Number: 1, Generation: 1, Nonce: "of long ago", Worker: "w", StartedAt: b.get(id).CreatedAt,
+		}.Delivery(delivered("r")))
+		b.must(err)
+		if rec.State != ledger.Delivered || rec.BreakerReason != "outage" {
+			t.Fatalf("recorded %+v, want it delivered and the breaker open", rec)
+		}
+	}
+	b.trip(5, unavailable())
+	known(b.fresh())
+	b.openFor("outage", 5*time.Second)
+	if g := b.breaker(); g.LastOutcome != ledger.OutcomeUnavailable {
+		t.Errorf("last answer %+v, want what the API said last", g)
+	}
+	b.pass()
+	run := b.started(b.fresh(), 1, "probe")
+	b.must(b.Release(b.ctx, run, "")) // as a worker does that learns of the delivery
+	known(run.ID)
+	b.probe(unavailable())
+	b.openFor("outage", 10*time.Second)
+}

@@ -61,8 +61,8 @@ func (l *Ledger) Finish(ctx context.Context, run Running, o AttemptResult) (Fini
 }
 
 // RecordDelivery records a delivery that is known from elsewhere than the ledger, which has lost
-// it. Doing it again changes nothing. The error is ErrNotFound when there is no record of the
-// upload.
+// it. The breaker learns nothing from it. Doing it again changes nothing. The error is ErrNotFound
+// when there is no record of the upload.
 func (l *Ledger) RecordDelivery(ctx context.Context, id string, a Attempt) (FinishResult, error) {
 	run := Running{
 		ID: id, Number: a.Number, Generation: a.Generation, Nonce: a.Nonce, Worker: a.Worker, StartedAt: a.StartedAt,

@@ -80,9 +80,11 @@ local timed = outcome ~= 'invalid' and (outcome ~= 'unavailable' or attempt.http
 count_attempt(now, attempt.ended > 0 and attempt.ended or now, outcome, timed and attempt.duration, 1)
 if before then count_attempt(now, tonumber(field(line, F_ENDED)), before, nil, -1) end
 
+-- A delivery that is known from elsewhere says nothing of how the account is now.
+local known = attempt.ended > 0
 local probe = end_probe(nonce)
-if outcome ~= 'invalid' then note_answer(now, outcome, attempt.http, attempt.code, attempt.msg ~= '' and attempt.msg or attempt.error) end
-local account = judge(function()
+if outcome ~= 'invalid' and not known then note_answer(now, outcome, attempt.http, attempt.code, attempt.msg ~= '' and attempt.msg or attempt.error) end
+local account = not known and judge(function()
   local cfg = cjson.decode(ARGV[3])
   cfg.jitter = tonumber(ARGV[4])
   return cfg
