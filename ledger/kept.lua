@@ -1,7 +1,7 @@
 -- kept drops vouchers of the ledger's own whose time has come, and lists those that leave the blob
 -- store, or notes that they have left. ARGV: "", limit: returns pairs of key and store key, of
--- those whose time has come. From here on they count as gone,
---   so that nobody sends an upload again whose voucher is just being deleted.
+-- those whose time has come, with "" of one that is gone already; empty: there are no more. From
+-- here on they count as gone, so that nobody sends an upload again whose voucher is just being deleted.
 -- ARGV: "gone", then pairs of key and store key: notes them as deleted.
 if KEY ~= 'gone' then
   local reply = {}
@@ -18,12 +18,9 @@ if KEY ~= 'gone' then
         redis.call('HDEL', upload_key(key), 'store')
       end
     end
-    if leaving then
-      table.insert(reply, key)
-      table.insert(reply, leaving)
-    else
-      redis.call('ZREM', P .. 'keep', member)
-    end
+    if not leaving then redis.call('ZREM', P .. 'keep', member) end
+    table.insert(reply, key)
+    table.insert(reply, leaving or '')
   end
   return reply
 end

@@ -289,3 +289,41 @@ func TestRemoveSparesAnothersRequestID(t *testing.T) {
 	}
 	b.finds("same", young.ID)
 }
+
+// Vouchers that the ledger keeps itself leave page by page, as all others do.
+func TestKeptByTheLedgerLeaveByPages(t *testing.T) {
+	t.Parallel()
+	const pages, page = 2, 500
+	b := setup(t, ledger.Settings{KeepSent: time.Hour})
+	var revived string
+	for i := range pages*page + 1 {
+		n := b.upload(strconv.Itoa(i), "receipt")
+		n.StoreKey, n.Inline = "", []byte("receipt")
+		revived = b.openAs(n).ID
+		b.attempt(revived, delivered(revived))
+	}
+	b.later(b.set.KeepSent)
+	for range pages + 1 {
+		ks, err := b.Leaving(b.ctx, b.account)
+		b.must(err)
+		if len(ks) == 0 {
+			t.Fatal("the page says that there are no more")
+		}
+		b.must(b.Left(b.ctx, b.account, ks))
+	}
+	b.leave()
+	for _, name := range b.keys() {
+		if name == "keep" || strings.HasPrefix(name, "b:") {
+			t.Errorf("%s is left", name)
+		}
+	}
+	// What is told again late takes nothing from a voucher that came since.
+	n := b.upload(strconv.Itoa(pages*page), "receipt")
+	n.StoreKey, n.Inline, n.Again = "", []byte("receipt"), true
+	b.openAs(n)
+	b.attempt(revived, delivered("again"))
+	b.must(b.Left(b.ctx, b.account, []ledger.Kept{{ID: revived}}))
+	if !b.get(revived).Inline || !slices.Contains(b.keys(), "keep") {
+		t.Error("the voucher that came since is not kept")
+	}
+}

@@ -101,11 +101,12 @@ func (l *Ledger) Remove(ctx context.Context, account string) (Removed, error) {
 	return Removed{Uploads: int(r.num(0)), Attempts: int(r.num(1))}, nil
 }
 
-// Kept names a voucher that is to leave the store.
+// Kept names a voucher that is to leave the store. With the store key "" it has left already: the
+// ledger kept it itself.
 type Kept struct{ ID, StoreKey string }
 
-// Leaving gives up to 500 vouchers whose time in the blob store is over. The caller deletes them
-// and says so with Left.
+// Leaving gives up to 500 vouchers whose time is over, and none when there are no more. The caller
+// deletes them from the blob store and says so with Left.
 func (l *Ledger) Leaving(ctx context.Context, account string) ([]Kept, error) {
 	r, err := l.run(ctx, l.scripts.kept, account, "", l.set.lookAtOnce)
 	if err != nil {
@@ -120,14 +121,14 @@ func (l *Ledger) Leaving(ctx context.Context, account string) ([]Kept, error) {
 
 // Left notes vouchers of an account that were deleted from the store.
 func (l *Ledger) Left(ctx context.Context, account string, ks []Kept) error {
-	if len(ks) == 0 {
-		return nil
-	}
 	args := []any{"gone"}
 	for _, k := range ks {
-		if _, key, err := ParseID(k.ID); err == nil {
+		if _, key, err := ParseID(k.ID); err == nil && k.StoreKey != "" {
 			args = append(args, key, k.StoreKey)
 		}
+	}
+	if len(args) == 1 {
+		return nil
 	}
 	if _, err := l.run(ctx, l.scripts.kept, account, args...); err != nil {
 		return fmt.Errorf("note vouchers of account %s as gone: %w", account, err)
