@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // leave asserts which vouchers are to leave the blob store, and notes that they have.
@@ -325,5 +326,26 @@ func TestKeptByTheLedgerLeaveByPages(t *testing.T) {
 	b.must(b.Left(b.ctx, b.account, []ledger.Kept{{ID: revived}}))
 	if !b.get(revived).Inline || !slices.Contains(b.keys(), "keep") {
 		t.Error("the voucher that came since is not kept")
+	}
+}
+
+// Once a call has done its part it reads nothing more.
+func TestRemoveReadsNoMoreThanItTakes(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, redistest.Start(t, redistest.Options{}).Client(), ledger.Settings{})
+	o := b.open("order", "receipt")
+	b.attempt(o.ID, delivered("r"))
+	b.must(b.Left(b.ctx, b.account, []ledger.Kept{{ID: o.ID, StoreKey: b.get(o.ID).StoreKey}}))
+	for i := range 1001 {
+		b.must(b.rdb.RPush(b.ctx, b.prefix()+"x:"+b.key(o.ID), i).Err())
+	}
+	b.later(b.set.Retention + time.Hour)
+	reads := func() int64 { return redistest.Commands(t, b.rdb)["zrangebyscore"] }
+	before := reads()
+	if r, err := b.Remove(b.ctx, b.account); err != nil || r != (ledger.Removed{Attempts: 1000}) {
+		t.Fatalf("removed %+v, %v", r, err)
+	}
+	if n := reads() - before; n != 1 {
+		t.Errorf("it read %d states, want the one that it had to do with", n)
 	}
 }

@@ -45,6 +45,7 @@ local function remove(key, state)
 end
 
 for _, state in ipairs({ 'delivered', 'discarded' }) do
+  if left <= 0 then break end -- a negative limit would have Redis read them all
   for _, key in ipairs(redis.call('ZRANGEBYSCORE', P .. 's:' .. state, '-inf', till, 'LIMIT', 0, left)) do
     if left <= 0 then break end
     left = left - 1
