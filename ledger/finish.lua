@@ -67,6 +67,9 @@ elseif lost then
   -- Its number may be another's by now.
   count = math.max(count + 1, number)
   redis.call('HSET', u, 'n', count)
+  -- What ended the upload stays what is shown of it.
+  local last = FINAL[state] and redis.call('LINDEX', list, -1)
+  if last then redis.call('HSETNX', u, 'won', last) end
   ended = written(count)
   append(KEY, ended)
 else

@@ -24,7 +24,8 @@ func (l *Ledger) readUpload(account, key string, f map[string]string, lines []st
 			u.shows(a)
 		}
 	}
-	// A late answer delivered it: that attempt counts, not the last one.
+	// A late answer delivered it, or another was recorded after its end: that attempt counts, not the
+	// last one.
 	if won := f["won"]; won != "" {
 		u.shows(readAttempt(won))
 	}

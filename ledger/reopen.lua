@@ -26,7 +26,7 @@ if not r[3] and not r[8] then return { 'gone' } end
 note_action(KEY, now, 'retry', state, ARGV[3])
 note_end(KEY, state)
 redis.call('ZREM', P .. 'keep', KEY)
-redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done')
+redis.call('HDEL', u, 'refusals', 'soft', 'next', 'done', 'won')
 -- A retried upload waits from now on; only its creation, which never changes, stays older.
 local place, head = join(KEY, order, now)
 unindex(KEY, state)

@@ -178,3 +178,38 @@ func TestReleaseAfterALostBegin(t *testing.T) {
 		t.Fatalf("upload %+v, want the attempt before it to stay", u)
 	}
 }
+
+// The one that ended the upload is shown, although the other was recorded after it.
+func TestLostAttemptIsToldAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	for state, o := range map[ledger.State]ledger.AttemptResult{
+		ledger.Delivered: delivered("end"), ledger.Rejected: requestID(final(), "end"),
+	} {
+		t.Run(string(state), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, ledger.Settings{})
+			up := b.open("order", "receipt")
+			lose := b.rollback()
+			first := b.started(up.ID, 1, "n1")
+			b.finish(first, unavailable())
+			lose()
+			b.finish(b.started(up.ID, 1, "n2"), o)
+			for _, how := range []string{"late", "repeated"} {
+				if rec := b.finish(first, unavailable()); rec.How != how || rec.State != state {
+					t.Fatalf("recorded %+v, want it %s", rec, how)
+				}
+			}
+			u := b.get(up.ID)
+			if u.AttemptCount != 2 || u.Outcome != o.Outcome || u.RequestID != "end" || u.Code != o.Code {
+				t.Errorf("upload %+v, want what ended it", u)
+			}
+			if state == ledger.Rejected {
+				b.reopen(up.ID)
+				b.attempt(up.ID, unclear())
+				if u := b.get(up.ID); u.Outcome != ledger.OutcomeUnclear {
+					t.Errorf("upload %+v, want its last attempt", u)
+				}
+			}
+		})
+	}
+}
