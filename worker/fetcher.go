@@ -280,7 +280,7 @@ func (f *fetcher) giveBack() {
 		return
 	}
 	ctx := context.Background() // each command has a limit
-	args := []any{f.keys.prefix + "t:", time.Now().UnixNano()}
+	args := []any{f.keys.prefix + "t:"}
 	for _, m := range msgs {
 		args = append(args, m)
 	}
@@ -292,16 +292,18 @@ func (f *fetcher) giveBack() {
 	f.tasks.Wake(ctx, f.account)
 }
 
-// giveBack does what asynq's own script does for a task that was taken up in vain. It knows the
-// tasks by their messages: only asynq reads an id out of one. The list has the newest first.
+// giveBack does what asynq's own script does for a task that was taken up in vain: it notes no time
+// since when it is pending. At the end that is taken first, one of now would make all behind it look
+// lost. It knows the tasks by their messages: only asynq reads an id out of one. The list has the
+// newest first.
 const giveBack = `
 local given = {}
-for i = 3, #ARGV do given[ARGV[i]] = true end
+for i = 2, #ARGV do given[ARGV[i]] = true end
 for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
   local key = ARGV[1] .. id
   if given[redis.call('HGET', key, 'msg')] and redis.call('ZREM', KEYS[2], id) == 1 then
     redis.call('LREM', KEYS[1], 1, id)
-    redis.call('HSET', key, 'state', 'pending', 'pending_since', ARGV[2])
+    redis.call('HSET', key, 'state', 'pending')
     redis.call('RPUSH', KEYS[3], id)
   end
 end`

@@ -190,3 +190,23 @@ func TestNothingBeginsOnceStopped(t *testing.T) {
 		t.Errorf("a task is given: %v", err)
 	}
 }
+
+// TestGivenBackCountsAsNoneThatIsNew looks at what was given back: it carries no time, as what asynq
+// puts back itself. One of now, at the end that is taken first, would make all behind it look lost.
+func TestGivenBackCountsAsNoneThatIsNew(t *testing.T) {
+	t.Parallel()
+	f := newFetching(t, 1, 2)
+	f.fetcher.slots.size = 2
+	if _, err := f.fetcher.ask(t.Context(), 2, time.Now().Add(time.Minute).Unix()).Result(); err != nil || f.kept() != 1 {
+		t.Fatalf("%d are kept, %v", f.kept(), err)
+	}
+	f.fetcher.giveBack()
+	pending, err := f.rdb.LRange(t.Context(), f.fetcher.keys.pending, 0, -1).Result()
+	if err != nil || len(pending) != 1 {
+		t.Fatalf("pending: %v, %v", pending, err)
+	}
+	task, err := f.rdb.HGetAll(t.Context(), f.fetcher.keys.prefix+"t:"+pending[0]).Result()
+	if err != nil || task["state"] != "pending" || task["pending_since"] != "" {
+		t.Errorf("given back: %v, %v", task, err)
+	}
+}
