@@ -25,11 +25,11 @@ func (c *rebuildCmd) Run(ctx context.Context, s *session) error {
 			b.add()
 		})
 		b.close()
-		fmt.Fprintf(s.stdout, "The ledger's indexes agree with its records; %d tasks that were missing are put.\n", r.Requeued)
-		fmt.Fprintf(s.stdout, "%d uploads restored, %d were known, %d leftovers deleted.\n", r.Restored, r.Known, r.Leftover)
 		if err != nil {
 			return fmt.Errorf("rebuild, and run it again to go on: %w", err)
 		}
+		fmt.Fprintf(s.stdout, "The ledger's indexes agree with its records; %d tasks that were missing are put.\n", r.Requeued)
+		fmt.Fprintf(s.stdout, "%d uploads restored, %d were known, %d leftovers deleted.\n", r.Restored, r.Known, r.Leftover)
 		if r.Damaged > 0 {
 			return fmt.Errorf("%d vouchers in the blob store are damaged and cannot be sent: enqueue them again", r.Damaged)
 		}
