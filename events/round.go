@@ -126,7 +126,7 @@ func (r *round) lookAtBreaker(ctx context.Context) error {
 	is := Breaker{Account: r.hook.Account, Reason: b.Reason, Since: b.Since}
 	was := r.announced
 	if was.Reason != "" && (is.Reason == "" || !is.Since.Equal(was.Since.Time)) {
-		now, err := r.cfg.Ledger.Now(ctx)
+		now, err := r.cfg.Ledger.Now(ctx, r.hook.Account)
 		if err != nil {
 			return err
 		}

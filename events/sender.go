@@ -77,14 +77,11 @@ func NewSender(cfg Config) *Sender {
 // Begin notes that webhooks that are new begin with what ends from now on. Called before an account's
 // first delivery, it lets no upload end that nobody is told of should the process die at once.
 func (s *Sender) Begin(ctx context.Context) error {
-	if len(s.cfg.Webhooks) == 0 {
-		return nil
-	}
-	now, err := s.cfg.Ledger.Now(ctx)
-	if err != nil {
-		return err
-	}
 	for _, hook := range s.cfg.Webhooks {
+		now, err := s.cfg.Ledger.Now(ctx, hook.Account)
+		if err != nil {
+			return err
+		}
 		if err := (state{rdb: s.cfg.Redis, account: hook.Account}).begin(ctx, now); err != nil {
 			return err
 		}
@@ -168,7 +165,7 @@ func (a *account) renew(ctx context.Context, lost context.CancelFunc) {
 
 // work sends what has ended, from where the last sender stopped.
 func (a *account) work(ctx context.Context) error {
-	now, err := a.cfg.Ledger.Now(ctx)
+	now, err := a.cfg.Ledger.Now(ctx, a.hook.Account)
 	if err != nil {
 		return err
 	}

@@ -17,10 +17,10 @@ func TestWebhooksTellWhatEndsFromNowOn(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.end("1", 0, delivered()) // before the webhooks
-	now, err := b.ledger.Now(b.ctx)
+	now, err := b.ledger.Now(b.ctx, b.account)
 	b.must(err)
 	b.eventually("the next millisecond", func() bool {
-		later, laterErr := b.ledger.Now(b.ctx)
+		later, laterErr := b.ledger.Now(b.ctx, b.account)
 		b.must(laterErr)
 		return later.After(now.Time)
 	})

@@ -66,16 +66,16 @@ type counts struct {
 // Activity reads the last n steps of an account: minutes of the last two hours, or multiples of 15
 // minutes within a week. It costs one command for each 10 minutes, or 4 hours.
 func (l *Ledger) Activity(ctx context.Context, account string, step time.Duration, n int) (Activity, error) {
-	clock, err := l.rdb.Time(ctx).Result()
+	now, err := l.Now(ctx, account)
 	if err != nil {
-		return Activity{}, fmt.Errorf("read the time: %w", err)
+		return Activity{}, err
 	}
 	from := counts{name: "m", step: time.Minute, steps: 10}
 	if step%(15*time.Minute) == 0 {
 		from = counts{name: "q", step: 15 * time.Minute, steps: 16}
 	}
-	a := Activity{Now: Time{clock.UTC()}, Step: step, Steps: make([]Step, n)}
-	last := clock.Truncate(step)
+	a := Activity{Now: now, Step: step, Steps: make([]Step, n)}
+	last := now.Truncate(step)
 	for i := range a.Steps {
 		a.Steps[i] = Step{At: Time{last.Add(-step * time.Duration(n-1-i)).UTC()}, Attempts: map[Outcome]int64{}}
 	}

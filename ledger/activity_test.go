@@ -96,7 +96,7 @@ func TestActivityOfARecordedDelivery(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ledger.Settings{})
 	u := b.open("order", "receipt")
-	now, err := b.Now(b.ctx)
+	now, err := b.Now(b.ctx, b.account)
 	b.must(err)
 	a := ledger.Attempt{Number: 1, Generation: 1, Nonce: "n", Worker: "w", StartedAt: now, EndedAt: ledger.Time{Time: now.Add(-3 * time.Hour)}}
 	_, err = b.RecordDelivery(b.ctx, u.ID, a)

@@ -144,9 +144,14 @@ func (u Upload) asItEnded(e end) Upload {
 }
 
 // Now reads the clock of the Redis that keeps an account's times.
-func (l *Ledger) Now(ctx context.Context) (Time, error) {
-	clock, err := l.rdb.Time(ctx).Result()
+func (l *Ledger) Now(ctx context.Context, account string) (Time, error) {
+	rdb, err := l.node(ctx, account)
 	if err != nil {
+		return Time{}, err
+	}
+	clock, err := rdb.Time(ctx).Result()
+	if err != nil {
+		l.lookAnew(ctx, err)
 		return Time{}, fmt.Errorf("read the time: %w", err)
 	}
 	return Time{clock.UTC().Truncate(time.Millisecond)}, nil

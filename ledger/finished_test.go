@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // finished reads all there is after a time, in pages.
@@ -30,7 +31,7 @@ func (b *bundle) finished(account string, after ledger.Time, limit int) (us []le
 func (b *bundle) past(t ledger.Time) {
 	b.t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		now, err := b.Now(b.ctx)
+		now, err := b.Now(b.ctx, b.account)
 		b.must(err)
 		if now.After(t.Time) {
 			return
@@ -67,7 +68,7 @@ func TestFinishedMissesNothingWhileOthersEnd(t *testing.T) {
 	for last := false; !last; {
 		select {
 		case <-over:
-			now, err := b.Now(b.ctx)
+			now, err := b.Now(b.ctx, b.account)
 			b.must(err)
 			b.past(now)
 			last = true
@@ -186,5 +187,29 @@ func TestFinishedOfAnAccountThatIsNone(t *testing.T) {
 	page, err := b.Finished(b.ctx, b.account, ledger.Time{}, 5)
 	if err != nil || len(page.Uploads) != 0 || !page.Until.IsZero() {
 		t.Fatalf("%+v %v", page, errors.Unwrap(err))
+	}
+}
+
+// The nodes of a cluster have clocks of their own: the one that counts is the one that writes an
+// account's ends.
+func TestNowIsTheAccountsNodes(t *testing.T) {
+	t.Parallel()
+	c := redistest.Cluster(t)
+	rdb := c.Client()
+	t.Cleanup(func() { _ = rdb.Close() })
+	account := redistest.Account(t)
+	owner, err := rdb.MasterForKey(t.Context(), "voucherd:{"+ledger.Queue(account)+"}:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := ledger.New(rdb, ledger.Settings{})
+	before, calls := redistest.Commands(t, owner)["time"], 20
+	for range calls {
+		if _, err := l.Now(t.Context(), account); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := redistest.Commands(t, owner)["time"] - before; n != int64(calls) {
+		t.Errorf("%d of %d were asked of the account's node", n, calls)
 	}
 }

@@ -38,11 +38,11 @@ const leasesAtOnce = 10_000
 // that beats for the first time has no times yet: it gets those of Redis.
 func (l *Ledger) Beat(ctx context.Context, account string, w WorkerInfo) (Vitals, error) {
 	if w.LastBeat.IsZero() {
-		now, err := l.rdb.Time(ctx).Result()
+		now, err := l.Now(ctx, account)
 		if err != nil {
 			return Vitals{}, fmt.Errorf("beat for account %s: %w", account, err)
 		}
-		w.StartedAt, w.LastBeat = Time{now.UTC()}, Time{now.UTC()}
+		w.StartedAt, w.LastBeat = now, now
 	}
 	said, err := json.Marshal(w)
 	if err != nil {
