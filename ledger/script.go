@@ -2,7 +2,7 @@ package ledger
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,65 +13,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-//go:embed lib.lua
-var libLua string
+// files are the scripts, and what they share.
+//
+//go:embed *.lua
+var files embed.FS
 
-//go:embed breaker.lua
-var breakerLua string
-
-//go:embed open.lua
-var openLua string
-
-//go:embed rate.lua
-var rateLua string
-
+// beginLua stands by itself so that a build of tests can break it: see mutant.go.
+//
 //go:embed begin.lua
 var beginLua string
-
-//go:embed finish.lua
-var finishLua string
-
-//go:embed release.lua
-var releaseLua string
-
-//go:embed reopen.lua
-var reopenLua string
-
-//go:embed discard.lua
-var discardLua string
-
-//go:embed repair.lua
-var repairLua string
-
-//go:embed pass.lua
-var passLua string
-
-//go:embed sweep.lua
-var sweepLua string
-
-//go:embed recover.lua
-var recoverLua string
-
-//go:embed remove.lua
-var removeLua string
-
-//go:embed hold.lua
-var holdLua string
-
-//go:embed kept.lua
-var keptLua string
-
-//go:embed stuck.lua
-var stuckLua string
-
-//go:embed finished.lua
-var finishedLua string
-
-//go:embed pause.lua
-var pauseLua string
-
-//go:embed renew.lua
-var renewLua string
 
 // scripts are the ledger's Lua, each with what it needs of what it shares in front of it.
 type scripts struct {
@@ -79,16 +29,26 @@ type scripts struct {
 }
 
 func loadScripts() scripts {
-	lib, rate, breaker, repair := statements(libLua), statements(rateLua), statements(breakerLua), statements(repairLua)
-	load := func(own string, shared ...[]string) *redis.Script {
+	lib, rate, breaker, repair := statements(lua("lib")), statements(lua("rate")), statements(lua("breaker")), statements(lua("repair"))
+	script := func(own string, shared ...[]string) *redis.Script {
 		return redis.NewScript(link(own, append([][]string{lib}, shared...)...))
 	}
+	load := func(name string, shared ...[]string) *redis.Script { return script(lua(name), shared...) }
 	return scripts{
-		open: load(openLua), begin: load(beginLua, rate), finish: load(finishLua, breaker), release: load(releaseLua, breaker),
-		reopen: load(reopenLua), discard: load(discardLua), pass: load(passLua, repair), sweep: load(sweepLua, repair),
-		recover: load(recoverLua, repair), remove: load(removeLua), hold: load(holdLua), kept: load(keptLua), stuck: load(stuckLua),
-		finished: load(finishedLua), pause: load(pauseLua), renew: load(renewLua),
+		open: load("open"), begin: script(beginLua, rate), finish: load("finish", breaker), release: load("release", breaker),
+		reopen: load("reopen"), discard: load("discard"), pass: load("pass", repair), sweep: load("sweep", repair),
+		recover: load("recover", repair), remove: load("remove"), hold: load("hold"), kept: load("kept"), stuck: load("stuck"),
+		finished: load("finished"), pause: load("pause"), renew: load("renew"),
 	}
+}
+
+// lua gives the text of a file.
+func lua(name string) string {
+	text, err := files.ReadFile(name + ".lua")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return string(text)
 }
 
 // statements cuts Lua that others share into its statements, all of which begin with "local", without
