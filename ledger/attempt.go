@@ -57,7 +57,7 @@ type Running struct {
 	Generation                   int64
 	Nonce, Worker                string
 	StartedAt                    Time
-	Probe                        bool // it asks, for the whole account, whether the breaker may open
+	Probe                        bool // it asks, for the whole account, whether the breaker may close
 	Interrupted                  bool // the attempt before it was found cut off
 	SHA256                       string
 	CRC32C                       string // hex; "": not known

@@ -59,7 +59,7 @@ func (b *bundle) openFor(reason string, d time.Duration) {
 func (b *bundle) isClosed() {
 	b.t.Helper()
 	if g := b.breaker(); g.Reason != "" || g.Wait != 0 || g.Probing || g.Step != 0 {
-		b.t.Fatalf("breaker %+v, want it open", g)
+		b.t.Fatalf("breaker %+v, want it closed", g)
 	}
 }
 

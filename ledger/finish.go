@@ -46,7 +46,7 @@ type FinishResult struct {
 	How           string // "recorded", "late" (the attempt counted as interrupted already) or "repeated"
 	State         State
 	Wait          time.Duration // until the next attempt is due
-	BreakerReason string        // why the breaker is open now; "": open
+	BreakerReason string        // why the breaker is open now; "": it is closed
 	BreakerWait   time.Duration // 0 when only this upload must wait: then its answers alone open the breaker
 	Account       bool          // the answer was taken for the account's: it cost the upload nothing
 	NextID        string        // the upload that is now the head of the order queue; "": none

@@ -28,6 +28,7 @@
 --   reconciler  string  whose turn it is to reconcile the account
 --   rule        string  sign rule of a call that a gateway refused: parts, unit, when (ms)
 --   store       string  identity of the store that holds the account's vouchers
+--   awaited     string  empty: what Go writes before it waits for replicas
 local P = KEYS[1]
 local KEY = ARGV[1]
 local KEEP_ATTEMPTS = 100

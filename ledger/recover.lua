@@ -31,7 +31,7 @@ local function take_back(key)
   redis.call('HINCRBY', upload_key(key), 'soft', 1)
   move(key, 'sending', 'waiting', r[5], 'next', now)
   drop(task_of(key, r[3]))
-  renew(key, 0)
+  requeue(key, 0)
 end
 if next(dead) then
   for _, key in ipairs(redis.call('ZRANGE', P .. 's:sending', 0, -1)) do take_back(key) end
@@ -47,7 +47,7 @@ for id, lease in pairs(leases) do
     local runs = r[1] == 'sending' and tonumber(r[6] or '0') > now
     if not needed or not runs then drop(id) end
     if needed and not runs and is_head(key, r[3], r[4]) then
-      renew(key, math.max(0, tonumber(r[5] or '0') - now))
+      requeue(key, math.max(0, tonumber(r[5] or '0') - now))
     end
   end
 end

@@ -37,8 +37,8 @@ local function lives(key, generation, grace)
   return false
 end
 
--- renew has a task with a new generation put for an upload, due after wait ms.
-local function renew(key, wait)
+-- requeue has a task with a new generation put for an upload, due after wait ms.
+local function requeue(key, wait)
   for _, v in ipairs({ key, assign(key, now), wait }) do table.insert(repairs, v) end
 end
 
@@ -75,5 +75,5 @@ local function look(key, index, grace, keep_dead)
   if state == 'sending' and tonumber(r[5] or '0') + grace > now then return end
   -- Whoever gave it its generation may be just about to put the task.
   if tonumber(r[12] or r[7]) + grace > now or lives(key, r[3] or '0', grace) then return end
-  renew(key, math.max(0, tonumber(r[4] or '0') - now))
+  requeue(key, math.max(0, tonumber(r[4] or '0') - now))
 end
