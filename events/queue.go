@@ -1,7 +1,9 @@
 package events
 
 import (
+	"cmp"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
@@ -9,11 +11,11 @@ import (
 
 // queue holds events that were read and have not arrived yet. Those of one line are sent one after
 // the other; a line whose event does not arrive waits, and the others go on. A receiver that takes
-// nothing at all is asked by one call at a time. It is for one goroutine.
+// nothing at all is asked by one call at a time, each time for another line. It is for one goroutine.
 type queue struct {
 	set   Settings
 	lines map[string]*line
-	order []*item // of uploads, as they were read; those that arrived leave from its front
+	held  int // events of all lines
 
 	running  int
 	failures int       // in a row, of any line
@@ -34,7 +36,6 @@ type item struct {
 	tries int
 	first time.Time // when it first did not arrive
 	last  time.Time // … and last
-	done  bool
 }
 
 // downAfter failures in a row a receiver counts as down.
@@ -44,66 +45,76 @@ func newQueue(set Settings) *queue { return &queue{set: set, lines: map[string]*
 
 // add takes in an event.
 func (q *queue) add(e Event) {
-	it := &item{event: e}
-	if e.Data.Upload != nil {
-		q.order = append(q.order, it)
-	}
 	l := q.lines[e.line()]
 	if l == nil {
 		l = &line{}
 		q.lines[e.line()] = l
 	}
-	l.items = append(l.items, it)
+	l.items = append(l.items, &item{event: e})
+	q.held++
 }
 
 // oldest is when the oldest event of an upload happened that has not arrived; zero: there is none.
 func (q *queue) oldest() ledger.Time {
-	for len(q.order) > 0 && q.order[0].done {
-		q.order = q.order[1:]
+	var oldest ledger.Time
+	for _, l := range q.lines {
+		e := l.items[0].event
+		if e.Data.Upload != nil && (oldest.IsZero() || e.Timestamp.Before(oldest.Time)) {
+			oldest = e.Timestamp
+		}
 	}
-	if len(q.order) == 0 {
-		return ledger.Time{}
-	}
-	return q.order[0].event.Timestamp
+	return oldest
 }
 
+func (q *queue) down() bool { return !q.downTill.IsZero() }
+
 const (
-	mostRead    = 1000 // events that were read and have not all arrived
+	mostRead    = 1000 // events that were read and have not arrived
 	mostWaiting = 200  // lines that could go on
 )
 
-// wants says whether more events shall be read.
+// wants says whether more events shall be read. While the receiver is down, one that it was not yet
+// asked to take is enough: it tells a receiver that is down from one that refuses some events.
 func (q *queue) wants(now time.Time) bool {
-	ready := 0
+	most, waiting := mostWaiting, 0
+	if q.down() {
+		most = 1
+	}
 	for _, l := range q.lines {
-		if !l.next.After(now) {
-			ready++
+		if q.down() && l.items[0].tries == 0 || !q.down() && !l.next.After(now) {
+			waiting++
 		}
 	}
-	q.oldest()
-	return q.downTill.IsZero() && len(q.order) < mostRead && ready < mostWaiting
+	return q.held < mostRead && waiting < most
 }
 
-// take gives the lines whose first event shall be sent now, and marks them as busy.
+// take gives the lines whose first event shall be sent now, and marks them as busy. Those come first
+// that were not tried for the longest, so that events that are refused take no other's turn.
 func (q *queue) take(now time.Time) []*line {
-	var out []*line
-	most := q.set.Parallel
-	if !q.downTill.IsZero() {
-		if q.downTill.After(now) {
-			return nil
-		}
-		most = 1 // of any line: one event that is refused must not make the receiver seem down
+	if q.downTill.After(now) {
+		return nil
 	}
+	most := q.set.Parallel
+	if q.down() {
+		most = 1
+	}
+	if q.running >= most {
+		return nil
+	}
+	var out []*line
 	for _, l := range q.lines {
-		if q.running >= most {
-			break
-		}
-		if !l.busy && (!l.next.After(now) || !q.downTill.IsZero()) {
-			l.busy = true
-			q.running++
+		if !l.busy && (q.down() || !l.next.After(now)) {
 			out = append(out, l)
 		}
 	}
+	slices.SortFunc(out, func(a, b *line) int {
+		return cmp.Or(a.items[0].last.Compare(b.items[0].last), a.items[0].event.Timestamp.Compare(b.items[0].event.Timestamp.Time))
+	})
+	out = out[:min(len(out), most-q.running)]
+	for _, l := range out {
+		l.busy = true
+	}
+	q.running += len(out)
 	return out
 }
 
@@ -125,7 +136,7 @@ func (q *queue) next(now time.Time) time.Time {
 func (q *queue) arrived(l *line, now time.Time) {
 	q.drop(l)
 	q.accepted, q.failures = now, 0
-	if !q.downTill.IsZero() {
+	if q.down() {
 		q.downTill = time.Time{}
 		for _, other := range q.lines {
 			other.next = time.Time{}
@@ -160,8 +171,9 @@ func (q *queue) failed(l *line, now time.Time) (givenUp bool) {
 // drop takes a line's first event out.
 func (q *queue) drop(l *line) {
 	it := l.items[0]
-	it.done, l.busy, l.next = true, false, time.Time{}
+	l.busy, l.next = false, time.Time{}
 	l.items = l.items[1:]
+	q.held--
 	q.running--
 	if len(l.items) == 0 {
 		delete(q.lines, it.event.line())

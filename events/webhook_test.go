@@ -1,9 +1,11 @@
 package events_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -91,13 +93,7 @@ func TestARefusedEventHoldsUpItsOrderAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.set.GiveUp = 300 * time.Millisecond
-	b.to.answers(func(w http.ResponseWriter, _ *http.Request, e events.Event) bool {
-		if e.Data.OrderID == "bad" && e.Data.Reference == "0" {
-			w.WriteHeader(http.StatusUnprocessableEntity)
-			return false
-		}
-		return true
-	})
+	b.to.refuse()
 	b.start()
 	b.ready()
 	b.end("bad", 0, delivered())
@@ -118,6 +114,59 @@ func TestARefusedEventHoldsUpItsOrderAlone(t *testing.T) {
 		s, _ := b.status()
 		return slices.ContainsFunc(s.Recent, func(d events.Delivery) bool { return d.GivenUp && d.OrderID == "bad" }) || len(s.Recent) == 50
 	})
+}
+
+// refuse lets the receiver refuse the first event of the order "bad", for good.
+func (r *receiver) refuse() {
+	r.answers(func(w http.ResponseWriter, _ *http.Request, e events.Event) bool {
+		if e.Data.OrderID == "bad" && e.Data.Reference == "0" {
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			return false
+		}
+		return true
+	})
+}
+
+// took says whether an event of the order's n-th upload arrived.
+func (b *bundle) took(order string, n int) bool {
+	return slices.ContainsFunc(b.to.events(), func(e events.Event) bool {
+		return e.Data.Upload != nil && e.Data.OrderID == order && e.Data.Reference == strconv.Itoa(n)
+	})
+}
+
+// With nothing else to send, a refused event makes the receiver count as down. What ends then is
+// sent all the same, and shows that the receiver is up.
+func TestInAQuietShopARefusedEventHoldsUpItsOrderAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.set.GiveUp = time.Millisecond
+	b.to.refuse()
+	b.start()
+	b.ready()
+	b.end("bad", 0, delivered())
+	b.end("bad", 1, delivered())
+	b.eventually("a receiver that counts as down", func() bool { return b.to.called() > 6 })
+	b.end("good", 0, delivered())
+	b.eventually("an event of another order", func() bool { return b.took("good", 0) })
+	b.eventually("what comes behind the refused event", func() bool { return b.took("bad", 1) })
+	if b.logs.FilterMessage("webhook.given_up").Len() != 1 {
+		t.Fatal("nobody was told that an event was given up")
+	}
+}
+
+// However many events arrive behind a refused one, reading goes on.
+func TestInABusyShopARefusedEventHoldsUpItsOrderAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.to.refuse()
+	b.start()
+	b.ready()
+	b.end("bad", 0, delivered())
+	const others = 1500
+	for n := range others {
+		b.end(fmt.Sprint("good-", n), 0, delivered())
+	}
+	b.eventually("all others", func() bool { return b.to.arrived() == others })
 }
 
 func TestTwoSendersTakeTurns(t *testing.T) {
