@@ -59,15 +59,9 @@ func (r *round) loop(ctx context.Context) error {
 }
 
 // drain waits for the calls under way, which end with the context.
-func (r *round) drain() {
+func (r *round) drain(ctx context.Context) {
 	for r.queue.running > 0 {
-		got := <-r.results
-		if got.err == nil {
-			r.queue.arrived(got.line, time.Now())
-			r.changed = true
-		} else {
-			r.queue.running--
-		}
+		r.settle(ctx, <-r.results)
 	}
 }
 

@@ -176,7 +176,7 @@ func (a *account) work(ctx context.Context) error {
 	q := newQueue(a.set)
 	w := &round{account: a, queue: q, read: cursor, progress: progress{cursor: cursor, told: told}, announced: told, results: make(chan result)}
 	err = w.loop(ctx)
-	w.drain()
+	w.drain(ctx)
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), redisLimit)
 	defer done()
 	return cmp.Or(err, w.save(last, true))
