@@ -168,6 +168,8 @@ type receiver struct {
 	took   []events.Event // each once, in the order of their first arrival
 	seen   map[string]bool
 	agents []string
+
+	repeated int // events that were taken again
 }
 
 func receive(t *testing.T) *receiver {
@@ -230,7 +232,9 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.seen[e.ID] {
+	if r.seen[e.ID] {
+		r.repeated++
+	} else {
 		r.seen[e.ID], r.took = true, append(r.took, e)
 	}
 }
@@ -247,6 +251,13 @@ func (r *receiver) arrived() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.took)
+}
+
+// again is how many were taken that had been taken before.
+func (r *receiver) again() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.repeated
 }
 
 func (r *receiver) called() int {

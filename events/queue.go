@@ -54,16 +54,54 @@ func (q *queue) add(e Event) {
 	q.held++
 }
 
-// oldest is when the oldest event of an upload happened that has not arrived; zero: there is none.
-func (q *queue) oldest() ledger.Time {
-	var oldest ledger.Time
+// again takes in an event that was refused before, or that waits behind such a one.
+func (q *queue) again(e Event, refused ledger.Time) {
+	q.add(e)
+	if items := q.lines[e.line()].items; !refused.IsZero() {
+		it := items[len(items)-1]
+		it.tries, it.first, it.last = 1, refused.Time, refused.Time
+	}
+}
+
+// oldest is when the oldest event of an upload happened that has not arrived, and the oldest that
+// neither was refused nor waits behind one that was; zero: there is none.
+func (q *queue) oldest() (of, untried ledger.Time) {
 	for _, l := range q.lines {
-		e := l.items[0].event
-		if e.Data.Upload != nil && (oldest.IsZero() || e.Timestamp.Before(oldest.Time)) {
-			oldest = e.Timestamp
+		it := l.items[0]
+		if it.event.Data.Upload == nil {
+			continue
+		}
+		of = earlier(of, it.event.Timestamp)
+		if it.tries == 0 {
+			untried = earlier(untried, it.event.Timestamp)
 		}
 	}
-	return oldest
+	return of, untried
+}
+
+func earlier(a, b ledger.Time) ledger.Time {
+	if a.IsZero() || b.Before(a.Time) {
+		return b
+	}
+	return a
+}
+
+// refused gives the events until a time that were refused, or wait behind one that was, oldest
+// first.
+func (q *queue) refused(until ledger.Time) []refusal {
+	var all []refusal
+	for _, l := range q.lines {
+		if l.items[0].tries == 0 {
+			continue
+		}
+		for _, it := range l.items {
+			if u := it.event.Data.Upload; u != nil && !it.event.Timestamp.After(until.Time) {
+				all = append(all, refusal{Upload: u.ID, Ended: it.event.Timestamp, First: ledger.Time{Time: it.first}})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b refusal) int { return a.Ended.Compare(b.Ended.Time) })
+	return all
 }
 
 func (q *queue) down() bool { return !q.downTill.IsZero() }

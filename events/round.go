@@ -58,6 +58,22 @@ func (r *round) loop(ctx context.Context) error {
 	}
 }
 
+// resume takes in again what was refused, or waited behind such a one, when the last sender stopped.
+func (r *round) resume(ctx context.Context) error {
+	for _, f := range r.progress.refused {
+		page, err := r.cfg.Ledger.Finished(ctx, r.hook.Account, ledger.Time{Time: f.Ended.Add(-time.Millisecond)}, 1)
+		if err != nil {
+			return err
+		}
+		for _, u := range page.Uploads { // all of that millisecond; what is no longer kept is told to nobody
+			if u.ID == f.Upload && u.EndedAt.Equal(f.Ended.Time) {
+				r.queue.again(ofUpload(u), f.First)
+			}
+		}
+	}
+	return nil
+}
+
 // drain waits for the calls under way, which end with the context.
 func (r *round) drain(ctx context.Context) {
 	for r.queue.running > 0 {
@@ -201,9 +217,13 @@ func (r *round) save(ctx context.Context, now bool) error {
 		return nil
 	}
 	r.progress.cursor = r.read
+	oldest, untried := r.queue.oldest()
+	if !untried.IsZero() {
+		r.progress.cursor = ledger.Time{Time: untried.Add(-time.Millisecond)} // others of its millisecond may lack, too
+	}
+	r.progress.refused = r.queue.refused(r.progress.cursor)
 	var lag time.Duration
-	if oldest := r.queue.oldest(); !oldest.IsZero() {
-		r.progress.cursor = ledger.Time{Time: oldest.Add(-time.Millisecond)} // others of its millisecond may lack, too
+	if !oldest.IsZero() {
 		lag = max(time.Millisecond, time.Since(oldest.Time))
 	}
 	r.cfg.Observer.WebhookLag(r.hook.Account, lag)

@@ -169,12 +169,14 @@ func (a *account) work(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cursor, told, err := a.state.load(ctx, now)
+	saved, err := a.state.load(ctx, now)
 	if err != nil {
 		return err
 	}
-	q := newQueue(a.set)
-	w := &round{account: a, queue: q, read: cursor, progress: progress{cursor: cursor, told: told}, announced: told, results: make(chan result)}
+	w := &round{account: a, queue: newQueue(a.set), read: saved.cursor, progress: saved, announced: saved.told, results: make(chan result)}
+	if err = w.resume(ctx); err != nil {
+		return err
+	}
 	err = w.loop(ctx)
 	w.drain(ctx)
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), redisLimit)

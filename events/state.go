@@ -14,8 +14,9 @@ import (
 
 // What is kept of an account's webhooks, beside its other keys:
 //
-//	webhook        hash    cursor (ms): all before it was told; told, told_reason: the opening of the
-//	                       breaker that was told and not yet its end; error, failing_since (ms)
+//	webhook        hash    cursor (ms): all before it was told, but for refused (JSON); told,
+//	                       told_reason: the opening of the breaker that was told and not yet its
+//	                       end; error, failing_since (ms)
 //	webhook:turn   string  whose turn it is to send
 //	webhook:sent   list    the last deliveries, newest first
 func key(account string) string { return "voucherd:{" + ledger.Queue(account) + "}:webhook" }
@@ -38,7 +39,7 @@ type Delivery struct {
 
 // Status is how an account's webhooks stand.
 type Status struct {
-	Cursor       ledger.Time   // all that ended until then was told
+	Cursor       ledger.Time   // all that ended until then was told, or refused
 	Lag          time.Duration // since the end of the oldest upload that is not told; 0: none
 	FailingSince ledger.Time   // zero: the last event that was sent arrived
 	Error        string        // why not
@@ -57,12 +58,23 @@ func ReadStatus(ctx context.Context, rdb redis.UniversalClient, from source, acc
 	if err != nil {
 		return Status{}, false, err
 	}
+	var oldest ledger.Time
 	if len(behind.Uploads) > 0 {
+		oldest = behind.Uploads[0].EndedAt
+	}
+	refused, err := readRefusals(f["refused"])
+	if err != nil {
+		return Status{}, false, wrap(account, err)
+	}
+	if len(refused) > 0 {
+		oldest = earlier(oldest, refused[0].Ended)
+	}
+	if !oldest.IsZero() {
 		clock := rdb.Time(ctx)
 		if err = clock.Err(); err != nil {
 			return Status{}, false, wrap(account, err)
 		}
-		s.Lag = max(0, clock.Val().Sub(behind.Uploads[0].EndedAt.Time))
+		s.Lag = max(0, clock.Val().Sub(oldest.Time))
 	}
 	rows, err := rdb.LRange(ctx, key(account)+":sent", 0, -1).Result()
 	if err != nil {
@@ -123,31 +135,44 @@ func (s state) begin(ctx context.Context, now ledger.Time) error {
 }
 
 // load reads where to go on.
-func (s state) load(ctx context.Context, now ledger.Time) (cursor ledger.Time, told Breaker, err error) {
-	if err = s.begin(ctx, now); err != nil {
-		return cursor, told, err
+func (s state) load(ctx context.Context, now ledger.Time) (progress, error) {
+	if err := s.begin(ctx, now); err != nil {
+		return progress{}, err
 	}
-	f, err := s.rdb.HMGet(ctx, key(s.account), "cursor", "told", "told_reason").Result()
+	f, err := s.rdb.HGetAll(ctx, key(s.account)).Result()
 	if err != nil {
-		return cursor, told, wrap(s.account, err)
+		return progress{}, wrap(s.account, err)
 	}
-	text := func(i int) string {
-		t, ok := f[i].(string)
-		if !ok {
-			return ""
-		}
-		return t
-	}
-	return stamp(text(0)), Breaker{Account: s.account, Reason: text(2), Since: stamp(text(1))}, nil
+	refused, err := readRefusals(f["refused"])
+	return progress{
+		cursor: stamp(f["cursor"]), refused: refused, told: Breaker{Account: s.account, Reason: f["told_reason"], Since: stamp(f["told"])},
+	}, wrap(s.account, err)
 }
 
 // progress is what is saved together.
 type progress struct {
 	cursor  ledger.Time
+	refused []refusal // until the cursor, oldest first
 	told    Breaker
 	failing ledger.Time
 	cause   string
 	sent    []Delivery // oldest first
+}
+
+// refusal is the event of an upload that was refused, or waits behind such a one of its order. What
+// comes after it is not told again because of it.
+type refusal struct {
+	Upload string      `json:"upload"`
+	Ended  ledger.Time `json:"ended"`
+	First  ledger.Time `json:"first"` // when it was first refused, by the sender's clock; zero: it waits
+}
+
+// readRefusals reads what save wrote; "" is none.
+func readRefusals(text string) (all []refusal, err error) {
+	if text != "" {
+		err = json.Unmarshal([]byte(text), &all)
+	}
+	return all, err
 }
 
 func (s state) save(ctx context.Context, p progress) error {
@@ -166,9 +191,14 @@ func (s state) save(ctx context.Context, p progress) error {
 		}
 		rows = append(rows, row)
 	}
+	refused, err := json.Marshal(p.refused)
+	if err != nil {
+		return wrap(s.account, err)
+	}
 	k := key(s.account)
-	_, err := s.rdb.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
-		pipe.HSet(ctx, k, "cursor", p.cursor.UnixMilli(), "told", told, "told_reason", p.told.Reason, "error", p.cause, "failing_since", failing)
+	_, err = s.rdb.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.HSet(ctx, k, "cursor", p.cursor.UnixMilli(), "refused", refused, "told", told, "told_reason", p.told.Reason,
+			"error", p.cause, "failing_since", failing)
 		if len(rows) > 0 {
 			pipe.LPush(ctx, k+":sent", rows...)
 			pipe.LTrim(ctx, k+":sent", 0, keptSent-1)

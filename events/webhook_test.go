@@ -169,6 +169,42 @@ func TestInABusyShopARefusedEventHoldsUpItsOrderAlone(t *testing.T) {
 	b.eventually("all others", func() bool { return b.to.arrived() == others })
 }
 
+// The next sender goes on with a refused event, since when it is refused included, and sends no
+// event again that arrived behind it.
+func TestTheNextSenderKnowsWhatWasRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.to.refuse()
+	stop := b.start()
+	b.ready()
+	b.end("bad", 0, delivered())
+	b.end("bad", 1, delivered())
+	b.failing("HTTP 422")
+	since := time.Now()
+	const others = 20
+	for n := range others {
+		b.end(fmt.Sprint("good-", n), 0, delivered())
+	}
+	b.eventually("all others", func() bool { return b.to.arrived() == others })
+	b.eventually("a cursor behind them", func() bool {
+		s, _ := b.status()
+		return !slices.ContainsFunc(b.to.events(), func(e events.Event) bool { return e.Timestamp.After(s.Cursor.Time) })
+	})
+	stop()
+	if s, _ := b.status(); s.Lag < time.Millisecond {
+		t.Errorf("an event was refused, and the lag is %s", s.Lag)
+	}
+
+	b.set.GiveUp = time.Since(since) // less than since the first refusal
+	b.start()
+	b.end("good", 0, delivered())
+	b.eventually("what comes behind the refused event", func() bool { return b.took("bad", 1) })
+	b.eventually("no lag", func() bool { s, _ := b.status(); return s.Lag == 0 })
+	if n := b.to.again(); n != 0 {
+		t.Errorf("%d events came again", n)
+	}
+}
+
 func TestTwoSendersTakeTurns(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
