@@ -115,7 +115,7 @@ func (c *Client) restore(ctx context.Context, s blob.Stored) (known bool, err er
 		return true, nil
 	}
 	if err == nil && u.StoreKey == s.Key && s.State != string(ledger.Delivered) {
-		return true, c.put(ctx, ledger.Task{ID: id, Generation: generationOfHead(u)}, 0)
+		return true, c.put(ctx, ledger.Task{ID: id, Generation: queuedGeneration(u)}, 0)
 	}
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return false, err
@@ -181,9 +181,10 @@ func (c *Client) restoreDelivered(ctx context.Context, id string, s blob.Stored)
 	return opened.Duplicate, c.put(ctx, ledger.Task{ID: rec.NextID, Generation: rec.NextGen}, 0)
 }
 
-// generationOfHead is the generation whose task should be on the queue; 0 for an upload that is
-// finished, is being sent, or whose attempt is due later: the reconciler looks after those.
-func generationOfHead(u ledger.Upload) int64 {
+// queuedGeneration is the generation of the task that a queued upload should have: 0 while it waits
+// behind another in its order queue. It is 0 for any other upload: the reconciler looks after those
+// that are being sent, or whose attempt is due later.
+func queuedGeneration(u ledger.Upload) int64 {
 	if u.State == ledger.Queued {
 		return u.Generation
 	}
