@@ -73,10 +73,8 @@ type SpoolStatus struct {
 var ErrSpoolFull = errors.New("redis cannot be reached, and the spool is full")
 
 func openSpool(dir string, most int64) (*spool, error) {
-	for _, d := range []string{spoolWaiting, spoolPartial, spoolRefused} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
-			return nil, fmt.Errorf("spool directory: %w", err)
-		}
+	if err := makeSpoolDirs(dir); err != nil {
+		return nil, fmt.Errorf("spool directory: %w", err)
 	}
 	s := &spool{dir: dir, most: most}
 	if err := s.removePartial(); err != nil {
@@ -84,6 +82,28 @@ func openSpool(dir string, most int64) (*spool, error) {
 	}
 	_, err := s.status()
 	return s, err
+}
+
+// makeSpoolDirs makes the directories that are not there, and those above them, durably.
+func makeSpoolDirs(dir string) error {
+	var changed []string
+	for at := filepath.Join(dir, spoolRefused); at != filepath.Dir(at); at = filepath.Dir(at) { // made last
+		if _, err := os.Stat(at); err == nil {
+			break
+		}
+		changed = append(changed, filepath.Dir(at))
+	}
+	for _, d := range []string{spoolWaiting, spoolPartial, spoolRefused} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+			return err
+		}
+	}
+	for _, d := range changed {
+		if err := syncDir(d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // partialMost is how long writing a voucher can take.
