@@ -216,6 +216,36 @@ func TestRetryAllEnds(t *testing.T) {
 		http.StatusOK, "30 uploads will be sent again.")
 }
 
+// However many presses it takes, the page ends it: what was rejected again since the first one is
+// left alone.
+func TestRetryAllAtARateEnds(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, many(60, ledger.Rejected)...)
+	s.store.after = ledger.Rejected
+	form := url.Values{"act": {"retry-all"}, "state": {"rejected"}, "rate": {"5"}, "confirmed": {"yes"}}
+	for presses := 1; ; presses++ {
+		s.store.slow = 25 * presses
+		done := s.post("/uploads/several", form)
+		s.has(done, http.StatusOK)
+		if !strings.Contains(done.body, "data-goes-on") {
+			break
+		}
+		if presses == 10 {
+			t.Fatalf("it goes on: 60 uploads were sent again %d times", len(s.store.done))
+		}
+		for _, field := range regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`).FindAllStringSubmatch(done.body, -1) {
+			form.Set(field[1], html.UnescapeString(field[2]))
+		}
+	}
+	if n := len(slices.Compact(slices.Sorted(slices.Values(s.store.done)))); n != 60 || len(s.store.done) != 60 {
+		t.Errorf("%d actions to %d uploads, want 60", len(s.store.done), n)
+	}
+	form.Set("until", "soon")
+	if a := s.post("/uploads/several", form); a.status != http.StatusUnprocessableEntity {
+		t.Errorf("a time that is none: %d", a.status)
+	}
+}
+
 func TestSeveralStopsWhenTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, many(5, ledger.Rejected)...)

@@ -30,6 +30,7 @@ type several struct {
 	IDs    []string
 	Filter filter
 	Rate   float64 // with All: uploads a second; 0: as fast as it goes
+	Until  int64   // with All: what came to its place in the list later (ms) is not meant; 0: not known yet
 	Who    ledger.Who
 }
 
@@ -112,6 +113,11 @@ func parseSeveral(r *http.Request) (several, error) {
 	case all && !slices.Contains(actionsIn(f.State), s.Action):
 		return s, fmt.Errorf("%w: this cannot be done to all in this state", ErrInput)
 	case all:
+		if until := r.PostForm.Get("until"); until != "" {
+			if s.Until, err = strconv.ParseInt(until, 10, 64); err != nil {
+				return s, fmt.Errorf("%w: there is no such time", ErrInput)
+			}
+		}
 		return s, s.parseRate(r.PostForm.Get("rate"))
 	}
 	s.IDs = slices.Compact(slices.Sorted(slices.Values(r.PostForm["id"])))
@@ -159,8 +165,12 @@ func (p *Pages) actAll(ctx context.Context, v *severalView) error {
 	if err != nil {
 		return err
 	}
+	if v.Until == 0 {
+		if v.Until, err = p.newest(ctx, q); err != nil {
+			return err
+		}
+	}
 	q.OldestFirst = true
-	seen := map[string]bool{} // an upload that is rejected again at once is not retried again
 	for {
 		found, err := p.cfg.Store.List(ctx, q)
 		if err != nil {
@@ -168,19 +178,37 @@ func (p *Pages) actAll(ctx context.Context, v *severalView) error {
 		}
 		var ids []string
 		for _, u := range found.Uploads {
-			if !seen[u.ID] {
-				seen[u.ID] = true
+			if place(u) <= v.Until {
 				ids = append(ids, u.ID)
 			}
 		}
 		if err := p.actEach(ctx, v, ids); err != nil {
 			return err
 		}
-		if found.Cursor == "" || len(ids) == 0 {
+		if found.Cursor == "" || len(ids) < len(found.Uploads) {
 			return nil
 		}
 		v.Cursor, q.Cursor = found.Cursor, found.Cursor
 	}
+}
+
+// newest is the place of the newest upload in the state that is meant. What is rejected again after
+// the first press has a later one, and is not retried again, however many presses it takes.
+func (p *Pages) newest(ctx context.Context, q ledger.Query) (int64, error) {
+	q.Code, q.Cursor, q.Limit = "", "", 1 // of whatever code: that is read at once
+	found, err := p.cfg.Store.List(ctx, q)
+	if err != nil || len(found.Uploads) == 0 {
+		return 0, err
+	}
+	return place(found.Uploads[0]), nil
+}
+
+// place is by what a list is ordered, in ms.
+func place(u ledger.Upload) int64 {
+	if u.State.Final() {
+		return u.EndedAt.UnixMilli()
+	}
+	return u.CreatedAt.UnixMilli()
 }
 
 // atOnce is how many are read at once: no more than are done long before the time is over, so that

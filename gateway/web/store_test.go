@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -78,13 +77,26 @@ func (s *store) List(_ context.Context, q ledger.Query) (ledger.Page, error) {
 			fit = append(fit, u)
 		}
 	}
-	from, _ := strconv.Atoi(q.Cursor)
-	to := min(from+q.Limit, len(fit))
-	page := ledger.Page{Uploads: slices.Clone(fit[min(from, to):to])}
-	if to < len(fit) {
-		page.Cursor = strconv.Itoa(to)
+	slices.SortFunc(fit, func(a, b ledger.Upload) int {
+		if q.OldestFirst {
+			return strings.Compare(placeOf(a), placeOf(b))
+		}
+		return cmp.Or(b.EndedAt.Compare(a.EndedAt.Time), strings.Compare(a.ID, b.ID))
+	})
+	from := slices.IndexFunc(fit, func(u ledger.Upload) bool { return placeOf(u) == q.Cursor }) + 1
+	if q.Cursor != "" && q.OldestFirst {
+		from = len(fit) - len(slices.DeleteFunc(slices.Clone(fit), func(u ledger.Upload) bool { return placeOf(u) <= q.Cursor }))
+	}
+	page := ledger.Page{Uploads: fit[from:min(from+q.Limit, len(fit))]}
+	if n := len(page.Uploads); from+n < len(fit) {
+		page.Cursor = placeOf(page.Uploads[n-1])
 	}
 	return page, err
+}
+
+// placeOf is an upload's place in a list, oldest first.
+func placeOf(u ledger.Upload) string {
+	return fmt.Sprintf("%d.%s", max(0, u.EndedAt.UnixMilli()), u.ID)
 }
 
 func (s *store) Count(_ context.Context, q ledger.Query) (map[ledger.State]int64, error) {
@@ -161,6 +173,9 @@ func (s *store) Act(_ context.Context, a tasks.Action, id string, who ledger.Who
 				At: at(0), By: who.By, Action: string(a), State: s.uploads[i].State, Reason: who.Reason,
 			})
 			s.uploads[i].State = to
+			if to.Final() {
+				s.uploads[i].EndedAt = at(-time.Duration(len(s.done)) * time.Second)
+			}
 			return s.uploads[i], nil
 		}
 	}
