@@ -35,7 +35,14 @@ func (g *Gateway) readyz(w http.ResponseWriter, _ *http.Request) error {
 	default:
 	}
 	if err := g.ready.ask(g.askReady); err != nil {
-		return problem.StoreAway("redis or the blob store is away", err)
+		detail := "redis or the blob store is away"
+		switch {
+		case errors.Is(err, tasks.ErrNoRoom):
+			detail = "redis has no room for more vouchers until the backlog drains"
+		case errors.Is(err, tasks.ErrSpoolFull):
+			detail = "redis or the blob store is away, and the spool is full"
+		}
+		return problem.StoreAway(detail, err)
 	}
 	answer := health{Status: "ok", Reasons: g.degraded.Load().reasons()}
 	if len(answer.Reasons) > 0 {
@@ -53,6 +60,9 @@ func (g *Gateway) askReady(ctx context.Context) error {
 		if err != nil && g.cfg.Tasks.Spools() {
 			waiting, unreadable := g.cfg.Tasks.Spooled()
 			g.degraded.Store(&degraded{spooling: true, spooled: waiting.Vouchers})
+			if waiting.Full {
+				return tasks.ErrSpoolFull
+			}
 			return unreadable
 		}
 		if err != nil {
@@ -61,16 +71,37 @@ func (g *Gateway) askReady(ctx context.Context) error {
 	}
 	accounts, err := g.standing(ctx)
 	d := degraded{unknown: err != nil}
+	if d.full, err = g.full(ctx, accounts); err != nil {
+		return err
+	}
 	for _, a := range accounts {
 		switch {
 		case a.Unattended():
 			d.unattended++
 		case a.Breaker != tasks.BreakerClosed:
 			d.open++
+		case a.Paused:
+			d.paused++
 		}
 	}
 	g.degraded.Store(&d)
 	return nil
+}
+
+// full counts the accounts that there is no room for; the error says that there is for none.
+func (g *Gateway) full(ctx context.Context, accounts []tasks.AccountStatus) (n int, none error) {
+	if len(accounts) == 0 { // none has a voucher yet, or nobody knows
+		accounts = []tasks.AccountStatus{{Account: tasks.DefaultAccount}}
+	}
+	for _, a := range accounts {
+		if err := g.cfg.Tasks.Room(ctx, a.Account); errors.Is(err, tasks.ErrNoRoom) || errors.Is(err, tasks.ErrSpoolFull) {
+			n, none = n+1, err
+		}
+	}
+	if n < len(accounts) {
+		none = nil
+	}
+	return n, none
 }
 
 // standingLimit leaves some of readyLimit: that vouchers are taken does not depend on it.
@@ -97,12 +128,13 @@ func (g *Gateway) standing(ctx context.Context) ([]tasks.AccountStatus, error) {
 	}
 }
 
-// degraded counts the accounts whose uploads are not delivered now.
+// degraded counts the accounts whose uploads are not taken or not delivered now.
 type degraded struct {
-	unattended, open int
-	unknown          bool
-	spooling         bool
-	spooled          int
+	full, unattended, open, paused int
+
+	unknown  bool
+	spooling bool
+	spooled  int
 }
 
 func (d *degraded) reasons() (all []string) {
@@ -115,11 +147,17 @@ func (d *degraded) reasons() (all []string) {
 	if d.unknown {
 		all = append(all, "nobody knows how the accounts stand")
 	}
+	if d.full > 0 {
+		all = append(all, fmt.Sprintf("no voucher is taken for want of room: %d of the accounts", d.full))
+	}
 	if d.unattended > 0 {
 		all = append(all, fmt.Sprintf("uploads wait and no worker is running: %d of the accounts", d.unattended))
 	}
 	if d.open > 0 {
 		all = append(all, fmt.Sprintf("the circuit breaker is open: %d of the accounts", d.open))
+	}
+	if d.paused > 0 {
+		all = append(all, fmt.Sprintf("paused in asynq: %d of the accounts", d.paused))
 	}
 	return all
 }

@@ -38,6 +38,18 @@ type look struct {
 	full bool
 }
 
+// Room says whether Enqueue has room for a voucher of an account now: nil, ErrNoRoom, ErrSpoolFull,
+// or why nobody knows. Redis is asked at most once a second.
+func (c *Client) Room(ctx context.Context, account string) error {
+	if c.spool != nil && c.spool.pending() { // whatever comes goes there too
+		if c.spool.full() {
+			return ErrSpoolFull
+		}
+		return nil
+	}
+	return c.explain(c.room.check(ctx, account))
+}
+
 func (r *room) check(ctx context.Context, account string) error {
 	r.mu.Lock()
 	l := r.looks[account]

@@ -67,6 +67,7 @@ type SpoolStatus struct {
 	Bytes    int64       `json:"bytes"`
 	Oldest   ledger.Time `json:"oldestAt,omitzero"` // when the oldest arrived
 	Refused  int         `json:"refused"`           // that a person has to look at
+	Full     bool        `json:"-"`                 // no further voucher is taken
 }
 
 // ErrSpoolFull means that Redis is away and the spool has no room for a voucher.
@@ -146,7 +147,7 @@ func (s *spool) waiting() ([]string, error) {
 
 // keep stores a voucher. When it returns without an error, name and bytes are on the disk.
 func (s *spool) keep(r Request, voucher io.Reader) (u ledger.Upload, err error) {
-	if s.used.Load() >= s.most {
+	if s.full() {
 		return u, ErrSpoolFull
 	}
 	f, err := os.CreateTemp(filepath.Join(s.dir, spoolPartial), "")
@@ -192,6 +193,8 @@ func (s *spool) keep(r Request, voucher io.Reader) (u ledger.Upload, err error) 
 	return u, nil
 }
 
+func (s *spool) full() bool { return s.used.Load() >= s.most }
+
 // name gives what was written its name, durably.
 func (s *spool) name(partial, id string) (time.Time, error) {
 	s.mu.Lock()
@@ -231,6 +234,7 @@ func (s *spool) status() (SpoolStatus, error) {
 		}
 	}
 	s.used.Store(st.Bytes)
+	st.Full = s.full()
 	refused, err := os.ReadDir(filepath.Join(s.dir, spoolRefused))
 	st.Refused = len(refused)
 	return st, err

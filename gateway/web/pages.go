@@ -28,6 +28,7 @@ type Store interface {
 	Accounts(ctx context.Context) ([]tasks.AccountStatus, error)
 	Activity(ctx context.Context, account string, step time.Duration, n int) (ledger.Activity, error)
 	Standing(ctx context.Context, account string) (tasks.AccountStatus, error)
+	Room(ctx context.Context, account string) error
 	Pause(ctx context.Context, p tasks.PauseRequest) (tasks.AccountStatus, error)
 	Resume(ctx context.Context, account string) (tasks.AccountStatus, error)
 	Act(ctx context.Context, a tasks.Action, id string, who ledger.Who) (ledger.Upload, error)

@@ -342,8 +342,25 @@ func TestTheSpoolIsShown(t *testing.T) {
 			}
 		}
 	}
+	s.spool.Full = true
+	if page := s.get("/"); !strings.Contains(page.body, "the spool is full. No voucher is taken") {
+		t.Errorf("a full spool is not on the page: %s", page.body)
+	}
 	s.viewer = web.Viewer{}
 	if page := s.get("/"); strings.Contains(page.body, "spool") {
 		t.Error("it is shown to one who is not logged in")
+	}
+}
+
+// While no voucher is taken, the overview does not say that all is well.
+func TestNoRoomIsShown(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.has(s.get("/"), http.StatusOK, "All accounts are delivering.")
+	s.store.room = tasks.ErrNoRoom
+	page := s.get("/")
+	s.has(page, http.StatusOK, "Redis has no room. No voucher is taken for 1 account")
+	if strings.Contains(page.body, "All accounts are delivering.") {
+		t.Error("it says that all is well")
 	}
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -54,9 +55,10 @@ func (a accountView) Crew() []ledger.WorkerInfo {
 	return live[:min(len(live), crewShown)]
 }
 
-// Waits says that uploads of an account wait for something.
-func (v startView) Waits() bool {
-	return slices.ContainsFunc(v.Accounts, accountView.Trouble)
+// Fine says that uploads of all accounts are taken and delivered.
+func (v startView) Fine() bool {
+	return !slices.ContainsFunc(v.Accounts, accountView.Trouble) &&
+		!slices.ContainsFunc(v.Signs, func(s sign) bool { return s.Kind == "alarm" })
 }
 
 // sign is a strip that says what is wrong, and leads there.
@@ -117,9 +119,23 @@ func (p *Pages) overview(ctx context.Context, w words, s span, one string) (star
 			v.Totals[state] += n
 		}
 	}
-	v.Signs = append(p.spoolSigns(), signs(accounts, v.Totals)...)
+	v.Signs = slices.Concat(p.roomSigns(ctx, accounts), p.spoolSigns(), signs(accounts, v.Totals))
 	v.Charts, v.Strips = charts(w, s, lately, accounts), strips(w, s, lately, accounts)
 	return v, nil
+}
+
+// roomSigns say for how many accounts Redis has no room.
+func (p *Pages) roomSigns(ctx context.Context, accounts []tasks.AccountStatus) []sign {
+	s := sign{Kind: "alarm", Text: "start.no-room"}
+	for _, a := range accounts {
+		if errors.Is(p.cfg.Store.Room(ctx, a.Account), tasks.ErrNoRoom) {
+			s.N++
+		}
+	}
+	if s.N == 0 {
+		return nil
+	}
+	return []sign{s}
 }
 
 // spoolSigns say what lies in the spool. Redis may be away.
@@ -128,6 +144,8 @@ func (p *Pages) spoolSigns() (all []sign) {
 	switch {
 	case err != nil:
 		all = append(all, sign{Kind: "alarm", Text: "start.spool-unreadable"})
+	case s.Full && s.Vouchers > 0:
+		all = append(all, sign{Kind: "alarm", Text: "start.spool-full", N: int64(s.Vouchers), Since: s.Oldest})
 	case s.Vouchers > 0:
 		all = append(all, sign{Kind: "warn", Text: "start.spooled", N: int64(s.Vouchers), Since: s.Oldest})
 	}

@@ -31,6 +31,7 @@ type store struct {
 	done     []string         // what was done: "retry <id>"
 	asked    int              // calls
 	rate     float64          // of the last bulk action
+	room     error            // for any voucher
 	slow     int              // how many a bulk action at a rate does before its time is over; 0: all
 }
 
@@ -127,6 +128,8 @@ func (s *store) Standing(_ context.Context, account string) (tasks.AccountStatus
 	}
 	return tasks.AccountStatus{Account: account, Breaker: tasks.BreakerClosed}, err
 }
+
+func (s *store) Room(context.Context, string) error { return s.room }
 
 func (s *store) Pause(_ context.Context, p tasks.PauseRequest) (tasks.AccountStatus, error) {
 	unlock, err := s.call()
