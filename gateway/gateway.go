@@ -88,7 +88,8 @@ type Gateway struct {
 	mux      *http.ServeMux
 	csrf     *http.CrossOriginProtection
 	logins   *loginLimit
-	ownKey   []byte // of sessions, without Config.Redis
+	ownKey   []byte                 // of sessions, without Config.Redis
+	lastKey  atomic.Pointer[[]byte] // of sessions, as Config.Redis last gave it
 	ready    readiness
 	degraded atomic.Pointer[degraded] // as readyz last saw it
 	intake   *intake.Intake

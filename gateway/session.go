@@ -29,7 +29,8 @@ const (
 )
 
 // keyOfSessions gives the key of the MACs, which all gateways behind one Redis share. Whoever has
-// read the settings cannot make sessions with it: it does not follow from the stored tokens.
+// read the settings cannot make sessions with it: it does not follow from the stored tokens. While
+// Redis is away the key that was last read is taken, so that people see that it is away.
 func (g *Gateway) keyOfSessions(ctx context.Context) ([]byte, error) {
 	if g.cfg.Redis == nil {
 		return g.ownKey, nil
@@ -40,10 +41,14 @@ func (g *Gateway) keyOfSessions(ctx context.Context) ([]byte, error) {
 			key, err = g.cfg.Redis.Get(ctx, sessionKey).Bytes()
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read the key of sessions: %w", err)
+	if err == nil {
+		g.lastKey.Store(&key)
+		return key, nil
 	}
-	return key, nil
+	if last := g.lastKey.Load(); last != nil {
+		return *last, nil
+	}
+	return nil, problem.StoreAway("redis cannot be reached, which has the key of sessions; try again", fmt.Errorf("read the key of sessions: %w", err))
 }
 
 // session gives the cookie's value for a token.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/gateway"
+	"github.com/voucherd/voucherd/test/redistest"
 )
 
 // signIn begins a session as a browser does, and gives its cookie.
@@ -100,6 +101,33 @@ func TestSessionsThatAreNone(t *testing.T) {
 	b.serve()
 	late.Store(int64(13 * time.Hour))
 	b.with(c, http.MethodGet, "/").want(http.StatusSeeOther)
+}
+
+// Who is signed in sees, while Redis is away, that it is, and what lies in the spool.
+func TestSessionsWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	var s *redistest.Server
+	b := setup(t, ownRedis(&s, redistest.Options{}), func(b *bundle) { b.cfg.Redis = b.rdb })
+	b.must(b.stop())
+	b.must(b.tasks.OpenSpool(t.TempDir(), 1<<20))
+	b.serve()
+	c := b.signIn(b.operator)
+	s.Kill()
+	b.raw("1", png("x", 90))
+	a := b.with(c, http.MethodGet, "/").want(http.StatusServiceUnavailable)
+	if page := string(a.body); !strings.Contains(page, "1 voucher waits in this gateway") || a.header.Get("Retry-After") == "" {
+		t.Errorf("the page is %v %s", a.header, page)
+	}
+
+	b.must(b.stop())
+	b.serve() // a gateway that has not read the key
+	for _, a := range []answer{
+		b.with(c, http.MethodGet, "/"), b.browse(http.MethodPost, "", "/login", url.Values{"token": {b.operator}}, "Sec-Fetch-Site", "same-origin"),
+	} {
+		if page := string(a.want(http.StatusServiceUnavailable).body); strings.Contains(page, "spool") {
+			t.Errorf("nobody knows who it is, and the page is %s", page)
+		}
+	}
 }
 
 func TestLoginPageRefuses(t *testing.T) {
