@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -89,6 +90,24 @@ func TestOneAccessLineARequest(t *testing.T) {
 	}
 	if strings.Contains(b.logged(), "token=") {
 		t.Error("a query stands in the log")
+	}
+}
+
+// That a caller left is no fault of ours: it counts as no 5xx, and warns nobody.
+func TestACallerThatLeftIsNoFault(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	gone, leave := context.WithCancel(b.ctx)
+	leave()
+	for _, path := range []string{"/v1/uploads", "/uploads"} {
+		r := httptest.NewRequestWithContext(gone, http.MethodGet, path, http.NoBody)
+		r.Header.Set("Authorization", "Bearer "+b.producer)
+		b.gateway.ServeHTTP(httptest.NewRecorder(), r)
+		lines := b.logs.FilterMessage("http.request").TakeAll()
+		b.logs.TakeAll()
+		if len(lines) != 1 || lines[0].Level != zapcore.InfoLevel || lines[0].ContextMap()["status"] != int64(499) {
+			t.Errorf("%s: %+v", path, lines)
+		}
 	}
 }
 

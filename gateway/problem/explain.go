@@ -82,6 +82,8 @@ func Explain(err error) *Error {
 		return StoreAway("redis cannot be reached; try again", err)
 	case errors.As(err, &behind):
 		return StoreAway("redis has too few replicas that are up to date: the voucher is recorded and not safe yet; enqueue it again", err)
+	case errors.Is(err, context.Canceled):
+		return &Error{Kind: Left, Detail: "the caller did not wait for the answer", Cause: err}
 	case errors.Is(err, context.DeadlineExceeded):
 		return StoreAway("the store does not answer in time; try again", err)
 	default:

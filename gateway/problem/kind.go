@@ -29,6 +29,7 @@ const (
 	Busy             Kind = "busy"
 	Away             Kind = "store-away"
 	NoRoom           Kind = "no-room"
+	Left             Kind = "caller-left" // nobody reads the answer
 	Internal         Kind = "internal"
 	Signature        Kind = "bad-signature"
 	Timestamp        Kind = "bad-timestamp"
@@ -36,6 +37,9 @@ const (
 	Upstream         Kind = "api-away"
 	Timeout          Kind = "api-timeout"
 )
+
+// statusLeft is what access logs of others, too, have for a caller that did not wait for its answer.
+const statusLeft = 499
 
 // statuses are the HTTP statuses of the kinds.
 func statuses() map[Kind]int {
@@ -47,7 +51,7 @@ func statuses() map[Kind]int {
 		Body: http.StatusBadRequest, Path: http.StatusBadRequest, Field: http.StatusUnprocessableEntity,
 		TooLarge: http.StatusRequestEntityTooLarge, Slow: http.StatusRequestTimeout,
 		MediaType: http.StatusUnsupportedMediaType, VoucherKind: http.StatusUnsupportedMediaType,
-		State: http.StatusConflict, Gone: http.StatusGone,
+		State: http.StatusConflict, Gone: http.StatusGone, Left: statusLeft,
 		Busy: http.StatusServiceUnavailable, Away: http.StatusServiceUnavailable, NoRoom: http.StatusInsufficientStorage,
 		Upstream: http.StatusBadGateway, Timeout: http.StatusGatewayTimeout,
 	}
@@ -61,6 +65,6 @@ func (k Kind) Title() string {
 	return cmp.Or(map[Kind]string{
 		WrongHost: "Not served under this name", CrossOrigin: "Call of another site", Field: "Invalid field",
 		VoucherKind: "Unsupported kind of voucher", State: "The upload's state does not allow it",
-		Gone: "The voucher is no longer kept", Damaged: "The voucher is damaged", Away: "The store is away", NoRoom: "No room",
+		Gone: "The voucher is no longer kept", Damaged: "The voucher is damaged", Left: "The caller left", Away: "The store is away", NoRoom: "No room",
 	}[k], http.StatusText(k.Status()))
 }
