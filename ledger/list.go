@@ -26,14 +26,16 @@ type Query struct {
 	Full        bool          // with attempts and actions
 }
 
-// Page is a part of a list. Cursor is "" on the last one.
+// Page is a part of a list. Cursor is "" on the last one, and on no other, however few uploads a page
+// has.
 type Page struct {
 	Uploads []Upload
 	Cursor  string
 }
 
 // List lists uploads, without their attempts and actions unless the query says Full, newest first: unfinished ones by their creation,
-// finished ones by their end. It reads no more than the page needs. An upload that ends while it is
+// finished ones by their end. It reads no more than the page needs. A page ends before it has as many
+// as it may when 20,000 were looked at, as for a code that few have. An upload that ends while it is
 // listed, newest first, may be missed.
 func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
 	q.Limit = cmp.Or(q.Limit, 100)
@@ -46,26 +48,23 @@ func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
 		return Page{}, err
 	}
 	var page Page
-	for len(page.Uploads) < q.Limit {
+	for looked := 0; len(page.Uploads) < q.Limit && looked < lookAtMost; {
 		var next []entry
-		if next, err = sources.take(ctx, min(q.Limit-len(page.Uploads), readAtOnce)); err != nil {
+		if next, err = sources.take(ctx, q.atOnce(q.Limit-len(page.Uploads))); err != nil {
 			return Page{}, err
 		}
 		if len(next) == 0 {
 			page.Cursor = ""
 			return page, nil
 		}
-		var us []Upload
-		if us, err = l.loadEntries(ctx, next, q.Full); err != nil {
+		var full bool
+		if full, err = l.fillPage(ctx, q, next, &page); err != nil {
 			return Page{}, err
 		}
-		for _, u := range us {
-			if q.matches(u) {
-				page.Uploads = append(page.Uploads, u)
-			}
+		if full {
+			return page, nil
 		}
-		last := next[len(next)-1]
-		page.Cursor = fmt.Sprintf("%d.%s.%s", last.score, last.key, last.account)
+		looked += len(next)
 	}
 	more, err := sources.take(ctx, 1)
 	if err != nil {
@@ -75,6 +74,36 @@ func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
 		page.Cursor = ""
 	}
 	return page, nil
+}
+
+// lookAtMost bounds what one page reads, and so how long it takes.
+const lookAtMost = 20_000
+
+// atOnce is how many entries are read for n uploads: of a code, few may be.
+func (q Query) atOnce(n int) int {
+	if q.Code != "" {
+		return readAtOnce
+	}
+	return min(n, readAtOnce)
+}
+
+// fillPage puts those of the entries that match onto a page. It says whether the page is full and
+// some of them are left.
+func (l *Ledger) fillPage(ctx context.Context, q Query, entries []entry, page *Page) (full bool, err error) {
+	byID, err := l.loadByID(ctx, entries, q.Full)
+	if err != nil {
+		return false, err
+	}
+	for i, e := range entries {
+		page.Cursor = fmt.Sprintf("%d.%s.%s", e.score, e.key, e.account)
+		if u, ok := byID[e.id()]; ok && q.matches(u) {
+			page.Uploads = append(page.Uploads, u)
+		}
+		if len(page.Uploads) == q.Limit && i < len(entries)-1 {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // matches says whether an upload that an index named is still what the query asks for.
@@ -134,7 +163,7 @@ func (l *Ledger) sources(ctx context.Context, q Query, from place) (merge, error
 		}
 		for _, index := range indexes(states) {
 			all.sources = append(all.sources, &source{
-				index: prefix(account) + index, account: account, from: from, chunk: int64(min(q.Limit, readAtOnce)) + 1,
+				index: prefix(account) + index, account: account, from: from, chunk: int64(q.atOnce(q.Limit)) + 1,
 			})
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/test/redistest"
 )
@@ -252,5 +254,80 @@ func TestListCursor(t *testing.T) {
 	}
 	if got := b.list(ledger.Query{Account: "no-such-account"}); len(got) > 0 {
 		t.Errorf("an account without uploads lists %v", got)
+	}
+}
+
+// However rare a code is, a page is read in bounded time: it ends, with a cursor, before all was
+// looked through.
+func TestListOfARareCodeIsReadInPages(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	rare := b.open("rare", "receipt").ID
+	o := final()
+	o.Code = "4003"
+	b.attempt(rare, o)
+	u, err := b.Get(b.ctx, rare)
+	b.must(err)
+	const others = 45_000 // that are gone by now count, too
+	var zs []redis.Z
+	for i := range others {
+		id := ledger.UploadID(b.account, "", strconv.Itoa(i), hash("other"))
+		zs = append(zs, redis.Z{Score: float64(u.EndedAt.UnixMilli() + int64(i) + 1), Member: b.key(id)})
+	}
+	for chunk := range slices.Chunk(zs, 5000) {
+		b.must(b.rdb.ZAdd(b.ctx, b.prefix()+"s:rejected", chunk...).Err())
+	}
+	for _, limit := range []int{1, 100} {
+		q := ledger.Query{Account: b.account, State: ledger.Rejected, Code: "4003", Limit: limit}
+		pages := 0
+		var found []ledger.Upload
+		for {
+			p, err := b.List(b.ctx, q)
+			b.must(err)
+			pages, found = pages+1, append(found, p.Uploads...)
+			if q.Cursor = p.Cursor; q.Cursor == "" {
+				break
+			}
+		}
+		if pages != 3 || len(found) != 1 || found[0].ID != rare {
+			t.Errorf("%d at a time: %d uploads on %d pages, want 1 on 3", limit, len(found), pages)
+		}
+	}
+}
+
+// Of many that match, a page has as many as it shall, and the next goes on behind them.
+func TestListOfACommonCode(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	var want []string
+	for i := range 9 {
+		o := final()
+		o.Code = []string{"4003", "4004", "4003"}[i%3]
+		id := b.open(strconv.Itoa(i), "receipt").ID
+		b.attempt(id, o)
+		if o.Code == "4003" {
+			want = append(want, id)
+		}
+	}
+	slices.Reverse(want)
+	for limit := range 8 {
+		q := ledger.Query{Account: b.account, State: ledger.Rejected, Code: "4003", Limit: limit + 1}
+		var got []string
+		for {
+			p, err := b.List(b.ctx, q)
+			b.must(err)
+			if len(p.Uploads) > q.Limit {
+				t.Fatalf("a page of %d, want %d at most", len(p.Uploads), q.Limit)
+			}
+			for _, u := range p.Uploads {
+				got = append(got, u.ID)
+			}
+			if q.Cursor = p.Cursor; q.Cursor == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d at a time: %v, want %v", q.Limit, got, want)
+		}
 	}
 }

@@ -180,5 +180,5 @@ func collect(ctx context.Context, st *app.Store, q ledger.Query, limit int) (fou
 	}
 	q.Limit = 1
 	p, err := st.Tasks.List(ctx, q)
-	return found, len(p.Uploads) > 0, err
+	return found, len(p.Uploads) > 0 || p.Cursor != "", err
 }

@@ -54,6 +54,27 @@ func TestPaging(t *testing.T) {
 	}
 }
 
+// A page may have no upload and not be the last.
+func TestAnEmptyPageLeadsOn(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upload(1, ledger.Rejected))
+	s.store.short = true
+	page := s.get("/uploads?state=rejected&code=1")
+	s.has(page, http.StatusOK, "The next page looks at more.", `rel="next"`)
+	if strings.Contains(page.body, "Nothing is rejected") {
+		t.Error("it says that there is none")
+	}
+}
+
+// A bulk action goes on behind a page without uploads.
+func TestRetryAllGoesOnBehindAnEmptyPage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, many(3, ledger.Rejected)...)
+	s.store.short = true
+	s.has(s.post("/uploads/several", url.Values{"act": {"retry-all"}, "state": {"rejected"}, "code": {"1"}, "confirmed": {"yes"}}),
+		http.StatusOK, "3 uploads will be sent again.")
+}
+
 func TestListRefuses(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
