@@ -52,6 +52,35 @@ func TestWebhooksTellWhatEndsFromNowOn(t *testing.T) {
 	}
 }
 
+// Webhooks that were off go on where they stopped, unless it is deleted how far they have come.
+func TestWebhooksThatWereOff(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	stop := b.start()
+	b.ready()
+	stop()
+	b.end("1", 0, delivered())
+	stop = b.start()
+	b.eventually("what ended meanwhile", func() bool { return b.took("1", 0) })
+	stop()
+	b.end("1", 1, delivered())
+	now, err := b.ledger.Now(b.ctx, b.account)
+	b.must(err)
+	b.must(b.rdb.Del(b.ctx, "voucherd:{vouchers-"+b.account+"}:webhook").Err())
+	b.eventually("the next millisecond", func() bool {
+		later, laterErr := b.ledger.Now(b.ctx, b.account)
+		b.must(laterErr)
+		return later.After(now.Time)
+	})
+	b.start()
+	b.ready()
+	b.end("1", 2, delivered())
+	b.eventually("what ended since", func() bool { return b.took("1", 2) })
+	if b.took("1", 1) {
+		t.Error("what was to be skipped was told")
+	}
+}
+
 // A process that dies before it had a turn leaves what ended meanwhile to the next.
 func TestWhatEndsBeforeTheFirstTurnIsTold(t *testing.T) {
 	t.Parallel()
