@@ -142,8 +142,8 @@ func (c *Client) restore(ctx context.Context, s blob.Stored) (known bool, err er
 }
 
 // enqueuedAgain says whether a stored voucher is one with which an upload that had ended was
-// enqueued again, of which the ledger knows nothing. Then it is not the one that the upload had, and
-// came after that end: what a crash left of one that was sent came before it. A worker may have
+// enqueued again, of which the ledger knows nothing. Then it is not the one that the upload had,
+// and came after that end: what a crash left of one that was sent came before it. A worker may have
 // delivered it since it was listed.
 func (c *Client) enqueuedAgain(ctx context.Context, u ledger.Upload, s blob.Stored) bool {
 	return u.State.Final() && s.State != string(ledger.Delivered) && s.Key != u.StoreKey &&

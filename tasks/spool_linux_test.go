@@ -13,8 +13,8 @@ import (
 	"github.com/voucherd/voucherd/tasks"
 )
 
-// TestAFileOfSomebodyElse has a file in front that this user may not read, as one that root spooled:
-// it waits for a person, and holds up nothing.
+// TestAFileOfSomebodyElse has a file in front that this user may not read, as one that root
+// spooled: it waits for a person, and holds up nothing.
 func TestAFileOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

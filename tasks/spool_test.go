@@ -55,7 +55,8 @@ func TestWhatCanBeReadOnceIsNotHurried(t *testing.T) {
 	}
 }
 
-// spooled gives clients that share a spool. What is spooled is kept by one more, whose Redis is away.
+// spooled gives clients that share a spool. What is spooled is kept by one more, whose Redis is
+// away.
 func (b *bundle) spooled(dir string, clients ...*tasks.Client) (spool func(tasks.Request) ledger.Upload) {
 	b.t.Helper()
 	rdb, err := redisconn.Open("redis://127.0.0.1:1", 0)
@@ -79,8 +80,8 @@ func (b *bundle) spooled(dir string, clients ...*tasks.Client) (spool func(tasks
 	}
 }
 
-// TestOneAtATimeDrainsASpool has a process drain a spool while another is about to enqueue a voucher
-// of it that discards others.
+// TestOneAtATimeDrainsASpool has a process drain a spool while another is about to enqueue a
+// voucher of it that discards others.
 func TestOneAtATimeDrainsASpool(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -203,8 +204,8 @@ func TestAnAccountOfAnotherStoreHoldsUpNoOther(t *testing.T) {
 	b.get(u.ID)
 }
 
-// TestAFileThatCannotBeReadNow has a file of the spool that cannot be opened for a while. Which order
-// it is of cannot be told, so what came later to its account stays behind it.
+// TestAFileThatCannotBeReadNow has a file of the spool that cannot be opened for a while. Which
+// order it is of cannot be told, so what came later to its account stays behind it.
 func TestAFileThatCannotBeReadNow(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

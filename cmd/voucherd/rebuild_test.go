@@ -7,8 +7,8 @@ import (
 	"github.com/voucherd/voucherd/test/redistest"
 )
 
-// TestRebuildThatFails has a key of the ledger be none of its own: what rebuild could not do, it does
-// not claim.
+// TestRebuildThatFails has a key of the ledger be none of its own: what rebuild could not do, it
+// does not claim.
 func TestRebuildThatFails(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
