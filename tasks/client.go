@@ -88,6 +88,8 @@ type Request struct {
 	Replace   bool      // discards vouchers of the same order that wait in its order queue and were never sent
 
 	Who ledger.Who // who says Again or Replace, for the records
+
+	token string // names the call, should it be made again; "": it is given one
 }
 
 // Enqueue enqueues a voucher. When it returns without an error, the voucher and its record are
@@ -170,7 +172,7 @@ func (c *Client) prepare(ctx context.Context, r Request, s *source) (*ledger.New
 	return &ledger.NewUpload{
 		Account: r.Account, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, SHA256: entry.SHA256, CRC32C: entry.CRC32C,
 		Size: entry.Size, MediaType: s.mediaType, StoreKey: entry.Key, Again: r.Again, Replace: r.Replace, Inline: inline, Who: r.Who,
-		Token: rand.Text(),
+		Token: cmp.Or(r.token, rand.Text()),
 	}, nil
 }
 

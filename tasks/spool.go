@@ -262,6 +262,7 @@ func (s *spool) open(name string) (*os.File, Request, error) {
 	return f, Request{
 		Account: r.Account, OrderID: r.OrderID, UserID: r.UserID, Reference: r.Reference, Again: r.Again, Replace: r.Replace,
 		Who: ledger.Who{By: r.By, Reason: r.Reason}, Voucher: f,
+		token: name, // so that it is the same call when it was enqueued, and is still there
 	}, nil
 }
 

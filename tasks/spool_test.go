@@ -114,6 +114,35 @@ func TestOneAtATimeDrainsASpool(t *testing.T) {
 	}
 }
 
+// TestAVoucherOfTheSpoolIsTheSameCall has a process die after it enqueued a voucher of the spool and before
+// it removed it: once it was delivered, the next one does not send it again.
+func TestAVoucherOfTheSpoolIsTheSameCall(t *testing.T) {
+	t.Parallel()
+	b, dir := setup(t), t.TempDir()
+	u := b.spooled(dir, b.Client)(tasks.Request{OrderID: "1", Voucher: pdf("1"), Again: true})
+	files, err := filepath.Glob(filepath.Join(dir, "waiting", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	whole, err := os.ReadFile(files[0])
+	b.must(err)
+	for range 2 {
+		b.must(os.WriteFile(files[0], whole, 0o600))
+		if d, err := b.DrainSpool(b.ctx); err != nil || d.Enqueued != 1 {
+			t.Fatalf("%+v, %v", d, err)
+		}
+		if got := b.get(u.ID); got.State == ledger.Queued && got.AttemptCount == 0 {
+			_, err = ledger.New(b.rdb, ledger.Settings{}).Finish(b.ctx, b.begin(got), ledger.AttemptResult{
+				Outcome: ledger.OutcomeDelivered, HTTPStatus: 200, Code: "200", Next: ledger.Delivered,
+			})
+			b.must(err)
+		}
+	}
+	if got := b.get(u.ID); got.State != ledger.Delivered || got.AttemptCount != 1 {
+		t.Errorf("it is %s after %d attempts", got.State, got.AttemptCount)
+	}
+}
+
 // before is a hook that does something before each command.
 type before struct{ do func(redis.Cmder) }
 
