@@ -136,7 +136,7 @@ func TestFinishedTellsEachEnd(t *testing.T) {
 // order within it.
 func TestFinishedKeepsAMillisecondTogether(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ledger.Settings{})
+	b := newBundle(t, redistest.Start(t, redistest.Options{}).Client(), ledger.Settings{}) // all accounts are read
 	var want []string
 	for i := range 30 {
 		id := b.open("1", strconv.Itoa(i)).ID
