@@ -61,17 +61,8 @@ func newVoucherBody(pool *sync.Pool, voucher io.Reader, size int64, after string
 	return &body{pool: pool, pending: []byte(bodyBefore), voucher: voucher, size: size, after: after}
 }
 
-func newBytesBody(raw []byte) *body {
-	b := &body{pending: raw}
-	b.finished.Store(len(raw) == 0)
-	return b
-}
-
 // length is the exact Content-Length.
 func (b *body) length() int64 {
-	if b.voucher == nil {
-		return int64(len(b.pending))
-	}
 	return int64(len(bodyBefore)) + (b.size+2)/3*4 + int64(len(b.after))
 }
 

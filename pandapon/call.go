@@ -4,13 +4,12 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// Upload is one attempt to enqueue a voucher.
+// Upload is one attempt to deliver a voucher.
 type Upload struct {
 	Credentials Credentials
 	Nonce       string // from NewNonce, noted by the caller beforehand
@@ -18,17 +17,6 @@ type Upload struct {
 	Voucher     io.Reader
 	Size        int64         // the exact number of bytes Voucher gives
 	Skew        time.Duration // added to the clock before signing
-}
-
-// Call is any other signed call.
-type Call struct {
-	Credentials Credentials
-	Method      string
-	Path        string
-	Query       url.Values
-	Body        []byte // JSON; nil for none
-	Nonce       string // "" takes a fresh one
-	Skew        time.Duration
 }
 
 // Receipt is a success: HTTP status 2xx and code 200.
@@ -52,7 +40,7 @@ type SignedRequest struct {
 	BodyBefore, BodyAfter string
 }
 
-// Upload makes exactly one attempt to enqueue a voucher; nothing is tried
+// Upload makes exactly one attempt to deliver a voucher; nothing is tried
 // again behind the caller's back. The voucher is streamed, and the closing bytes
 // of the request are sent only after it has given io.EOF at exactly Size. Upload
 // returns after the last Read of the voucher, so a Read must not block for ever.
@@ -83,40 +71,15 @@ func (c *Client) Request(u Upload) (SignedRequest, error) {
 	case u.Size < 0 || u.Size > maxVoucher:
 		return SignedRequest{}, invalid("a voucher cannot have %d bytes", u.Size)
 	}
-	signed, err := c.sign(Call{
-		Credentials: u.Credentials, Method: http.MethodPost, Path: c.uploadPath, Nonce: u.Nonce, Skew: u.Skew,
-	})
+	signed, err := c.sign(u.Credentials, u.Nonce, u.Skew)
 	if err != nil {
 		return SignedRequest{}, err
 	}
-	signed.Headers = append(signed.Headers, jsonType())
 	signed.BodyBefore, signed.BodyAfter = bodyBefore, bodyAfter(u.OrderID)
 	return signed, nil
 }
 
-// Do makes one signed call, exactly once. Any error is an [*Error].
-func (c *Client) Do(ctx context.Context, call Call) (Envelope, error) {
-	if call.Nonce == "" {
-		call.Nonce = NewNonce()
-	}
-	if err := checkPath(call.Path); err != nil {
-		return Envelope{}, invalid("path: %s", err)
-	}
-	signed, err := c.sign(call)
-	if err != nil {
-		return Envelope{}, err
-	}
-	if len(call.Body) > 0 {
-		signed.Headers = append(signed.Headers, jsonType())
-	}
-	receipt, err := c.send(ctx, signed, call.Credentials, newBytesBody(call.Body))
-	return receipt.Envelope, err
-}
-
-func jsonType() HeaderField { return HeaderField{"Content-Type", "application/json"} }
-
-func (c *Client) sign(call Call) (SignedRequest, error) {
-	cred := call.Credentials
+func (c *Client) sign(cred Credentials, nonce string, skew time.Duration) (SignedRequest, error) {
 	for _, must := range []HeaderField{
 		{"access key", cred.AccessKey}, {"secret", cred.Secret.Reveal()}, {"user id", cred.UserID},
 	} {
@@ -125,29 +88,26 @@ func (c *Client) sign(call Call) (SignedRequest, error) {
 		}
 	}
 	for _, header := range []HeaderField{
-		{"access key", cred.AccessKey}, {"user id", cred.UserID}, {"nonce", call.Nonce},
+		{"access key", cred.AccessKey}, {"user id", cred.UserID}, {"nonce", nonce},
 	} {
 		if !printable(header.Value) {
 			return SignedRequest{}, invalid("the %s cannot be sent in a header: use printable ASCII", header.Name)
 		}
 	}
-	address := c.base + call.Path
-	if len(call.Query) > 0 {
-		address += "?" + call.Query.Encode()
-	}
-	timestamp := c.rule.Timestamp(c.now().Add(call.Skew))
+	timestamp := c.rule.Timestamp(c.now().Add(skew))
 	return SignedRequest{
-		Method:    call.Method,
-		URL:       address,
+		Method:    http.MethodPost,
+		URL:       c.base + c.uploadPath,
 		Timestamp: timestamp,
 		Headers: []HeaderField{
 			{HeaderAccessKey, cred.AccessKey},
 			{HeaderTimestamp, timestamp},
-			{HeaderNonce, call.Nonce},
+			{HeaderNonce, nonce},
 			{HeaderUserID, cred.UserID},
-			{HeaderSignature, c.rule.Sign(cred, timestamp, call.Nonce)},
+			{HeaderSignature, c.rule.Sign(cred, timestamp, nonce)},
 			{"Accept", "application/json"},
 			{"User-Agent", c.userAgent},
+			{"Content-Type", "application/json"},
 		},
 	}, nil
 }
@@ -158,21 +118,13 @@ func newRequest(ctx context.Context, signed SignedRequest, b *body) (*http.Reque
 	req, err := http.NewRequestWithContext(ctx, signed.Method, signed.URL, http.NoBody)
 	if err != nil {
 		// The original quotes the address.
-		return nil, invalid("method or address is malformed")
+		return nil, invalid("the address is malformed")
 	}
 	for _, h := range signed.Headers {
 		// Spelled as documented, in case a server looks at the case.
 		req.Header[h.Name] = []string{h.Value}
 	}
-	req.ContentLength = b.length()
-	switch {
-	case req.ContentLength > 0:
-		req.Body = b
-	case req.Method == http.MethodGet || req.Method == http.MethodHead || req.Method == http.MethodOptions:
-		// Empty, but there: a request of these kinds without a body is one that
-		// the transport would repeat on a connection the server has closed.
-		req.Body = b
-	}
+	req.Body, req.ContentLength = b, b.length()
 	return req, nil
 }
 

@@ -1,95 +1,14 @@
 package pandapon_test
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/voucherd/voucherd/pandapon"
 )
-
-func TestDo(t *testing.T) {
-	t.Parallel()
-	for name, tt := range map[string]struct {
-		method, body, contentType string
-	}{
-		"get":         {method: http.MethodGet},
-		"head":        {method: http.MethodHead},
-		"post":        {method: http.MethodPost, body: `{"page":1}`, contentType: "application/json"},
-		"empty post":  {method: http.MethodPost},
-		"put":         {method: http.MethodPut, body: "{}", contentType: "application/json"},
-		"empty put":   {method: http.MethodPut},
-		"delete":      {method: http.MethodDelete},
-		"get, body":   {method: http.MethodGet, body: "{}", contentType: "application/json"},
-		"large post":  {method: http.MethodPost, body: strings.Repeat("x", 300_000), contentType: "application/json"},
-		"no method":   {},
-		"lower patch": {method: "PATCH", body: "1", contentType: "application/json"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got := make(chan *http.Request, 1)
-			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				raw, _ := io.ReadAll(r.Body)
-				r.Body = io.NopCloser(bytes.NewReader(raw))
-				got <- r
-				_, _ = io.WriteString(w, success)
-			})
-			env, err := newClient(t, server.URL).Do(t.Context(), pandapon.Call{
-				Credentials: credentials(), Method: tt.method, Path: "/open/order/list",
-				Query: url.Values{"q": {testQuery}, "page": {"2"}}, Body: []byte(tt.body),
-			})
-			if tt.method == http.MethodHead {
-				failure(t, err, pandapon.NoAnswer) // its answer has no body
-			} else if err != nil || env.Msg != "成功" || string(env.Data) != "true" {
-				t.Errorf("envelope %+v, %v", env, err)
-			}
-			r := <-got
-			raw, _ := io.ReadAll(r.Body)
-			if string(raw) != tt.body || r.ContentLength != int64(len(tt.body)) || len(r.TransferEncoding) > 0 {
-				t.Errorf("body %.50q, length %d, encoding %v", raw, r.ContentLength, r.TransferEncoding)
-			}
-			if want := "/open/order/list?page=2&q=" + testQuery; r.RequestURI != want {
-				t.Errorf("asked for %s, want %s", r.RequestURI, want)
-			}
-			h := r.Header
-			rule := pandapon.SignRule{}
-			nonce := h.Get(pandapon.HeaderNonce)
-			if len(nonce) != 32 || h.Get(pandapon.HeaderSignature) != rule.Sign(credentials(), h.Get(pandapon.HeaderTimestamp), nonce) {
-				t.Errorf("headers %v", h)
-			}
-			if h.Get("Content-Type") != tt.contentType {
-				t.Errorf("content type %q, want %q", h.Get("Content-Type"), tt.contentType)
-			}
-		})
-	}
-}
-
-func TestDoFails(t *testing.T) {
-	t.Parallel()
-	refusing := serve(t, answer(http.StatusForbidden, `{"code":403,"msg":"no","data":{"x":1}}`))
-	query := url.Values{"q": {testQuery}}
-	call := pandapon.Call{Credentials: credentials(), Method: http.MethodGet, Path: "/x", Query: query, Nonce: testNonce}
-	env, err := newClient(t, refusing.URL).Do(t.Context(), call)
-	if failed := failure(t, err, pandapon.Answered); failed.Envelope.Msg != "no" || env.Msg != "" {
-		t.Errorf("%+v beside %+v", env, failed)
-	}
-	reset := listen(t, func(p *peer) { p.head(); p.reset() })
-	_, err = newClient(t, reset.URL).Do(t.Context(), call)
-	failure(t, err, pandapon.NoAnswer)
-	hung := listen(t, func(p *peer) { p.request(); p.hang() })
-	_, err = newClient(t, hung.URL, within(short)).Do(t.Context(), call)
-	failure(t, err, pandapon.NoAnswer)
-	call.Body = make([]byte, endlessSize)
-	call.Method = http.MethodPost
-	stalled := listen(t, (*peer).stall)
-	_, err = newClient(t, stalled.URL, within(short)).Do(t.Context(), call)
-	failure(t, err, pandapon.NotSent)
-}
 
 // What cannot be sent is refused with a sentence, before any connection.
 func TestInvalidCalls(t *testing.T) {
@@ -114,19 +33,6 @@ func TestInvalidCalls(t *testing.T) {
 		u := uploadOf(picture(10))
 		change(&u)
 		_, err := client.Upload(t.Context(), u)
-		if failure(t, err, pandapon.NotSent); !errors.Is(err, pandapon.ErrInvalid) || !strings.Contains(err.Error(), part) {
-			t.Errorf("want %q: %v", part, err)
-		}
-	}
-	for part, call := range map[string]pandapon.Call{
-		"begin it with a slash":       {Path: "x"},
-		"leave out query":             {Path: "/x?" + testQuery},
-		"not a URL path":              {Path: "/%zz" + testQuery},
-		"method or address":           {Path: "/x", Method: "GE T"},
-		"the nonce cannot be sent in": {Path: "/x", Nonce: "\x00"},
-	} {
-		call.Credentials = credentials()
-		_, err := client.Do(t.Context(), call)
 		if failure(t, err, pandapon.NotSent); !errors.Is(err, pandapon.ErrInvalid) || !strings.Contains(err.Error(), part) {
 			t.Errorf("want %q: %v", part, err)
 		}
