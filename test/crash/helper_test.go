@@ -56,25 +56,25 @@ func freeAddr(t *testing.T) (addr string) {
 	return ""
 }
 
-// gate is the way to a Redis, closed until it is opened: then nobody listens there.
-type gate struct {
+// relay is the way to a Redis, closed until it is opened: then nobody listens there.
+type relay struct {
 	addr, to string
 	once     sync.Once
 }
 
-func newGate(t *testing.T, to string) *gate {
+func newRelay(t *testing.T, to string) *relay {
 	t.Helper()
-	return &gate{addr: freeAddr(t), to: to}
+	return &relay{addr: freeAddr(t), to: to}
 }
 
-func (g *gate) open(t *testing.T) {
+func (r *relay) open(t *testing.T) {
 	t.Helper()
-	g.once.Do(func() { g.listen(t) })
+	r.once.Do(func() { r.listen(t) })
 }
 
-func (g *gate) listen(t *testing.T) {
+func (r *relay) listen(t *testing.T) {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", g.addr)
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", r.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,14 +85,14 @@ func (g *gate) listen(t *testing.T) {
 			if err != nil {
 				return
 			}
-			go g.pass(in)
+			go r.pass(in)
 		}
 	}()
 }
 
 // pass passes on what either side says, until both are done.
-func (g *gate) pass(in net.Conn) {
-	out, err := net.Dial("tcp", g.to) //nolint:noctx // loopback
+func (r *relay) pass(in net.Conn) {
+	out, err := net.Dial("tcp", r.to) //nolint:noctx // loopback
 	if err != nil {
 		_ = in.Close()
 		return

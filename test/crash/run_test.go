@@ -44,7 +44,7 @@ type run struct {
 	rdb      *redis.Client
 	api      *sandbox.Sandbox
 	told     events                // by webhooks
-	gate     *gate                 // to Redis, of victims whose Redis is away for a while; nil: none
+	relay    *relay                // to Redis, of victims whose Redis is away for a while; nil: none
 	listen   string                // where a gateway listens
 	aim      atomic.Pointer[point] // the request that is to kill the victim; nil: none
 	victim   atomic.Pointer[process.Process]
@@ -97,9 +97,9 @@ func newRun(t *testing.T, dbs *databases, s scenario) *run {
 		_ = r.rdb.FlushDB(context.WithoutCancel(t.Context())).Err() // frees its memory
 		_ = r.rdb.Close()
 	})
-	if s.gated {
-		r.gate = newGate(t, addr)
-		addr = r.gate.addr
+	if s.awayAtFirst {
+		r.relay = newRelay(t, addr)
+		addr = r.relay.addr
 	}
 	file := fmt.Sprintf("accounts:\n- {name: %s, accessKey: key, userId: user, secretEnv: CRASH_SECRET, baseUrl: %q%s}\n",
 		r.account, server.URL, s.webhook(r))

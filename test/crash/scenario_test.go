@@ -15,11 +15,11 @@ import (
 
 // scenario is what a victim does, and what becomes of it.
 type scenario struct {
-	name  string
-	files bool // vouchers lie in a directory, not in Redis
-	gated bool // the victim's Redis is away until gate.open
-	loose bool // chance has a say in which steps it comes to
-	own   bool // it dies at its own steps only, and not at what any worker does
+	name        string
+	files       bool // vouchers lie in a directory, not in Redis
+	awayAtFirst bool // the victim's Redis is away until relay.open
+	loose       bool // chance has a say in which steps it comes to
+	own         bool // it dies at its own steps only, and not at what any worker does
 
 	vars    func(*run) []string // further settings
 	webhook func(*run) string   // further settings of the account
@@ -256,7 +256,7 @@ func (e *events) count() int {
 func spools() scenario {
 	s := gateway("spool")
 	s.done = func(r *run) bool { return r.posted("4007", 2) }
-	s.ended = func(r *run) { r.gate.open(r.T) }
+	s.ended = func(r *run) { r.relay.open(r.T) }
 	return s
 }
 
@@ -267,7 +267,7 @@ func drains() scenario {
 		p := r.start(s.victim(r))
 		r.await("the vouchers are accepted", func() bool { return r.posted("4008", 2) && r.posted("4009", 1) })
 		r.stop(p)
-		r.gate.open(r.T)
+		r.relay.open(r.T)
 	}
 	s.done = func(r *run) bool {
 		spooled, err := r.open().Tasks.Spooled()
@@ -278,7 +278,7 @@ func drains() scenario {
 
 func gateway(name string) scenario {
 	return scenario{
-		name: name, gated: true,
+		name: name, awayAtFirst: true,
 		vars: func(r *run) []string { return []string{"VOUCHERD_SPOOL=" + r.dir + "/spool"} },
 		victim: func(r *run) []string {
 			if r.listen == "" {

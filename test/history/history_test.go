@@ -106,9 +106,9 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	began := time.Now()
 	for g := range groups {
 		wg.Go(func() {
-			lanes := newLanes(t, sizeOf(3).clients)
+			sessions := newSessions(t, sizeOf(3).clients)
 			for n := int(next.Add(1)) - 1; n < *histories && bad.Load() == nil; n = int(next.Add(1)) - 1 {
-				h := play(t, lanes, fmt.Sprint("h", g, "-", n), *seed+uint64(n), sizeOf(n)) //nolint:gosec // it counts up
+				h := play(t, sessions, fmt.Sprint("h", g, "-", n), *seed+uint64(n), sizeOf(n)) //nolint:gosec // it counts up
 				f.add(h)
 				if *picture != "" {
 					shown.offer(t, h)
@@ -136,9 +136,9 @@ func smallest(t *testing.T, h history) history {
 	t.Helper()
 	const tries = 300
 	h = shrink(t, h)
-	lanes := newLanes(t, sizeOf(0).clients)
+	sessions := newSessions(t, sizeOf(0).clients)
 	for n := range tries {
-		small := play(t, lanes, fmt.Sprint("small-", n), *seed+uint64(n), size{clients: sizeOf(0).clients, calls: 3 + n%4, uploads: 1})
+		small := play(t, sessions, fmt.Sprint("small-", n), *seed+uint64(n), size{clients: sizeOf(0).clients, calls: 3 + n%4, uploads: 1})
 		if linearizable(t, small) {
 			continue
 		}

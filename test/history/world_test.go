@@ -53,22 +53,22 @@ type held struct {
 type client struct {
 	*world
 
-	ledger *ledger.Ledger
-	wire   *wire
-	lane   int
-	rng    *rand.Rand
-	worker int
-	holds  []held
+	ledger  *ledger.Ledger
+	wire    *wire
+	session int
+	rng     *rand.Rand
+	worker  int
+	holds   []held
 }
 
-// lane is a client's connection, which outlives its histories.
-type lane struct {
+// session is a client's connection, which outlives its histories.
+type session struct {
 	wire   *wire
 	ledger *ledger.Ledger
 }
 
-// newLanes makes clients, every other of which makes a call again whose reply was lost.
-func newLanes(t *testing.T, n int) (lanes []lane) {
+// newSessions makes clients, every other of which makes a call again whose reply was lost.
+func newSessions(t *testing.T, n int) (sessions []session) {
 	t.Helper()
 	addr := strings.TrimSuffix(strings.TrimPrefix(redistest.URL(), "redis://"), "/0")
 	const noRow = 1 << 30 // the breaker stays closed
@@ -79,18 +79,18 @@ func newLanes(t *testing.T, n int) (lanes []lane) {
 		w := &wire{}
 		rdb := w.client(addr, []int{-1, 3}[i%2])
 		t.Cleanup(func() { _ = rdb.Close() })
-		lanes = append(lanes, lane{w, ledger.New(rdb, set)})
+		sessions = append(sessions, session{w, ledger.New(rdb, set)})
 	}
-	return lanes
+	return sessions
 }
 
 // play lets clients work on an order at the same time, and gives what happened.
-func play(t *testing.T, lanes []lane, name string, seed uint64, s size) history {
+func play(t *testing.T, sessions []session, name string, seed uint64, s size) history {
 	t.Helper()
 	w := &world{t: t, account: name, began: time.Now(), uploads: s.uploads, signs: map[int]string{}}
 	var wg sync.WaitGroup
-	for i, l := range lanes[:s.clients] {
-		c := &client{world: w, ledger: l.ledger, wire: l.wire, lane: i, rng: rand.New(rand.NewPCG(seed, uint64(i)))}
+	for i, own := range sessions[:s.clients] {
+		c := &client{world: w, ledger: own.ledger, wire: own.wire, session: i, rng: rand.New(rand.NewPCG(seed, uint64(i)))}
 		wg.Go(func() {
 			c.live()
 			for range s.calls {
@@ -100,7 +100,7 @@ func play(t *testing.T, lanes []lane, name string, seed uint64, s size) history 
 	}
 	wg.Wait()
 	// What was written to a connection that was then cut, Redis has read before it reads this.
-	last := &client{world: w, ledger: lanes[0].ledger, wire: lanes[0].wire, lane: s.clients}
+	last := &client{world: w, ledger: sessions[0].ledger, wire: sessions[0].wire, session: s.clients}
 	for range 2 {
 		if _, err := last.ledger.Accounts(t.Context()); err != nil {
 			t.Error(err)
@@ -147,7 +147,7 @@ func (c *client) made(in call, from time.Time, got answer, err error) {
 	in.from, got.back = from.UnixMilli(), back.UnixMilli()
 	var all history
 	add := func(began time.Time, out answer, done int64) {
-		all = append(all, record{client: c.lane, in: in, out: out, began: int64(began.Sub(c.began)), done: done})
+		all = append(all, record{client: c.session, in: in, out: out, began: int64(began.Sub(c.began)), done: done})
 	}
 	for _, t := range tries {
 		switch t.cut {
