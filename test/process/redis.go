@@ -47,7 +47,7 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	for range portTries {
 		addr, err := FreeAddr(ctx)
 		if err != nil {
-			continue
+			return nil, err
 		}
 		r := &Redis{Addr: addr, opts: o}
 		if err = r.Start(ctx); err == nil {
@@ -63,12 +63,16 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 // connections use, so that none of those takes the port while a server is being restarted.
 func FreeAddr(ctx context.Context) (string, error) {
 	const lowest, beyond = 15000, 32000
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowest+rand.IntN(beyond-lowest)))
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return "", fmt.Errorf("try a port: %w", err)
+	var taken error
+	for range portTries {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowest+rand.IntN(beyond-lowest)))
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+		if err == nil {
+			return addr, l.Close()
+		}
+		taken = err
 	}
-	return addr, l.Close()
+	return "", fmt.Errorf("no free port in %d tries: %w", portTries, taken)
 }
 
 // Start starts a server that does not run, at its address and with its data, and returns when it
