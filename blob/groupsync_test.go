@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
 // Whoever asks while a sync runs is served by the next one, all by the same.
@@ -16,8 +15,9 @@ func TestGroupSync(t *testing.T) {
 		var g groupSync
 		var syncs atomic.Int32
 		fault := errors.New("disk")
+		disk := make(chan struct{}) // gives each sync its end
 		fsync := func() error {
-			time.Sleep(time.Second) //nolint:forbidigo // time passes by itself here
+			<-disk
 			if syncs.Add(1) == 2 {
 				return fault
 			}
@@ -26,13 +26,14 @@ func TestGroupSync(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 10 {
 			wg.Go(func() {
-				time.Sleep(time.Duration(i) * 100 * time.Millisecond) //nolint:forbidigo // as above
 				err := g.do(fsync)
 				if (i > 0) != errors.Is(err, fault) {
 					t.Errorf("call %d: %v", i, err)
 				}
 			})
+			synctest.Wait() // it syncs, or waits for who does
 		}
+		close(disk)
 		wg.Wait()
 		if n := syncs.Load(); n != 2 {
 			t.Errorf("%d syncs for one call and nine during it", n)
