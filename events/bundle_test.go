@@ -273,3 +273,15 @@ func types(es []events.Event) []events.Type {
 	}
 	return all
 }
+
+// nextMillisecond waits until what ends is later than what has ended.
+func (b *bundle) nextMillisecond() {
+	b.t.Helper()
+	now, err := b.ledger.Now(b.ctx, b.account)
+	b.must(err)
+	b.eventually("the next millisecond", func() bool {
+		later, err := b.ledger.Now(b.ctx, b.account)
+		b.must(err)
+		return later.After(now.Time)
+	})
+}

@@ -19,18 +19,12 @@ func TestWebhooksTellWhatEndsFromNowOn(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.end("1", 0, delivered()) // before the webhooks
-	now, err := b.ledger.Now(b.ctx, b.account)
-	b.must(err)
-	b.eventually("the next millisecond", func() bool {
-		later, laterErr := b.ledger.Now(b.ctx, b.account)
-		b.must(laterErr)
-		return later.After(now.Time)
-	})
+	b.nextMillisecond()
 	b.start()
 	b.ready()
 	id := b.end("1", 1, delivered())
 	b.end("1", 2, rejected())
-	_, _, err = b.ledger.Discard(b.ctx, b.end("2", 0, unavailable()), ledger.Who{}) // nobody is told
+	_, _, err := b.ledger.Discard(b.ctx, b.end("2", 0, unavailable()), ledger.Who{}) // nobody is told
 	b.must(err)
 	b.eventually("the events", func() bool { return len(b.to.events()) >= 3 }) // the breaker has opened
 	es := b.to.events()
@@ -64,14 +58,8 @@ func TestWebhooksThatWereOff(t *testing.T) {
 	b.eventually("what ended meanwhile", func() bool { return b.took("1", 0) })
 	stop()
 	b.end("1", 1, delivered())
-	now, err := b.ledger.Now(b.ctx, b.account)
-	b.must(err)
 	b.must(b.rdb.Del(b.ctx, "voucherd:{vouchers-"+b.account+"}:webhook").Err())
-	b.eventually("the next millisecond", func() bool {
-		later, laterErr := b.ledger.Now(b.ctx, b.account)
-		b.must(laterErr)
-		return later.After(now.Time)
-	})
+	b.nextMillisecond()
 	b.start()
 	b.ready()
 	b.end("1", 2, delivered())
