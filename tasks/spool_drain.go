@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,94 +20,9 @@ import (
 )
 
 const (
-	spoolBatch  = 64                     // vouchers that are sorted by their orders at a time
-	spoolOnce   = 8                      // that are enqueued at a time, and held in memory
-	spoolEvery  = 500 * time.Millisecond // between two looks
-	directLimit = 5 * time.Second        // for Redis to take a voucher that could be spooled
+	spoolBatch = 64 // vouchers that are sorted by their orders at a time
+	spoolOnce  = 8  // that are enqueued at a time, and held in memory
 )
-
-// OpenSpool has Enqueue take vouchers while Redis is away, instead of failing at once or after
-// Patience: they wait in a directory, most bytes of them, and RunSpool, of this or another process,
-// enqueues them when Redis is back. Call it before the client is used.
-func (c *Client) OpenSpool(dir string, most int64) error {
-	s, err := openSpool(dir, most)
-	if err == nil {
-		c.spool, c.cfg.Patience = s, 0
-	}
-	return err
-}
-
-// Spooled tells what waits in the spool; without one, nothing does.
-func (c *Client) Spooled() (SpoolStatus, error) {
-	if c.spool == nil {
-		return SpoolStatus{}, nil
-	}
-	return c.spool.status()
-}
-
-// Spools says whether there is a spool: Enqueue then takes vouchers while Redis is away.
-func (c *Client) Spools() bool { return c.spool != nil }
-
-// RunSpool enqueues what waits in the spool, again and again until the context ends, and tells of
-// each round that did anything. Without a spool it returns at once.
-func (c *Client) RunSpool(ctx context.Context, tell func(Drained, error)) {
-	if c.spool == nil {
-		return
-	}
-	tick := time.NewTicker(spoolEvery)
-	defer tick.Stop()
-	for first := true; ; first = false {
-		if first || c.spool.pending() { // the first round makes the lock, while the disk has room for it
-			tell(c.DrainSpool(ctx))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// DrainSpool enqueues what waits in the spool. The error names what is left, and says why; that
-// Redis is still away is an *UnreachableError.
-func (c *Client) DrainSpool(ctx context.Context) (Drained, error) {
-	return c.spool.drain(ctx, func(ctx context.Context, r Request) error {
-		s, err := c.sniff(r.Voucher)
-		if err == nil {
-			_, err = c.direct(ctx, r, s)
-		}
-		return c.explain(err)
-	})
-}
-
-// accept enqueues a voucher, or spools it while Redis is away or anything waits in the spool.
-func (c *Client) accept(ctx context.Context, r Request, s *source) (ledger.Upload, error) {
-	if c.spool == nil {
-		return c.direct(ctx, r, s)
-	}
-	if !c.spool.pending() {
-		limited, cancel := ctx, func() {}
-		if s.after >= 0 { // what can be read once would be lost to the spool
-			limited, cancel = context.WithTimeout(ctx, directLimit)
-		}
-		defer cancel()
-		u, err := c.direct(limited, r, s)
-		late := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
-		if !late && !isUnreachable(c.explain(err)) {
-			return u, err
-		}
-	}
-	if ctx.Err() != nil {
-		return ledger.Upload{}, notEnqueued(ctx)
-	}
-	voucher, err := s.open()
-	if err != nil {
-		return ledger.Upload{}, err
-	}
-	u, err := c.spool.keep(r, voucher)
-	u.MediaType = s.mediaType
-	return u, err
-}
 
 // Drained tells what became of a part of the spool.
 type Drained struct {
