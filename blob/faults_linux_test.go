@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/voucherd/voucherd/blob"
+	"github.com/voucherd/voucherd/test/process"
 )
 
 func TestFullDisk(t *testing.T) {
@@ -116,35 +116,20 @@ func TestPermissionDenied(t *testing.T) {
 		if err := os.Chmod(name, 0); err != nil {
 			t.Fatal(err)
 		}
-		asNobody(t, func() {
+		if err := process.AsNobody(func() {
 			_, err := read(t.Context(), d, e)
 			mustBeAway(t, "read", err)
 			if !errors.Is(err, syscall.EACCES) {
 				t.Error(err)
 			}
-		})
+		}); err != nil {
+			t.Error(err)
+		}
 	}
-	asNobody(t, func() { mustAllBeAway(t, d, e) })
+	if err := process.AsNobody(func() { mustAllBeAway(t, d, e) }); err != nil {
+		t.Error(err)
+	}
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// asNobody gives up root's right to every file, on this thread alone.
-func asNobody(t *testing.T, do func()) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		const nopObserver = 65534
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		if _, err := unix.SetfsuidRetUid(nopObserver); err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if _, err := unix.SetfsuidRetUid(0); err != nil {
-				t.Error(err)
-			}
-		}()
-	}
-	do()
 }

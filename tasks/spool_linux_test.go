@@ -4,13 +4,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/voucherd/voucherd/tasks"
+	"github.com/voucherd/voucherd/test/process"
 )
 
 // TestAFileOfSomebodyElse has a file in front that this user may not read, as one that root
@@ -30,34 +28,15 @@ func TestAFileOfSomebodyElse(t *testing.T) {
 	}))
 	file := spooledFile(t, dir, theirs)
 	b.must(os.Chmod(file, 0))
-	asNobody(t, func() {
+	b.must(process.AsNobody(func() {
 		d, err := b.DrainSpool(b.ctx)
 		if d.Enqueued != 1 || len(d.Refused) != 0 || err == nil || !strings.Contains(err.Error(), theirs.ID) {
 			t.Errorf("%+v, %v", d, err)
 		}
-	})
+	}))
 	b.get(ours.ID)
 	b.must(os.Chmod(file, 0o600))
 	if d, err := b.DrainSpool(b.ctx); err != nil || d.Enqueued != 1 {
 		t.Errorf("after that: %+v, %v", d, err)
 	}
-}
-
-// asNobody gives up root's right to every file, on this thread alone.
-func asNobody(t *testing.T, do func()) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		const nobody = 65534
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		if _, err := unix.SetfsuidRetUid(nobody); err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if _, err := unix.SetfsuidRetUid(0); err != nil {
-				t.Error(err)
-			}
-		}()
-	}
-	do()
 }
