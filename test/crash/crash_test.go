@@ -101,14 +101,14 @@ func (r *run) discover(known []string) []string {
 				return false
 			}
 			if late.IsZero() {
-				late = time.Now().Add(20 * time.Second)
+				late = time.Now().Add(patience)
 			}
 			if *update {
 				return process.Sleep(r.Context(), 5*time.Second)
 			}
 			all := met()
 			missing := slices.ContainsFunc(known, func(step string) bool {
-				return !slices.Contains(all, step) && !strings.HasPrefix(step, "redis: ZREM asynq:") // which it does when it stops
+				return !slices.Contains(all, step) && !point{name: step}.atStop()
 			})
 			return !missing || time.Now().After(late)
 		}
@@ -121,14 +121,15 @@ func (r *run) discover(known []string) []string {
 	return steps
 }
 
+// cleans is a step that comes once a minute, too late for a life here: asynq removes tasks that are done.
+const cleans = "redis: script on asynq:completed"
+
 // compare says what is not as points.txt has it, and what to do.
 func compare(t *testing.T, points, found map[string][]string) {
 	t.Helper()
+	// On a slow machine chance takes a victim to steps of other scenarios: those have their deaths there.
+	known := append(slices.Concat(slices.Collect(maps.Values(points))...), cleans)
 	for _, s := range scenarios() {
-		known := slices.Concat(points[s.name], points[anyWorker])
-		if s.loose {
-			known = slices.Concat(slices.Collect(maps.Values(points))...)
-		}
 		for _, step := range found[s.name] {
 			if !slices.Contains(known, step) {
 				t.Errorf("%s comes to the step %q, which points.txt does not have: run `go test ./test/crash -update`, look at what that changes, and run make crash",

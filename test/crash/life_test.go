@@ -19,6 +19,9 @@ type point struct{ name, when string }
 
 func (p point) request() bool { return strings.HasPrefix(p.name, "http: ") }
 
+// atStop says whether a worker comes there when it stops.
+func (p point) atStop() bool { return strings.HasPrefix(p.name, "redis: ZREM asynq:") }
+
 // start starts a command of the program in a new life.
 func (r *run) start(args []string, env ...string) *process.Process {
 	r.Helper()
@@ -33,9 +36,9 @@ func (r *run) start(args []string, env ...string) *process.Process {
 	return p
 }
 
-// A victim that has nothing to do is given this long to come to its point, and less once it has died
-// there: what was to be done may be done.
-const linger, lingerAgain = 6 * time.Second, time.Second
+// A victim that has nothing to do is given this long to come to its point: it must come there, or
+// chance has a say, or it has died there before, and what was to be done may be done.
+const patience, linger, lingerAgain = time.Minute, 6 * time.Second, time.Second
 
 // life lets the victim live until it dies at the point, or until all is done that the scenario
 // has for it, and says whether it died. Without a point it must not.
@@ -51,9 +54,14 @@ func (r *run) life(at point, env ...string) (died bool) {
 	r.victim.Store(p)
 	stopped, deadline := false, time.Now().Add(limit)
 	var since time.Time // all is done
-	wait := linger
-	if r.dead > 0 {
+	wait := patience
+	switch {
+	case at.name == "", at.atStop():
+		wait = 0
+	case r.dead > 0:
 		wait = lingerAgain
+	case r.scenario.loose:
+		wait = linger
 	}
 	for {
 		if ended, err := p.Ended(); ended {
@@ -62,7 +70,7 @@ func (r *run) life(at point, env ...string) (died bool) {
 		switch so := r.scenario.done != nil && !stopped && r.up(p) && r.scenario.done(r); {
 		case so && since.IsZero():
 			since = time.Now()
-		case so && (at.name == "" || time.Since(since) > wait):
+		case so && time.Since(since) >= wait:
 			stopped = true
 			r.aim.Store(nil)
 			_, _ = p.Stop(limit) // Ended says how it was

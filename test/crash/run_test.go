@@ -88,7 +88,7 @@ func newRun(t *testing.T, dbs *databases, s scenario) *run {
 	r.api = sandbox.New(sandbox.Config{
 		Credentials: []pandapon.Credentials{{AccessKey: "key", Secret: secret, UserID: "user"}}, CheckNonce: true,
 	})
-	server := httptest.NewServer(r.deadly("http: upload", r.api))
+	server := httptest.NewServer(r.deadly("http: upload", s.api(r, r.api)))
 	t.Cleanup(server.Close)
 	t.Cleanup(r.api.Close)
 	addr, db := dbs.server.Addr, dbs.last.Add(1)

@@ -2,8 +2,10 @@ package crash_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon/sandbox"
+	"github.com/voucherd/voucherd/test/process"
 )
 
 // scenario is what a victim does, and what becomes of it.
@@ -18,27 +21,31 @@ type scenario struct {
 	name        string
 	files       bool // vouchers lie in a directory, not in Redis
 	awayAtFirst bool // the victim's Redis is away until relay.open
-	loose       bool // chance has a say in which steps it comes to
+	loose       bool // chance has a say in whether it comes to its steps
 	own         bool // it dies at its own steps only, and not at what any worker does
 
-	vars    func(*run) []string // further settings
-	webhook func(*run) string   // further settings of the account
-	prepare func(*run)          // before its first life
-	victim  func(*run) []string // its command
-	done    func(*run) bool     // it has done all; nil: it ends by itself
-	ended   func(*run)          // it has ended as it should
-	died    func(*run)          // after each death
+	vars    func(*run) []string                   // further settings
+	api     func(*run, http.Handler) http.Handler // what stands before the API
+	webhook func(*run) string                     // further settings of the account
+	prepare func(*run)                            // before its first life
+	victim  func(*run) []string                   // its command
+	done    func(*run) bool                       // it has done all; nil: it ends by itself
+	ended   func(*run)                            // it has ended as it should
+	died    func(*run)                            // after each death
 }
 
 func scenarios() []scenario {
 	list := []scenario{
 		idles(), enqueues("enqueue", small), enqueues("enqueue large", large), inFiles(enqueues("enqueue file", small)),
 		delivers("deliver", func(*run) {}), own(inFiles(delivers("deliver file", func(*run) {}))), own(inFiles(rejects())), own(retries()),
-		own(redelivers()), own(takesOver()), reconciles(), own(webhooks()), spools(), drains(), rebuilds(),
+		own(redelivers()), own(renews()), own(takesOver()), reconciles(), own(webhooks()), spools(), drains(), rebuilds(),
 	}
 	for i, s := range list {
 		if s.vars == nil {
 			list[i].vars = func(*run) []string { return nil }
+		}
+		if s.api == nil {
+			list[i].api = func(_ *run, api http.Handler) http.Handler { return api }
 		}
 		if s.webhook == nil {
 			list[i].webhook = func(*run) string { return "" }
@@ -146,6 +153,39 @@ func redelivers() scenario {
 		return r.settled()
 	}
 	return s
+}
+
+// renews has the API answer once asynq has renewed the lease of the task, which it does each 5 s.
+func renews() scenario {
+	s := delivers("renew", func(*run) {})
+	s.prepare = func(r *run) { r.enqueue("4012", 1, small) }
+	s.vars = func(*run) []string { return []string{"VOUCHERD_CALL_TIMEOUT=40s", "VOUCHERD_SHUTDOWN_TIMEOUT=50s"} }
+	s.api = func(r *run, api http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			body, err := io.ReadAll(q.Body) // from here on q.Context ends when the worker dies
+			if err != nil {
+				return
+			}
+			q.Body = io.NopCloser(bytes.NewReader(body))
+			if r.leaseRenewed(q.Context()) == nil {
+				api.ServeHTTP(w, q)
+			}
+		})
+	}
+	return s
+}
+
+// leaseRenewed waits until asynq has renewed the lease of the task that it is working on.
+func (r *run) leaseRenewed(ctx context.Context) error {
+	until := func() float64 {
+		last, err := r.rdb.ZRevRangeWithScores(ctx, "asynq:{"+ledger.Queue(r.account)+"}:lease", 0, 0).Result()
+		if err != nil || len(last) == 0 {
+			return 0
+		}
+		return last[0].Score
+	}
+	first := until()
+	return process.Until(ctx, limit, "the lease is renewed", func() bool { return until() > first })
 }
 
 // again puts tasks that are taken up back into the queue, as asynq does when their leases are over.
