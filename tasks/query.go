@@ -50,7 +50,8 @@ func (c *Client) Finished(ctx context.Context, account string, after ledger.Time
 const waitEvery = 250 * time.Millisecond
 
 // Wait returns an upload once it is final, or with the context's error as it was last seen, which
-// may be its id alone. Redis being away for a while does not end it.
+// may be its id alone. Redis being away for a while does not end it. One that Enqueue gave as Spooled is
+// not recorded at first: see WaitSpooled.
 func (c *Client) Wait(ctx context.Context, id string) (ledger.Upload, error) {
 	tick := time.NewTicker(waitEvery)
 	defer tick.Stop()

@@ -201,7 +201,7 @@ func (s *spool) name(partial, id string) (time.Time, error) {
 	s.last = max(s.last+1, time.Now().UnixNano())
 	at := s.last
 	err := crashpoint.Do("spool: name the voucher", func() error {
-		return os.Rename(partial, filepath.Join(s.dir, spoolWaiting, fmt.Sprintf("%020d-%s", at, id)))
+		return os.Rename(partial, filepath.Join(s.dir, spoolWaiting, spoolName(time.Unix(0, at), id)))
 	})
 	s.mu.Unlock()
 	if err == nil {
@@ -209,6 +209,9 @@ func (s *spool) name(partial, id string) (time.Time, error) {
 	}
 	return time.Unix(0, at).UTC(), err
 }
+
+// spoolName is the name of the file of a voucher that arrived at a time.
+func spoolName(at time.Time, id string) string { return fmt.Sprintf("%020d-%s", at.UnixNano(), id) }
 
 func syncDir(path string) error {
 	d, err := os.Open(path) //nolint:gosec // a directory of the spool

@@ -3,6 +3,10 @@ package tasks
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
@@ -65,6 +69,37 @@ func (c *Client) DrainSpool(ctx context.Context) (Drained, error) {
 		}
 		return c.explain(err)
 	})
+}
+
+// ErrPutAside means that a voucher of the spool could not be enqueued, and never can be: its file is no
+// longer what was written, or breaks a rule that was changed meanwhile.
+var ErrPutAside = errors.New("the voucher can never be enqueued: it was put aside in the spool")
+
+// WaitSpooled waits until an upload that Enqueue gave as Spooled has left the spool: it is recorded
+// then, and Wait knows its end. The error is ErrPutAside, that of the context, or one of the disk.
+func (c *Client) WaitSpooled(ctx context.Context, u ledger.Upload) error {
+	tick := time.NewTicker(spoolEvery)
+	defer tick.Stop()
+	name := spoolName(u.CreatedAt.Time, u.ID)
+	for {
+		_, err := os.Stat(filepath.Join(c.spool.dir, spoolWaiting, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("read the spool: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	aside := filepath.Join(c.spool.dir, spoolRefused, name)
+	if _, err := os.Stat(aside); err == nil {
+		return fmt.Errorf("%w: %s", ErrPutAside, aside)
+	}
+	return nil
 }
 
 // accept enqueues a voucher, or spools it while Redis is away or anything waits in the spool.

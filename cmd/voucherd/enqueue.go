@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -169,21 +168,15 @@ func (c *enqueueCmd) wait(ctx context.Context, s *session, st *app.Store, u ledg
 	return nil
 }
 
-// waitForEnd waits for the end of an upload. One in the spool is not recorded before Redis is back.
+// waitForEnd waits for the end of an upload. One in the spool is not recorded before Redis is back; a
+// record that is there before is of an earlier time.
 func waitForEnd(ctx context.Context, client *tasks.Client, u ledger.Upload) (ledger.Upload, error) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		last, err := client.Wait(ctx, u.ID)
-		if !u.Spooled || !errors.Is(err, ledger.ErrNotFound) {
-			return last, err
-		}
-		select {
-		case <-ctx.Done():
-			return u, ctx.Err()
-		case <-tick.C:
+	if u.Spooled {
+		if err := client.WaitSpooled(ctx, u); err != nil {
+			return u, err
 		}
 	}
+	return client.Wait(ctx, u.ID)
 }
 
 // printJSON prints one object as a line.

@@ -220,28 +220,54 @@ func TestDoctorTriesNoOldVoucher(t *testing.T) {
 }
 
 // TestEnqueueWaitsForTheSpool holds that --wait does not say that a voucher of the spool was delivered
-// before it was.
+// before it was, even if it was delivered once already, and ends when it can never be enqueued.
 func TestEnqueueWaitsForTheSpool(t *testing.T) {
 	t.Parallel()
 	b := newSpooling(t)
-	b.redis.Kill()
 	order, file := b.picture(1)
-	ended := make(chan outcome, 1)
-	go func() { ended <- b.run("enqueue", "--order", order, "--wait", file) }()
-	eventually(t, "it is in the spool", func() bool {
-		waiting, err := os.ReadDir(filepath.Join(b.dir, "waiting"))
-		return err == nil && len(waiting) == 1
-	})
-	select {
-	case o := <-ended:
-		t.Fatalf("it does not wait: %+v", o)
-	default:
+	_, stop := b.worker()
+	b.must(0, "enqueue", "--order", order, "--wait", file)
+	stop()
+	b.redis.Kill()
+	wait := func(args ...string) (ended chan outcome, spooled string) {
+		ended = make(chan outcome, 1)
+		before, err := os.ReadDir(filepath.Join(b.dir, "waiting"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { ended <- b.run(append([]string{"enqueue", "--wait"}, args...)...) }()
+		eventually(t, "it is in the spool", func() bool {
+			now, err := os.ReadDir(filepath.Join(b.dir, "waiting"))
+			if err != nil || len(now) == len(before) {
+				return false
+			}
+			spooled = filepath.Join(b.dir, "waiting", now[len(now)-1].Name())
+			return true
+		})
+		return ended, spooled
+	}
+	again, _ := wait("--order", order, "--again", file)
+	order, file = b.picture(2)
+	damaged, spooled := wait("--order", order, file)
+	if err := os.Truncate(spooled, 500); err != nil {
+		t.Fatal(err)
+	}
+	for _, ended := range []chan outcome{again, damaged} {
+		select {
+		case o := <-ended:
+			t.Fatalf("it does not wait: %+v", o)
+		default:
+		}
 	}
 	b.redis.Restart()
 	b.gateway()
-	_, stop := b.worker()
+	_, stop = b.worker()
 	defer stop()
-	b.want(<-ended, 0, "Redis is away", "Delivered")
+	b.want(<-again, 0, "Redis is away", "Delivered")
+	if n := len(b.box.Requests()); n != 2 {
+		t.Errorf("it was sent %d times, not twice", n)
+	}
+	b.want(<-damaged, 1, "put aside", filepath.Join("refused", filepath.Base(spooled)))
 }
 
 // TestAManifestSpools has Redis away while a manifest is enqueued: every line is kept, and is delivered

@@ -204,7 +204,7 @@ func (d deployment) enqueue(t *testing.T, order string, size int) ledger.Upload 
 func (d deployment) delivered(t *testing.T, n int64) {
 	t.Helper()
 	var last any
-	err := process.Until(t.Context(), 40*time.Second, "all are delivered", func() bool {
+	err := process.Until(t.Context(), 2*time.Minute, "all are delivered", func() bool {
 		accounts, err := d.Store.Tasks.Accounts(t.Context())
 		last = []any{accounts, err}
 		return err == nil && len(accounts) == 1 && accounts[0].Uploads[ledger.Delivered] == n
