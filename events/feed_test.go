@@ -63,6 +63,7 @@ func TestEachEndHasItsEvent(t *testing.T) {
 	b.must(err)
 	g, err := b.ledger.Begin(b.ctx, ledger.NewAttempt{ID: id, Generation: task.Generation, Nonce: "again", Worker: "w", Lease: time.Minute})
 	b.must(err)
+	b.nextMillisecond() // an event's id is its upload's, with this
 	_, err = b.ledger.Finish(b.ctx, g.Running, delivered())
 	b.must(err)
 	ctx, cancel := context.WithTimeout(b.ctx, waitMost)

@@ -132,7 +132,8 @@ return 1`).Run(ctx, s.rdb, []string{key(s.account) + ":turn"}, s.me).Err()
 // begin lets webhooks that are new begin with what ends now. Those that were off for a while go on
 // where they stopped: whether they were, or the workers, nobody knows.
 func (s state) begin(ctx context.Context, now ledger.Time) error {
-	return wrap(s.account, s.rdb.HSetNX(ctx, key(s.account), "cursor", now.UnixMilli()).Err())
+	before := now.UnixMilli() - 1 // what ends within this millisecond ends now
+	return wrap(s.account, s.rdb.HSetNX(ctx, key(s.account), "cursor", before).Err())
 }
 
 // load reads where to go on.

@@ -109,6 +109,7 @@ func TestWebhooksTellOfTheBreaker(t *testing.T) {
 func TestARefusedEventHoldsUpItsOrderAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.set.Timeout = waitMost // only what is refused is given up
 	b.set.GiveUp = 300 * time.Millisecond
 	b.to.refuse()
 	b.start()
@@ -156,6 +157,7 @@ func (b *bundle) took(order string, n int) bool {
 func TestInAQuietShopARefusedEventHoldsUpItsOrderAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.set.Timeout = waitMost // no event comes twice because its answer was late
 	b.set.GiveUp = time.Millisecond
 	b.to.refuse()
 	b.start()
@@ -191,6 +193,7 @@ func TestInABusyShopARefusedEventHoldsUpItsOrderAlone(t *testing.T) {
 func TestTheNextSenderKnowsWhatWasRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.set.Timeout = waitMost // no event comes twice because its answer was late
 	b.to.refuse()
 	stop := b.start()
 	b.ready()

@@ -187,7 +187,7 @@ func TestRefusedBodiesAreReadWithinBounds(t *testing.T) {
 		piece  []byte
 		every  time.Duration
 	}{
-		"slowly":   {gateway.Limits{ShortTime: 300 * time.Millisecond}, []byte(another), 10 * time.Millisecond},
+		"slowly":   {gateway.Limits{ShortTime: 2 * time.Second}, []byte(another), 10 * time.Millisecond},
 		"for ever": {gateway.Limits{PassedBytes: 1 << 20, ShortTime: time.Hour}, bytes.Repeat([]byte(another), 30_000), time.Nanosecond},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -98,7 +98,7 @@ func TestSlowBodiesAreCutOff(t *testing.T) {
 func TestSlowButSteadyBodiesPass(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(b *bundle) {
-		*b.cfg.Limits() = gateway.Limits{ShortTime: 100 * time.Millisecond, HeaderTime: 100 * time.Millisecond, BodyGrace: time.Minute}
+		*b.cfg.Limits() = gateway.Limits{ShortTime: 100 * time.Millisecond, HeaderTime: 500 * time.Millisecond, BodyGrace: time.Minute}
 	})
 	v := png("x", 40)
 	c := b.dial()

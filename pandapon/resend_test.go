@@ -20,19 +20,22 @@ func TestKeptConnectionIsClosed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := listen(t, func(p *peer) {
-				if p.request() != nil {
-					p.say(ok)
-					after(p)
+			for conns := int64(2); conns != 1; { // net/http keeps no connection whose writer lags 50 ms behind the answer
+				server := listen(t, func(p *peer) {
+					if p.request() != nil {
+						p.say(ok)
+						after(p)
+					}
+				})
+				client := newClient(t, server.URL)
+				_, err := client.Upload(t.Context(), uploadOf(picture(9)))
+				failure(t, err, pandapon.NoAnswer) // {} has no code
+				_, err = client.Upload(t.Context(), uploadOf(picture(900)))
+				failure(t, err, pandapon.NoAnswer)
+				conns = server.conns.Load()
+				if whole := server.whole.Load(); conns > 2 || whole != 2 {
+					t.Fatalf("%d connections and %d requests, want 1 and 2", conns, whole)
 				}
-			})
-			client := newClient(t, server.URL)
-			_, err := client.Upload(t.Context(), uploadOf(picture(9)))
-			failure(t, err, pandapon.NoAnswer) // {} has no code
-			_, err = client.Upload(t.Context(), uploadOf(picture(900)))
-			failure(t, err, pandapon.NoAnswer)
-			if conns, whole := server.conns.Load(), server.whole.Load(); conns != 1 || whole != 2 {
-				t.Errorf("%d connections and %d requests, want 1 and 2", conns, whole)
 			}
 		})
 	}

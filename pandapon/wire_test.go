@@ -50,7 +50,7 @@ func strangeAnswers() map[string]misdeed {
 	return map[string]misdeed{
 		"slow head": {
 			script: func(p *peer) { p.request(); p.say("HTTP/1.1 200 OK\r\nDate:"); p.hang() },
-			limit:  short, kind: pandapon.NoAnswer, is: context.DeadlineExceeded, text: "awaiting response headers",
+			limit:  4 * short, kind: pandapon.NoAnswer, is: context.DeadlineExceeded, text: "awaiting response headers",
 		},
 		"slow body": {
 			script: func(p *peer) { p.request(); p.say("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"); p.hang() },

@@ -20,7 +20,7 @@ import (
 
 // vigilant has workers notice soon when another is dead.
 func vigilant(b *bundle) {
-	b.set.BeatEvery, b.set.DeadAfter = 50*time.Millisecond, 1500*time.Millisecond
+	b.set.BeatEvery, b.set.DeadAfter = 50*time.Millisecond, 3*time.Second
 }
 
 // TestUploadsOfADeadWorker has a worker die in mid-call: another takes its upload back, long before
@@ -55,7 +55,7 @@ func TestUploadsOfADeadWorker(t *testing.T) {
 func TestSlowCallOfALiveWorker(t *testing.T) {
 	t.Parallel()
 	b := setup(t, vigilant, func(b *bundle) { b.set.CallTimeout = 20 * time.Second })
-	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(4 * time.Second)})
+	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(8 * time.Second)})
 	ids := b.many(1)
 	b.start("w1")
 	b.start("w2")
@@ -72,7 +72,7 @@ func TestNobodyIsDeadWhileRedisIsAway(t *testing.T) {
 	t.Parallel()
 	var s *redistest.Server
 	b := setup(t, ownRedis(&s, redistest.Options{}), vigilant, func(b *bundle) { b.set.CallTimeout = 20 * time.Second })
-	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(5 * time.Second)})
+	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(8 * time.Second)})
 	ids := b.many(1)
 	b.start("w1")
 	b.start("w2")
@@ -208,7 +208,7 @@ func (*deaf) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPi
 // hears of them. Nobody renews their leases, so they come back long before these end.
 func TestTasksWhoseReplyWasLost(t *testing.T) {
 	t.Parallel()
-	b := setup(t, vigilant)
+	b := setup(t, func(b *bundle) { b.set.BeatEvery = 50 * time.Millisecond })
 	ids, ear, plain := b.many(8), &deaf{}, b.redis
 	b.redis = func() *redis.Client {
 		rdb := plain()

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/voucherd/voucherd/blob"
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/tasks"
 	"github.com/voucherd/voucherd/test/redistest"
 	"github.com/voucherd/voucherd/test/s3test"
@@ -150,6 +152,7 @@ func TestRotateWhileWorkersDeliver(t *testing.T) {
 			}
 			with, err := store.Rotation()
 			b.must(err)
+			b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(50 * time.Millisecond)})
 			b.start("one")
 			b.start("two")
 			anew := 0

@@ -34,7 +34,7 @@ func TestEveryFault(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, func(b *bundle) { b.set.CallTimeout = time.Second })
+			b := setup(t, func(b *bundle) { b.set.CallTimeout = 4 * time.Second })
 			c.fault.Times = 1
 			b.api.SetFaults(c.fault)
 			u := b.enqueue("order", 1)

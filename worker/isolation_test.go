@@ -16,7 +16,7 @@ import (
 func TestAccountsDoNotSlowEachOther(t *testing.T) {
 	t.Parallel()
 	l := goLive(t, func(b *bundle) { b.conc = 4 })
-	l.bundle.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(50 * time.Millisecond)})
+	l.bundle.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(200 * time.Millisecond)})
 	refusing := sandbox.New(sandbox.Config{})
 	server := httptest.NewServer(refusing)
 	t.Cleanup(func() { refusing.Close(); server.Close() })
@@ -53,7 +53,7 @@ func (l *live) timed(n int) time.Duration {
 	l.t.Helper()
 	var ids []string
 	before := len(l.bundle.api.Requests())
-	for i := range 120 {
+	for i := range 60 {
 		ids = append(ids, l.enqueueFor(l.account, n+i))
 	}
 	l.reaches(ledger.Delivered, ids...)

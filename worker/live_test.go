@@ -67,7 +67,7 @@ func TestAnAccountThatIsRemovedFinishesItsCalls(t *testing.T) {
 	t.Parallel()
 	l := goLive(t, func(b *bundle) { b.conc = 1 })
 	l.api.Close()
-	l.bundle.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(500 * time.Millisecond)})
+	l.bundle.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(2 * time.Second)})
 	ids := l.many(3)
 	l.eventually("a call is under way", func() bool { return len(l.bundle.api.Requests()) == 1 })
 	other := l.with(func(ac *worker.AccountConfig) { ac.Name = l.second })
@@ -75,8 +75,9 @@ func TestAnAccountThatIsRemovedFinishesItsCalls(t *testing.T) {
 	l.eventually("the call has ended", func() bool { return l.finished(ids) == 1 })
 	l.bundle.api.SetFaults()
 	l.reaches(ledger.Delivered, l.enqueueFor(l.second, 9))
-	if n, tasks := l.finished(ids), l.queued(); n != 1 || tasks != 2 || len(l.bundle.api.Requests()) != 2 {
-		t.Fatalf("%d delivered, %d tasks left, want 1 and 2", n, tasks)
+	l.eventually("its task has ended", func() bool { return l.queued() == 2 })
+	if n, calls := l.finished(ids), len(l.bundle.api.Requests()); n != 1 || calls != 2 {
+		t.Fatalf("%d delivered, %d calls, want 1 and 2", n, calls)
 	}
 	l.must(l.SetAccounts(l.ctx, []worker.AccountConfig{l.now}))
 	l.reaches(ledger.Delivered, ids...)

@@ -63,6 +63,7 @@ const (
 
 // run works until the context ends.
 func (r *reconciler) run(ctx context.Context) {
+	r.know(ctx) // before the first beat, so before anything is taken up
 	var beating sync.WaitGroup
 	defer beating.Wait()
 	beating.Go(func() { r.heart.run(ctx) })
@@ -76,6 +77,13 @@ func (r *reconciler) run(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// know notes which Redis it is, so that one that takes its place is told what this one was told.
+func (r *reconciler) know(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, r.patience)
+	defer cancel()
+	r.watch(ctx)
 }
 
 // pass does one round, if no other worker is doing it.

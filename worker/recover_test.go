@@ -173,7 +173,7 @@ func TestOutcomeThatCannotBeRecorded(t *testing.T) {
 	b := setup(t, ownRedis(&s, redistest.Options{}), func(b *bundle) {
 		b.set.RedisTimeout, b.set.FinishPatience = 200*time.Millisecond, 400*time.Millisecond
 	})
-	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(300 * time.Millisecond)})
+	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(2 * time.Second)})
 	b.enqueue("order", 1)
 	stop := b.start("w1")
 	b.eventually("the call is under way", func() bool { return len(b.api.Requests()) == 1 })

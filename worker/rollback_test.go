@@ -156,7 +156,7 @@ func rebuildDelivered(t *testing.T, byReconciler bool) {
 func TestScriptErrorHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(b *bundle) { b.conc = 1 })
-	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(200 * time.Millisecond), OrderID: "damaged"})
+	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(2 * time.Second), OrderID: "damaged"})
 	damaged := b.enqueue("damaged", 1)
 	b.start("w1")
 	b.eventually("its call is under way", func() bool { return len(b.api.Requests()) == 1 })

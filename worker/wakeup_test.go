@@ -58,7 +58,7 @@ func TestStopsWhileItWaitsForTasks(t *testing.T) {
 	b.listens()
 	began := time.Now()
 	stop()
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("stopping an idle worker took %v", took)
 	}
 }
@@ -90,7 +90,7 @@ func TestOneServer(t *testing.T) {
 // scripts too.
 func TestIdleWorkerIsQuiet(t *testing.T) {
 	t.Parallel()
-	const most, seconds = 5, 6
+	const most, seconds = 5, 6 // commands a second
 	var s *redistest.Server
 	b := setup(t, ownRedis(&s, redistest.Options{}), func(b *bundle) {
 		b.set.PollEvery, b.set.ReconcileEvery, b.conc = 0, time.Hour, 16
@@ -108,8 +108,8 @@ func TestIdleWorkerIsQuiet(t *testing.T) {
 			t.Logf("%s %d", name, n)
 		}
 	}
-	if sum > most*(seconds+1) {
-		t.Errorf("%d commands in %d seconds", sum, seconds)
+	if took := time.Since(began); sum > most*int(took.Seconds()+2) {
+		t.Errorf("%d commands in %v", sum, took)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -112,10 +114,12 @@ func TestKilledBeforeItBegan(t *testing.T) {
 	killed := b.process("worker")
 	b.sentTo(1)
 	waits, file := b.picture(2)
-	b.must(0, "enqueue", "--order", waits, file)
+	task := ledger.TaskID(strings.TrimSpace(b.must(0, "enqueue", "--order", waits, file).stdout), 1)
 	rdb := redistest.Client(t)
 	active := "asynq:{" + ledger.Queue(b.account) + "}:active"
-	eventually(t, "the worker has taken up the task", func() bool { return rdb.LLen(t.Context(), active).Val() > 0 })
+	eventually(t, "the worker has taken up the task", func() bool {
+		return slices.Contains(rdb.LRange(t.Context(), active, 0, -1).Val(), task)
+	})
 	if err := killed.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +134,7 @@ func TestFrozenInMidAttempt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.env = append(b.env, "VOUCHERD_BEAT_EVERY=100ms", "VOUCHERD_DEAD_AFTER=2s")
-	b.box.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(time.Second), Times: 1})
+	b.box.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(5 * time.Second), Times: 1})
 	order, file := b.picture(1)
 	b.must(0, "enqueue", "--order", order, file)
 	frozen := b.process("worker")

@@ -174,7 +174,7 @@ func (s *Show) follow(ctx context.Context, until time.Time, done func() bool) er
 		case <-tick.C:
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return errors.New("the demo took longer than it should")
+				return fmt.Errorf("the demo took longer than it should: %w", ctx.Err())
 			}
 			return ctx.Err()
 		}

@@ -141,8 +141,9 @@ func rejects() scenario {
 // not renew the lease in time.
 func redelivers() scenario {
 	s := delivers("redeliver", func(r *run) {
-		r.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(500 * time.Millisecond), Times: 2})
+		r.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(1500 * time.Millisecond), Times: 2})
 	})
+	s.vars = func(*run) []string { return []string{"VOUCHERD_CALL_TIMEOUT=5s", "VOUCHERD_SHUTDOWN_TIMEOUT=6s"} }
 	s.loose = true
 	s.done = func(r *run) bool {
 		for _, q := range r.api.Requests() {

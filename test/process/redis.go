@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -59,13 +60,20 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	return nil, fmt.Errorf("no free port in %d tries", portTries)
 }
 
+// Each process has ports of its own, as long as few run at a time, and gives none again before it has
+// given all: whose server is gone for a while finds its port free.
+const lowestPort, portBlocks, portsOfBlock = 15000, 50, 340
+
+var nextPort atomic.Int64 //nolint:gochecknoglobals // what the process has given
+
 // FreeAddr gives a loopback address that nothing listens on. It looks below the ports that outgoing
 // connections use, so that none of those takes the port while a server is being restarted.
 func FreeAddr(ctx context.Context) (string, error) {
-	const lowest, beyond = 15000, 32000
+	nextPort.CompareAndSwap(0, rand.Int64N(portsOfBlock)+1)
 	var taken error
 	for range portTries {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowest+rand.IntN(beyond-lowest)))
+		port := lowestPort + os.Getpid()%portBlocks*portsOfBlock + int(nextPort.Add(1)%portsOfBlock)
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 		if err == nil {
 			return addr, l.Close()

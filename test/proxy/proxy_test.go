@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voucherd/voucherd/test/process"
 	"github.com/voucherd/voucherd/test/proxy"
 )
 
@@ -81,11 +82,11 @@ func TestDelaysWithoutQueueing(t *testing.T) {
 // passes says whether a byte comes back within a moment.
 func passes(t *testing.T, conn net.Conn) error {
 	t.Helper()
-	if err := conn.SetDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := conn.Write([]byte("x")); err != nil {
 		return err
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
 	}
 	_, err := io.ReadFull(conn, make([]byte, 1))
 	return err
@@ -112,6 +113,9 @@ func TestHalfOpenStaysSo(t *testing.T) {
 	for range 2 {
 		if err := passes(t, conn); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("half-open: %v", err)
+		}
+		if err := process.Until(t.Context(), 10*time.Second, "the connection is half-open", func() bool { return p.Dead() == 1 }); err != nil {
+			t.Fatal(err)
 		}
 		p.Set(proxy.Fault{})
 	}
