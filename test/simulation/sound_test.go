@@ -41,8 +41,8 @@ func TestDeathsWhileRedisClockIsWrong(t *testing.T) {
 				{at: 5 * time.Minute, what: redisStep, long: 8 * time.Minute, mode: mode},
 				{at: 40 * time.Minute, what: death, long: 5 * time.Minute, mode: 1}, // as its call arrives
 			}}
-			for i := range 10 {
-				s.orders = append(s.orders, order{at: 41*time.Minute + time.Duration(i)*time.Second, vouchers: []voucher{{}}})
+			for range 20 { // at once: more than one worker takes
+				s.orders = append(s.orders, order{at: 41 * time.Minute, vouchers: []voucher{{}}})
 			}
 			w, f := run(t, s)
 			w.report(t, f)
