@@ -23,6 +23,7 @@ type recorder struct {
 	set      Settings
 	givingUp chan struct{} // closed: no more tries to record an outcome
 	server   string        // the Redis process that knows what recent has; for watch alone
+	again    time.Time     // when it is told once more; zero: it was
 }
 
 // release takes back an attempt that sent nothing, and holds the account if there is a reason.

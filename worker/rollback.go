@@ -48,6 +48,10 @@ type recorded struct {
 const (
 	recentFor  = time.Minute // far longer than a replica lags behind, or an append-only file is written late
 	recentMost = 5_000       // outcomes, so that memory is bounded
+
+	// A former master may take what a connection of this worker still brings it, and lose it: sentinels
+	// demote one after 8 s and more. So the Redis that took its place is told once more when that is over.
+	demotedFor = 15 * time.Second
 )
 
 func (r *recent) add(run ledger.Running, o ledger.AttemptResult) {
@@ -68,15 +72,19 @@ func (r *recent) all() []recorded {
 	return append([]recorded(nil), r.outcomes...)
 }
 
-// watch tells a Redis that is another process than before what this worker has recorded of late.
-// Most often it knows.
+// watch tells a Redis that is another process than before what this worker has recorded of late, at once
+// and again after demotedFor. Most often it knows.
 func (r *recorder) watch(ctx context.Context) {
 	server, err := r.ledger.Server(ctx, r.account)
-	if err != nil || server == r.server {
+	if err != nil {
 		return
 	}
-	if r.server == "" {
+	now, replaced := time.Now(), server != r.server
+	switch {
+	case r.server == "":
 		r.server = server
+		return
+	case !replaced && (r.again.IsZero() || now.Before(r.again)):
 		return
 	}
 	told := r.recent.all()
@@ -92,6 +100,11 @@ func (r *recorder) watch(ctx context.Context) {
 			r.follow(ctx, t.run, t.o, rec)
 		}
 	}
-	r.server = server
+	r.server, r.again = server, time.Time{}
+	if replaced {
+		r.again = now.Add(demotedFor)
+	} else if lost == 0 {
+		return
+	}
 	r.log.Warn("redis.replaced", zap.Int("outcomes_told_again", len(told)), zap.Int("outcomes_it_had_lost", lost))
 }

@@ -45,6 +45,23 @@ func TestRedisLosesTheLastWrites(t *testing.T) {
 	}
 }
 
+// TestADemotedRedisTakesAnOutcome has an outcome vanish that was recorded after the worker saw that Redis
+// was replaced, as the former one may take it for some seconds: it is told again.
+func TestADemotedRedisTakesAnOutcome(t *testing.T) {
+	t.Parallel()
+	var s *redistest.Server
+	b := setup(t, ownRedis(&s, redistest.Options{AOF: true}))
+	b.start("w1")
+	b.reaches(ledger.Delivered, b.enqueue("order", 1).ID)
+	s.Kill()
+	s.Restart()
+	b.eventually("the worker has told Redis again", func() bool { return b.logs.FilterMessage("redis.replaced").Len() == 1 })
+	id := b.enqueue("order", 2).ID
+	b.reaches(ledger.Delivered, id)
+	b.must(b.rdb.Del(b.ctx, "voucherd:{"+ledger.Queue(b.account)+"}:a:"+id[len(b.account)+1:]).Err())
+	b.eventually("the outcome is recorded again", func() bool { return len(b.get(id).Attempts) == 1 })
+}
+
 // TestRedisLosesADeliveryAndItsWorker leaves only the file store to know that the upload was
 // delivered.
 func TestRedisLosesADeliveryAndItsWorker(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/test/process"
 )
 
 // figures are what a trial came to.
@@ -48,8 +49,17 @@ func (d *deployment) count(ctx context.Context) (f figures, err error) {
 		return f, err
 	}
 	f.Restored = f.Forgotten - len(still)
-	return f, d.audit(ctx, &f)
+	told := f
+	_ = process.Until(ctx, toldAgain, "every call is known", func() bool { // else the figures say so
+		told = f
+		err = d.audit(ctx, &told)
+		return err != nil || told.Unknown == 0
+	})
+	return told, err
 }
+
+// toldAgain is how long the workers take to tell the last Redis all that a former one knew.
+const toldAgain = 45 * time.Second
 
 // forgotten are the uploads that were accepted and are not recorded.
 func (d *deployment) forgotten(ctx context.Context) (ids []string, err error) {

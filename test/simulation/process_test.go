@@ -62,7 +62,7 @@ func (w *week) newProcess(name string) (*process, redis.UniversalClient, blob.St
 		name: name, link: newLink(name, w.redis.accept), api: newLink(name, w.api.conns.take), stopping: ctx, stop: cancel,
 		ended: make(chan struct{}), died: func() {},
 	}
-	rdb, err := w.redis.client(p, 2*concurrency+8)
+	rdb, err := w.redis.client(p)
 	if err != nil {
 		cancel()
 		return nil, nil, nil, err

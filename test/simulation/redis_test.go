@@ -106,9 +106,12 @@ func (m *memory) handOutAgain() int {
 	return len(ids)
 }
 
-// client gives a process its client of Redis: voucherd's own, with all that it does to calls.
-func (m *memory) client(p *process, conns int) (redis.UniversalClient, error) {
-	rdb, err := redisconn.Open("redis://127.0.0.1:1", conns)
+// client gives a process its client of Redis: voucherd's own, with all that it does to calls. It has
+// more connections than it ever needs: for who waits for one go-redis keeps timers that it shares
+// between all clients, and so between bubbles, which ends the process.
+func (m *memory) client(p *process) (redis.UniversalClient, error) {
+	const plenty = 2_000
+	rdb, err := redisconn.Open("redis://127.0.0.1:1", plenty)
 	if err != nil {
 		return nil, err
 	}
