@@ -46,12 +46,14 @@ func (x index) mayForget(h Enqueued, taken bool) bool {
 }
 
 // mayForgetCall says whether a call may be unknown. An answer that came after the loss is written
-// to the Redis that is there then, unless that has lost the upload too.
+// to the Redis that is there then, unless that has lost the upload too. A call that broke off, as it
+// does when Redis has lost the rest of its voucher, does not say of which upload it is.
 func (x index) mayForgetCall(r sandbox.Request) bool {
 	h := x.enqueued[voucher(r.OrderID, r.SHA256)]
 	return slices.ContainsFunc(x.Losses, func(l Loss) bool {
 		under := l.forgets(r.At) || l.forgets(r.AnsweredAt)
-		return under && (r.AnsweredAt.Before(l.Gone) || l.forgetsUpload(h))
+		lost := l.forgetsUpload(h) || !r.Complete && slices.ContainsFunc(x.Enqueued, l.forgetsUpload)
+		return under && (r.AnsweredAt.Before(l.Gone) || lost)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/voucherd/voucherd/ledger"
+	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/test/chaos/audit"
 )
 
@@ -145,5 +146,27 @@ func TestWhatRedisMayForget(t *testing.T) {
 				t.Errorf("lost %+v, want %+v", lost, c.want)
 			}
 		})
+	}
+}
+
+// TestCallsThatBrokeOff holds that a call of which nobody can say whose it was is forgiven only where
+// Redis lost uploads.
+func TestCallsThatBrokeOff(t *testing.T) {
+	t.Parallel()
+	f := losing()
+	once(&f)
+	f.Requests = append(f.Requests, sandbox.Request{Number: 9, Nonce: "forgotten", At: at(109_900), AnsweredAt: at(112_000)})
+	if found := broken(audit.Run(f)); len(found) != 1 || !strings.Contains(found[0], "is recorded") {
+		t.Errorf("no upload was lost, and broken: %q", found)
+	}
+	f.Enqueued[1].Asked, f.Enqueued[1].At = at(105_000), at(105_001)
+	r := audit.Run(f)
+	for _, c := range r.Checks {
+		if c.Broken > 0 && strings.Contains(c.Name, "is recorded") {
+			t.Errorf("an upload may be lost, and broken: %+v", c)
+		}
+	}
+	if r.Forgotten.Calls != 1 {
+		t.Errorf("lost %+v, want one call", r.Forgotten)
 	}
 }
