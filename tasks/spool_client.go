@@ -76,8 +76,12 @@ func (c *Client) DrainSpool(ctx context.Context) (Drained, error) {
 var ErrPutAside = errors.New("the voucher can never be enqueued: it was put aside in the spool")
 
 // WaitSpooled waits until an upload that Enqueue gave as Spooled has left the spool: it is recorded
-// then, and Wait knows its end. The error is ErrPutAside, that of the context, or one of the disk.
+// then, and Wait knows its end. For any other upload, and without a spool, it returns at once. The
+// error is ErrPutAside, that of the context, or one of the disk.
 func (c *Client) WaitSpooled(ctx context.Context, u ledger.Upload) error {
+	if c.spool == nil || !u.Spooled {
+		return nil
+	}
 	tick := time.NewTicker(spoolEvery)
 	defer tick.Stop()
 	name := spoolName(u.CreatedAt.Time, u.ID)

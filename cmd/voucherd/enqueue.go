@@ -171,10 +171,8 @@ func (c *enqueueCmd) wait(ctx context.Context, s *session, st *app.Store, u ledg
 // waitForEnd waits for the end of an upload. One in the spool is not recorded before Redis is back; a
 // record that is there before is of an earlier time.
 func waitForEnd(ctx context.Context, client *tasks.Client, u ledger.Upload) (ledger.Upload, error) {
-	if u.Spooled {
-		if err := client.WaitSpooled(ctx, u); err != nil {
-			return u, err
-		}
+	if err := client.WaitSpooled(ctx, u); err != nil {
+		return u, err
 	}
 	return client.Wait(ctx, u.ID)
 }
