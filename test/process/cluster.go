@@ -22,8 +22,8 @@ type Cluster struct{ Nodes []*Redis }
 
 // StartCluster starts a cluster of masters with one replica each. It returns once all slots are
 // served and all replicas follow.
-func StartCluster(ctx context.Context, o RedisOptions, masters int) (c *Cluster, err error) {
-	c = &Cluster{}
+func StartCluster(ctx context.Context, o RedisOptions, masters int) (_ *Cluster, err error) {
+	c := &Cluster{}
 	defer func() {
 		if err != nil {
 			c.Kill()

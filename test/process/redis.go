@@ -61,8 +61,10 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 }
 
 // Each process has ports of its own, as long as few run at a time, and gives none again before it has
-// given all: whose server is gone for a while finds its port free.
-const lowestPort, portBlocks, portsOfBlock = 15000, 50, 340
+// given all: whose server is gone for a while finds its port free. A node of a cluster also takes the
+// port 10,000 above its own, so that these are below the ports of outgoing connections as well, and
+// no other server's.
+const lowestPort, portBlocks, portsOfBlock = 12500, 40, 250
 
 var nextPort atomic.Int64 //nolint:gochecknoglobals // what the process has given
 

@@ -29,9 +29,9 @@ type Sentinel struct {
 
 // StartSentinel starts a master and replicas with these options, and sentinels that put a replica
 // in its place when it is silent for a second. It returns once all know each other.
-func StartSentinel(ctx context.Context, o RedisOptions, replicas int) (s *Sentinel, err error) {
+func StartSentinel(ctx context.Context, o RedisOptions, replicas int) (_ *Sentinel, err error) {
 	const watchers, quorum = 3, 2
-	s = &Sentinel{}
+	s := &Sentinel{}
 	defer func() {
 		if err != nil {
 			s.Kill()
