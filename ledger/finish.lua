@@ -51,8 +51,8 @@ local function written(n)
     attempt.develop_id, attempt.error, attempt.msg, attempt.trace }, '\t')
 end
 
-local first = not current and not line and redis.call('LINDEX', list, 0)
-local trimmed = first and number < tonumber(field(first, F_NUMBER))
+local full = not current and not line and redis.call('LLEN', list) == KEEP_ATTEMPTS
+local trimmed = full and number < tonumber(field(redis.call('LINDEX', list, 0), F_NUMBER))
 local lost = not current and not line and not trimmed
 -- Begin was lost and nothing has begun since: the attempt counts as if it had not been.
 local adopted = lost and number > count and not FINAL[state] and state ~= 'sending'

@@ -179,6 +179,32 @@ func TestReleaseAfterALostBegin(t *testing.T) {
 	}
 }
 
+// Two workers made an attempt each, and the one of the second tells it first: the other is recorded
+// as well.
+func TestLostAttemptsAreToldInAnyOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ledger.Settings{})
+	up := b.open("order", "receipt")
+	lose := b.rollback()
+	first := b.started(up.ID, 1, "n1")
+	b.finish(first, requestID(after(unavailable(), -time.Hour), "first"))
+	second := b.started(up.ID, 1, "n2")
+	b.finish(second, delivered("second"))
+	lose()
+	b.finish(second, delivered("second"))
+	for _, how := range []string{"late", "repeated"} {
+		if rec := b.finish(first, requestID(unavailable(), "first")); rec.How != how || rec.State != ledger.Delivered {
+			t.Fatalf("recorded %+v, want it %s", rec, how)
+		}
+	}
+	u := b.get(up.ID)
+	if len(u.Attempts) != 2 || u.Attempts[0].Nonce != "n2" || u.Attempts[1].Nonce != "n1" || u.RequestID != "second" {
+		t.Fatalf("upload %+v, want both attempts, and the delivery shown", u)
+	}
+	b.finds("first", up.ID)
+	b.finds("second", up.ID)
+}
+
 // The one that ended the upload is shown, although the other was recorded after it.
 func TestLostAttemptIsToldAfterTheEnd(t *testing.T) {
 	t.Parallel()
