@@ -3,12 +3,21 @@ package main
 import (
 	"flag"
 	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
 )
 
 // vouchers is how many the tests push through.
 //
 //nolint:gochecknoglobals // flags of a test binary are
 var vouchers = flag.Int("vouchers", 400, "vouchers of each failover test")
+
+// warnings shows what the workers warn of when a test fails.
+func warnings(t *testing.T) *zap.Logger {
+	t.Helper()
+	return zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
+}
 
 // TestFailoverLosesNothing fails over in each way while vouchers come in and go out. Every replica
 // must have what is accepted: a master goes on for a while after the sentinels have chosen one of
@@ -20,7 +29,7 @@ func TestFailoverLosesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, err := trial{Ways: ways, Fsync: "always", Wait: true, Store: storeRedis, Vouchers: *vouchers}.run(t.Context(), "")
+			f, err := trial{Ways: ways, Fsync: "always", Wait: true, Store: storeRedis, Vouchers: *vouchers, Log: warnings(t)}.run(t.Context(), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -35,7 +44,7 @@ func TestFailoverLosesNothing(t *testing.T) {
 // TestRebuildFindsWhatRedisForgot has no replica wait, and vouchers in files.
 func TestRebuildFindsWhatRedisForgot(t *testing.T) {
 	t.Parallel()
-	f, err := trial{Ways: []string{sentinelCut}, Fsync: "everysec", Store: storeFile, Vouchers: *vouchers}.run(t.Context(), "")
+	f, err := trial{Ways: []string{sentinelCut}, Fsync: "everysec", Store: storeFile, Vouchers: *vouchers, Log: warnings(t)}.run(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/redis/go-redis/v9/logging"
+	"go.uber.org/zap"
 
 	"github.com/voucherd/voucherd/test/s3test"
 )
@@ -78,7 +79,7 @@ func trials(vouchers int) (all []trial) {
 		for _, store := range []string{storeRedis, storeFile, storeS3} {
 			for _, wait := range []bool{false, true} {
 				for _, fsync := range []string{"everysec", "always"} {
-					all = append(all, trial{Ways: []string{way}, Fsync: fsync, Wait: wait, Store: store, Vouchers: vouchers})
+					all = append(all, trial{Ways: []string{way}, Fsync: fsync, Wait: wait, Store: store, Vouchers: vouchers, Log: zap.NewNop()})
 				}
 			}
 		}

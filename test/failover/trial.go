@@ -37,6 +37,7 @@ type trial struct {
 	Wait     bool     // a voucher is accepted once every replica has it
 	Store    string
 	Vouchers int
+	Log      *zap.Logger // of the workers
 }
 
 // deployment is what a trial runs on.
@@ -109,7 +110,7 @@ func (d *deployment) startWorkers(ctx context.Context, creds pandapon.Credential
 		if err != nil {
 			return err
 		}
-		if *w, err = app.NewWorker(ctx, cfg, zap.NewNop(), "failover"); err != nil {
+		if *w, err = app.NewWorker(ctx, cfg, d.Log.Named(fmt.Sprintf("worker-%d", i+1)), "failover"); err != nil {
 			return errors.Join(err, d.stop())
 		}
 		g.Go(func() error { return errors.Join((*w).Run(running), (*w).Close()) })
