@@ -127,18 +127,19 @@ func (l *Ledger) Accounts(ctx context.Context) ([]string, error) {
 	return accounts, nil
 }
 
-// Server names the Redis process that holds an account: another name means that a replica took
-// over, or that it was restarted, and that last writes may be lost. It is "" where Redis does not
-// tell.
-func (l *Ledger) Server(ctx context.Context, account string) (string, error) {
-	info, err := l.Info(ctx, account, "server")
+// ReplicationID names the history of writes that the Redis which holds an account goes on with. Redis
+// begins a new one when it starts and when it is promoted: another name means that last writes may be
+// lost, also where the same server was demoted and promoted again meanwhile. It is "" where Redis does
+// not tell.
+func (l *Ledger) ReplicationID(ctx context.Context, account string) (string, error) {
+	info, err := l.Info(ctx, account, "replication")
 	if errorReply(err) || redis.HasErrorPrefix(err, "NOPERM") {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("ask which redis holds account %s: %w", account, err)
+		return "", fmt.Errorf("ask what redis holds of account %s: %w", account, err)
 	}
-	_, rest, _ := strings.Cut(info, "run_id:")
+	_, rest, _ := strings.Cut(info, "master_replid:")
 	id, _, _ := strings.Cut(rest, "\r")
 	return id, nil
 }

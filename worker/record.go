@@ -22,7 +22,7 @@ type recorder struct {
 	log      *zap.Logger
 	set      Settings
 	givingUp chan struct{} // closed: no more tries to record an outcome
-	server   string        // the Redis process that knows what recent has; for watch alone
+	history  string        // Redis' replication id when it knew what recent has; for watch alone
 	again    time.Time     // when it is told once more; zero: it was
 }
 

@@ -72,17 +72,17 @@ func (r *recent) all() []recorded {
 	return append([]recorded(nil), r.outcomes...)
 }
 
-// watch tells a Redis that is another process than before what this worker has recorded of late, at once
-// and again after demotedFor. Most often it knows.
+// watch tells a Redis that was restarted or promoted what this worker has recorded of late, at once and
+// again after demotedFor. Most often it knows.
 func (r *recorder) watch(ctx context.Context) {
-	server, err := r.ledger.Server(ctx, r.account)
+	history, err := r.ledger.ReplicationID(ctx, r.account)
 	if err != nil {
 		return
 	}
-	now, replaced := time.Now(), server != r.server
+	now, replaced := time.Now(), history != r.history
 	switch {
-	case r.server == "":
-		r.server = server
+	case r.history == "":
+		r.history = history
 		return
 	case !replaced && (r.again.IsZero() || now.Before(r.again)):
 		return
@@ -100,7 +100,7 @@ func (r *recorder) watch(ctx context.Context) {
 			r.follow(ctx, t.run, t.o, rec)
 		}
 	}
-	r.server, r.again = server, time.Time{}
+	r.history, r.again = history, time.Time{}
 	if replaced {
 		r.again = now.Add(demotedFor)
 	} else if lost == 0 {

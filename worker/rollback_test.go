@@ -1,6 +1,8 @@
 package worker_test
 
 import (
+	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +62,33 @@ func TestADemotedRedisTakesAnOutcome(t *testing.T) {
 	b.reaches(ledger.Delivered, id)
 	b.must(b.rdb.Del(b.ctx, "voucherd:{"+ledger.Queue(b.account)+"}:a:"+id[len(b.account)+1:]).Err())
 	b.eventually("the outcome is recorded again", func() bool { return len(b.get(id).Attempts) == 1 })
+}
+
+// TestARedisIsDemotedAndPromotedAgain has a Redis take over what another one has and go on as before, the
+// same process: so it is when two failovers follow each other between two looks of a worker.
+func TestARedisIsDemotedAndPromotedAgain(t *testing.T) {
+	t.Parallel()
+	var s *redistest.Server
+	b := setup(t, ownRedis(&s, redistest.Options{}))
+	other := redistest.Start(t, redistest.Options{})
+	follow := func(replica, master *redistest.Server) {
+		host, port, err := net.SplitHostPort(master.Addr)
+		b.must(err)
+		b.must(replica.Client().ReplicaOf(b.ctx, host, port).Err())
+		b.eventually("the replica has all", func() bool {
+			return strings.Contains(replica.Client().Info(b.ctx, "replication").Val(), "master_link_status:up")
+		})
+		b.must(replica.Client().ReplicaOf(b.ctx, "NO", "ONE").Err())
+	}
+	ids := []string{b.enqueue("order", 1).ID}
+	follow(other, s)
+	ids = append(ids, b.enqueue("order", 2).ID)
+	b.start("w1")
+	b.reaches(ledger.Delivered, ids...)
+	follow(s, other)
+	b.eventually("the worker has told Redis again", func() bool { return b.logs.FilterMessage("redis.replaced").Len() > 0 })
+	b.reaches(ledger.Delivered, ids...)
+	b.agree(ids...)
 }
 
 // TestRedisLosesADeliveryAndItsWorker leaves only the file store to know that the upload was
