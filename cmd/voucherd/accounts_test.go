@@ -113,8 +113,8 @@ func TestShowInAnOutage(t *testing.T) {
 	b.worker()
 	order, file := b.picture(1)
 	b.must(0, "enqueue", "--order", order, file)
-	o := b.eventually(func(o outcome) bool { return strings.Contains(o.stdout, "next probe") }, "show", order)
-	if !strings.Contains(o.stdout, "waiting: PandaPon is down since ") || strings.Contains(o.stdout, "next attempt") || strings.Contains(o.stdout, "due") {
+	o := b.eventually(func(o outcome) bool { return strings.Contains(o.stdout, "waiting: PandaPon is down since ") }, "show", order)
+	if !strings.Contains(o.stdout, "next probe") || strings.Contains(o.stdout, "next attempt") || strings.Contains(o.stdout, "due") {
 		t.Errorf("show says %s", o.stdout)
 	}
 	b.want(b.run("show", "--json", order), 0, `"breaker":"open","reason":"outage"`, `"waitsFor":"PandaPon is down since 20`)
