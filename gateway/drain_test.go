@@ -22,12 +22,13 @@ import (
 
 // full takes the only places for uploads and for calls passed on.
 func full(b *bundle) {
-	b.slowUpload("/v1/uploads", b.producerHeader("application/json"))
-	b.slowUpload("/open/x", signed())
-	b.eventually("no place", func() bool {
-		busy := b.send(b.producer, "/v1/uploads", "application/json", nil)
-		return busy.status == http.StatusServiceUnavailable &&
-			b.do(call{method: http.MethodGet, path: "/open/x", header: signed()}).status == http.StatusServiceUnavailable
+	b.eventually("no place", func() bool { // a slow one that met a quick one was refused
+		b.slowUpload("/v1/uploads", b.producerHeader("application/json"))
+		return b.send(b.producer, "/v1/uploads", "application/json", nil).status == http.StatusServiceUnavailable
+	})
+	b.eventually("no place to pass on", func() bool {
+		b.slowUpload("/open/x", signed())
+		return b.do(call{method: http.MethodGet, path: "/open/x", header: signed()}).status == http.StatusServiceUnavailable
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/voucherd/voucherd/ledger"
 	"github.com/voucherd/voucherd/pandapon"
-	"github.com/voucherd/voucherd/pandapon/sandbox"
 	"github.com/voucherd/voucherd/tasks"
 	"github.com/voucherd/voucherd/test/redistest"
 	"github.com/voucherd/voucherd/worker"
@@ -65,9 +64,8 @@ func TestAnAccountThatIsAddedDelivers(t *testing.T) {
 
 func TestAnAccountThatIsRemovedFinishesItsCalls(t *testing.T) {
 	t.Parallel()
-	l := goLive(t, func(b *bundle) { b.conc = 1 })
+	l := goLive(t, longCalls, func(b *bundle) { b.conc = 1 })
 	l.api.Close()
-	l.bundle.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(2 * time.Second)})
 	ids := l.many(3)
 	l.eventually("a call is under way", func() bool { return len(l.bundle.api.Requests()) == 1 })
 	other := l.with(func(ac *worker.AccountConfig) { ac.Name = l.second })

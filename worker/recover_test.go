@@ -170,10 +170,9 @@ func TestRefusesAnotherStore(t *testing.T) {
 func TestOutcomeThatCannotBeRecorded(t *testing.T) {
 	t.Parallel()
 	var s *redistest.Server
-	b := setup(t, ownRedis(&s, redistest.Options{}), func(b *bundle) {
+	b := setup(t, ownRedis(&s, redistest.Options{}), longCalls, func(b *bundle) {
 		b.set.RedisTimeout, b.set.FinishPatience = 200*time.Millisecond, 400*time.Millisecond
 	})
-	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(2 * time.Second)})
 	b.enqueue("order", 1)
 	stop := b.start("w1")
 	b.eventually("the call is under way", func() bool { return len(b.api.Requests()) == 1 })

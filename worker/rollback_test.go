@@ -201,14 +201,14 @@ func rebuildDelivered(t *testing.T, byReconciler bool) {
 // TestScriptErrorHoldsNobodyUp damages one upload's record: its worker goes on with the others.
 func TestScriptErrorHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(b *bundle) { b.conc = 1 })
-	b.api.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(2 * time.Second), OrderID: "damaged"})
+	b := setup(t, longCalls, func(b *bundle) { b.conc = 1 })
 	damaged := b.enqueue("damaged", 1)
 	b.start("w1")
 	b.eventually("its call is under way", func() bool { return len(b.api.Requests()) == 1 })
 	key := "voucherd:{" + ledger.Queue(b.account) + "}:a:" + damaged.ID[len(b.account)+1:]
 	b.must(b.rdb.Del(b.ctx, key).Err())
 	b.must(b.rdb.Set(b.ctx, key, "no list", 0).Err())
+	b.api.SetFaults()
 	b.reaches(ledger.Delivered, b.enqueue("order", 2).ID)
 	if b.logs.FilterMessage("upload.outcome_not_recorded").Len() != 1 {
 		t.Error("the outcome that could not be recorded is not in the log")

@@ -134,7 +134,7 @@ func TestFrozenInMidAttempt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.env = append(b.env, "VOUCHERD_BEAT_EVERY=100ms", "VOUCHERD_DEAD_AFTER=2s")
-	b.box.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(5 * time.Second), Times: 1})
+	b.box.SetFaults(sandbox.Fault{Kind: sandbox.Slow, Delay: sandbox.Duration(10 * time.Second), Times: 1})
 	order, file := b.picture(1)
 	b.must(0, "enqueue", "--order", order, file)
 	frozen := b.process("worker")

@@ -83,6 +83,7 @@ func TestABadAccountsFileIsRefused(t *testing.T) {
 	b := newBench(t)
 	log, _ := b.worker()
 	gateway, _ := b.background("gateway", "--listen", "127.0.0.1:0")
+	listening(t, gateway)
 	order, file := b.picture(1)
 	b.must(0, "enqueue", "--order", order, "--wait", file) // so it runs
 	b.accounts("- {name: No Name}\n")
