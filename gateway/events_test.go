@@ -94,10 +94,10 @@ func TestEventsAreWaitedFor(t *testing.T) {
 	t.Parallel()
 	// The answer comes later than others may take.
 	b := setup(t, func(b *bundle) {
-		b.cfg.Limits().HeaderTime, b.cfg.Limits().ShortTime = time.Second, time.Second
+		b.cfg.Limits().HeaderTime, b.cfg.Limits().ShortTime = 3*time.Second, 3*time.Second
 	})
 	got := b.waiting(b.ctx)
-	pause := time.NewTimer(2 * time.Second)
+	pause := time.NewTimer(4 * time.Second)
 	defer pause.Stop()
 	select {
 	case a := <-got:

@@ -98,12 +98,12 @@ func TestSlowBodiesAreCutOff(t *testing.T) {
 func TestSlowButSteadyBodiesPass(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(b *bundle) {
-		*b.cfg.Limits() = gateway.Limits{ShortTime: 100 * time.Millisecond, HeaderTime: 500 * time.Millisecond, BodyGrace: time.Minute}
+		*b.cfg.Limits() = gateway.Limits{ShortTime: 100 * time.Millisecond, HeaderTime: 2 * time.Second, BodyGrace: time.Minute}
 	})
 	v := png("x", 40)
 	c := b.dial()
 	b.write(c, "POST /v1/uploads?orderId=1 HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 40\r\nAuthorization: Bearer "+b.producer+"\r\n\r\n")
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(60 * time.Millisecond)
 	defer tick.Stop()
 	for i := range v {
 		<-tick.C
