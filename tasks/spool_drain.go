@@ -38,14 +38,14 @@ func (s *spool) drain(ctx context.Context, enqueue func(context.Context, Request
 	d := &draining{
 		spool: s, enqueue: enqueue, told: Drained{Refused: map[string]error{}}, left: map[string]error{}, behind: map[orderQueue]bool{},
 	}
-	lock, err := s.lock()
+	unlock, err := s.lock()
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return d.told, nil
 	}
 	if err != nil {
 		return d.told, fmt.Errorf("lock the spool: %w", err)
 	}
-	defer func() { _ = lock.Close() }() // which unlocks it, as the end of the process does
+	defer unlock()
 	names, err := s.waiting()
 	for batch := range slices.Chunk(names, spoolBatch) {
 		if err == nil {
@@ -59,9 +59,9 @@ func (s *spool) drain(ctx context.Context, enqueue func(context.Context, Request
 	return d.told, err
 }
 
-// lock locks the spool until the file is closed. The error is syscall.EWOULDBLOCK while another
-// process has locked it.
-func (s *spool) lock() (*os.File, error) {
+// lock locks the spool until unlock, or the end of the process. The error is syscall.EWOULDBLOCK
+// while another process has locked it.
+func (s *spool) lock() (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(s.dir, spoolLock), os.O_RDWR|os.O_CREATE, 0o600) // NFS locks what can be written
 	if err != nil {
 		return nil, err
@@ -69,7 +69,11 @@ func (s *spool) lock() (*os.File, error) {
 	if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return f, nil
+	return func() {
+		// Closing alone would leave it locked while a process that this one is starting has the file, too.
+		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+		_ = f.Close()
+	}, nil
 }
 
 // draining is one round of drain.
